@@ -1,0 +1,1 @@
+"""Board-side engineering that runs from a checkout: emulated boards, cross toolchains, deployment skeletons."""

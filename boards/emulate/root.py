@@ -1,0 +1,133 @@
+"""The arm64 root: Debian's Python for arm64, the aarch64 wheels, and the counting plugin, kept outside the repository."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+TRIPLET = "aarch64-linux-gnu"
+APT_PACKAGES = ("gcc", "g++-aarch64-linux-gnu", "qemu-user", "qemu-user-static", "mmdebstrap")
+ROOT_PACKAGES = (
+    "python3.11-minimal,libpython3.11-stdlib,libpython3.11-dev,python3-distutils,libstdc++6,zlib1g,libatomic1,"
+    "bash,coreutils,tar,gzip,libgomp1"
+)
+# The versions that docs/boards.md was measured with.
+WHEELS = ("onnxruntime==1.32.0", "numpy<2.5", "ai-edge-litert==2.3.0", "typer", "rich", "pytest", "hypothesis", "jinja2")
+GLIBCS = ("2014", "_2_17", "_2_27", "_2_28", "_2_34")
+
+# MIDR part numbers of the cores that qemu models; onnxruntime's cpuinfo library crashes on the host's own file.
+CPU_PARTS = {"cortex-a53": 0xD03, "cortex-a55": 0xD05, "cortex-a72": 0xD08, "cortex-a76": 0xD0B, "neoverse-n1": 0xD0C, "max": 0xD0B}
+_BASE = "fp asimd evtstrm crc32 cpuid"
+_DOT = f"{_BASE} atomics fphp asimdhp asimdrdm lrcpc dcpop asimddp"
+CPU_FEATURES = {name: _BASE if name in ("cortex-a53", "cortex-a72") else _DOT for name in CPU_PARTS}
+CPU_FEATURES["max"] = f"{_DOT} i8mm bf16"
+
+
+class EmulationError(RuntimeError):
+    """The emulated board could not be built or a program failed in it."""
+
+
+def cache_dir() -> Path:
+    """Folder of the root, the wheels and the plugin: ``$XDG_CACHE_HOME/edgeface`` (``~/.cache/edgeface``)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgeface"
+
+
+def root_dir() -> Path:
+    return cache_dir() / "arm64-root"
+
+
+def site_dir() -> Path:
+    return cache_dir() / "arm64-site"
+
+
+def plugin_path() -> Path:
+    return cache_dir() / "counter.so"
+
+
+def _run(command: Sequence[str], what: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise EmulationError(f"{what} failed ({' '.join(command)}):\n{done.stdout[-1500:]}{done.stderr[-3000:]}")
+
+
+def _into(target: Path, make: Callable[[Path], None]) -> Path:
+    """Build next to *target* and move it in place at the end, so that a broken attempt is never taken for a result."""
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f"{target.name}.partial.{os.getpid()}")
+        shutil.rmtree(partial, ignore_errors=True)
+        make(partial)
+        partial.rename(target)
+    return target
+
+
+def cpuinfo(cpu: str, cores: int = 4) -> str:
+    """Text of ``/proc/cpuinfo`` as an arm64 kernel prints it on *cores* cores of the type *cpu*."""
+    if cpu not in CPU_PARTS:
+        raise EmulationError(f"cpu must be one of {', '.join(CPU_PARTS)}, but got {cpu!r}")
+    return "".join(
+        f"processor\t: {core}\nBogoMIPS\t: 108.00\nFeatures\t: {CPU_FEATURES[cpu]}\nCPU implementer\t: 0x41\n"
+        f"CPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: 0x{CPU_PARTS[cpu]:03x}\nCPU revision\t: 3\n\n"
+        for core in range(cores)
+    )
+
+
+def missing_tools() -> list[str]:
+    """Programs of :data:`APT_PACKAGES` that are not installed."""
+    tools = ("gcc", f"{TRIPLET}-g++", "qemu-aarch64", "qemu-aarch64-static", "mmdebstrap")
+    return [tool for tool in tools if shutil.which(tool) is None]
+
+
+def build_root() -> Path:
+    """Debian 12 arm64, extracted and not configured: nothing of it has to run while it is made."""
+
+    def make(partial: Path) -> None:
+        options = ["--architectures=arm64", "--variant=extract", "--mode=root", "--skip=check/qemu"]
+        _run(["mmdebstrap", *options, f"--include={ROOT_PACKAGES}", "bookworm", str(partial)], "mmdebstrap")
+
+    root = _into(root_dir(), make)
+    (root / "proc").mkdir(exist_ok=True)
+    return root
+
+
+def pip_target_options(python: str = "3.11", abi_platforms: Sequence[str] = GLIBCS) -> list[str]:
+    """pip options that select aarch64 wheels for CPython *python*, whatever the host is."""
+    platforms = [f"--platform=manylinux{glibc}_aarch64" for glibc in abi_platforms]
+    return [*platforms, "--python-version", python, "--implementation", "cp", "--only-binary=:all:"]
+
+
+def build_site() -> Path:
+    """The aarch64 wheels, unpacked to a folder for ``PYTHONPATH``."""
+
+    def make(partial: Path) -> None:
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(partial)]
+        _run([*pip, *pip_target_options(), *WHEELS], "pip")
+
+    return _into(site_dir(), make)
+
+
+def build_plugin() -> Path:
+    """Compile ``counter.c``; again when the source is newer."""
+    source, plugin = HERE / "counter.c", plugin_path()
+    if not plugin.exists() or plugin.stat().st_mtime < source.stat().st_mtime:
+        plugin.parent.mkdir(parents=True, exist_ok=True)
+        partial = plugin.with_suffix(f".{os.getpid()}")
+        _run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", str(partial), str(source)], "gcc")
+        partial.rename(plugin)
+    return plugin
+
+
+def build_all() -> None:
+    """Make whatever is missing of root, wheels and plugin (from nothing: about a minute)."""
+    missing = missing_tools()
+    if missing:
+        install = f"apt-get install -y --no-install-recommends {' '.join(APT_PACKAGES)}"
+        raise EmulationError(f"programs missing: {', '.join(missing)}; install them with: {install}")
+    build_root()
+    build_site()
+    build_plugin()
