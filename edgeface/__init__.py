@@ -1,0 +1,59 @@
+"""Face perception on ARM boards.
+
+One small int8 network sees a frame once and says, for every face in it, where it is, five landmarks, which way the head
+points, and how usable the crop is.
+
+Example:
+    >>> import edgeface
+    >>> engine = edgeface.FaceEngine()                        # doctest: +SKIP
+    >>> faces = engine.detect(frame, color="bgr")             # doctest: +SKIP
+    >>> faces.boxes, faces.landmarks, faces.angles            # doctest: +SKIP
+
+Names are imported when they are first used (PEP 562): ``import edgeface`` costs nothing, and pulls in no inference
+runtime and no OpenCV.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:  # the list of _HOMES again, for type checkers and editors; tests/sdk/test_package.py compares the two
+    from edgeface import errors as errors
+    from edgeface.angles import angles_to_rotation as angles_to_rotation
+    from edgeface.angles import rotation_to_angles as rotation_to_angles
+    from edgeface.bundle import Bundle as Bundle
+    from edgeface.engine import FaceEngine as FaceEngine
+    from edgeface.faces import Face as Face
+    from edgeface.faces import Faces as Faces
+    from edgeface.frame import Frame as Frame
+
+#: Public name -> module that defines it. A new public name is one line here and one above.
+_HOMES = {
+    "Bundle": "edgeface.bundle",
+    "Face": "edgeface.faces",
+    "FaceEngine": "edgeface.engine",
+    "Faces": "edgeface.faces",
+    "Frame": "edgeface.frame",
+    "angles_to_rotation": "edgeface.angles",
+    "errors": "edgeface.errors",
+    "rotation_to_angles": "edgeface.angles",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 - the table is the list
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'edgeface' has no attribute {name!r}")
+    module = importlib.import_module(home)
+    value = module if home == f"edgeface.{name}" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
