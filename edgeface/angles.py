@@ -58,9 +58,9 @@ def rotation_to_angles(rotations: ArrayLike) -> NDArray[np.float64]:
     """Yaw, pitch, roll of rotation matrices.
 
     Every rotation has two sets of angles, ``(yaw, pitch, roll)`` and its twin
-    ``(±180° - yaw, pitch ± 180°, roll ± 180°)``; the one with the smaller ``|pitch| + |roll|`` is given, so that profiles
-    beyond 90° stay continuous. Exactly at yaw = ±90°, where pitch and roll cannot be told apart, pitch is given as 0 and
-    roll takes all of it.
+    ``(±180° - yaw, pitch ± 180°, roll ± 180°)``; the one with the smaller ``|pitch| + |roll|`` is given, so that
+    profiles beyond 90° stay continuous. Exactly at yaw = ±90°, where pitch and roll cannot be told apart, pitch is
+    given as 0 and roll takes all of it.
 
     Args:
         rotations: (..., 3, 3) head to camera.

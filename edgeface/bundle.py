@@ -1,0 +1,178 @@
+"""Open a model bundle (``NAME.efm``: a zip or a folder) and check all of it before a runtime sees any of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from edgeface.errors import BundleCorruptError, BundleError
+from edgeface.manifest import DecodeSpec, InputSpec, Manifest, ModelSpec, OutputSpec
+
+__all__ = ["Bundle", "DecodeSpec", "InputSpec", "Manifest", "ModelSpec", "OutputSpec", "bundled_models"]
+
+#: Limits on foreign files. The shipped bundles are under 2 MB; a zip that unpacks to more than this is not a model.
+MAX_MANIFEST_BYTES: Final = 4 << 20
+MAX_FILE_BYTES: Final = 128 << 20
+MAX_TOTAL_BYTES: Final = 256 << 20
+MAX_ENTRIES: Final = 256
+
+_MANIFEST = "manifest.json"
+_SUFFIX = ".efm"
+
+
+def bundled_models() -> dict[str, Path]:
+    """The bundles that came with the package: name -> path, sorted by name."""
+    return {path.stem: path for path in sorted((Path(__file__).parent / "models").glob(f"*{_SUFFIX}"))}
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle whose hashes have been checked.
+
+    Attributes:
+        path: where it came from.
+        manifest: everything that ``manifest.json`` says.
+
+    Example:
+        >>> bundle = Bundle.find("edgeface-s")                              # doctest: +SKIP
+        >>> model = bundle.select(("onnx",), (320, 240))                    # doctest: +SKIP
+        >>> network = bundle.read(model)                                    # doctest: +SKIP
+    """
+
+    path: Path
+    manifest: Manifest
+    _files: Mapping[str, bytes]
+
+    @classmethod
+    def find(cls, model: str | os.PathLike[str]) -> Bundle:
+        """Open a bundle by its path, or by the name of one that came with the package. Never downloads.
+
+        Raises:
+            BundleError: there is no such bundle, or it is one that `open` refuses.
+        """
+        bundled = bundled_models()
+        if isinstance(model, str) and model in bundled:
+            return cls.open(bundled[model])
+        path = Path(model)
+        if not path.exists():
+            names = ", ".join(bundled) or "none"
+            raise BundleError(
+                f"model must be the path of a bundle or a bundled name ({names}), but got {os.fspath(model)}"
+            )
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Bundle:
+        """Read a zip or folder, and check its manifest and the sha256 of every network.
+
+        Raises:
+            BundleCorruptError: not a zip, damaged, or a file whose sha256 is not the manifest's.
+            BundleTooNewError: it needs a newer edgeface.
+            BundleError: it does not exist, is too large, or its manifest is wrong.
+        """
+        path = Path(path)
+        if path.is_dir():
+            return cls._load(path, lambda name, limit: _read_from_folder(path, name, limit))
+        if not path.exists():
+            raise BundleError(f"bundle must be a file or folder, but got {path}, which does not exist")
+        try:
+            with zipfile.ZipFile(path) as archive:
+                entries = _checked_entries(archive, path)
+                return cls._load(path, lambda name, limit: _read_from_zip(archive, entries, path, name, limit))
+        except PermissionError as error:
+            raise BundleError(f"bundle must be readable, but got {path}: {error.strerror}") from None
+        # what zipfile raises on damaged bytes, depending on which byte it is
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+            raise BundleCorruptError(f"bundle must be an intact zip, but got {path}: {error}") from error
+        except (ValueError, OverflowError, LookupError) as error:
+            if isinstance(error, BundleError):
+                raise
+            raise BundleCorruptError(f"bundle must be an intact zip, but got {path}: {error}") from error
+
+    @classmethod
+    def _load(cls, path: Path, read: Callable[[str, int], bytes]) -> Bundle:
+        manifest = Manifest.from_json(read(_MANIFEST, MAX_MANIFEST_BYTES))
+        files: dict[str, bytes] = {}
+        left = MAX_TOTAL_BYTES
+        for model in manifest.models:
+            data = files[model.file] = read(model.file, min(left, MAX_FILE_BYTES))
+            left -= len(data)
+            digest = hashlib.sha256(data).hexdigest()
+            if digest != model.sha256:
+                raise BundleCorruptError(f"sha256 of {model.file} in {path} must be {model.sha256}, but got {digest}")
+        return cls(path, manifest, files)
+
+    def read(self, model: ModelSpec) -> bytes:
+        """The bytes of one of the manifest's networks."""
+        return self._files[model.file]
+
+    def select(
+        self, formats: Iterable[str], size: tuple[int, int] | None = None, precision: str | None = None
+    ) -> ModelSpec | None:
+        """The network to run, or None if the bundle has none.
+
+        Args:
+            formats: "onnx", "tflite": the ones the runtime takes.
+            size: (width, height) that it must serve; any if None.
+            precision: "int8" or "float32"; if None, int8 before float32. A network of exactly this size comes before
+                one that takes any size.
+        """
+        wanted = ("int8", "float32") if precision is None else (precision,)
+        formats = tuple(formats)
+        fitting = [
+            model
+            for model in self.manifest.models
+            if model.format in formats and model.precision in wanted and (size is None or model.serves(size))
+        ]
+        return min(fitting, key=lambda model: (wanted.index(model.precision), model.size is None), default=None)
+
+    def sizes(self, formats: Iterable[str] = ("onnx", "tflite")) -> tuple[tuple[int, int], ...]:
+        """The (width, height) of the manifest's list that a network of these formats serves."""
+        formats = tuple(formats)
+        return tuple(size for size in self.manifest.sizes if self.select(formats, size) is not None)
+
+
+def _read_from_folder(folder: Path, name: str, limit: int) -> bytes:
+    path = folder / name
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise BundleError(f"bundle must hold {name}, but got {folder}: {error.strerror}") from None
+    if len(data) > limit:
+        raise BundleError(f"{name} in {folder} must be at most {limit} bytes long, but got more")
+    return data
+
+
+def _checked_entries(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
+    infos = archive.infolist()
+    if len(infos) > MAX_ENTRIES:
+        raise BundleError(f"bundle must hold at most {MAX_ENTRIES} files, but got {len(infos)} in {path}")
+    entries = {info.filename: info for info in infos}
+    if len(entries) != len(infos):
+        raise BundleError(f"bundle must hold each file once, but got one twice in {path}")
+    return entries
+
+
+def _read_from_zip(
+    archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo], path: Path, name: str, limit: int
+) -> bytes:
+    info = entries.get(name)
+    if info is None:
+        raise BundleError(f"bundle must hold {name}, but got {path} without it")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise BundleError(f"{name} in {path} must be stored or deflated, but got method {info.compress_type}")
+    # the size in the directory is only a claim: zipfile stops there, so what is read can never be more
+    if info.file_size > limit:
+        raise BundleError(f"{name} in {path} must be at most {limit} bytes long, but got {info.file_size}")
+    with archive.open(info) as file:
+        data = file.read(info.file_size + 1)
+    if len(data) != info.file_size:
+        raise BundleCorruptError(f"{name} in {path} must be {info.file_size} bytes long, but got {len(data)}")
+    return data

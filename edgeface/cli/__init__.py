@@ -1,0 +1,1 @@
+"""The command line. See `edgeface.cli.app` for how to add a verb."""

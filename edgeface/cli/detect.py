@@ -1,0 +1,162 @@
+"""``edgeface detect``: faces of picture files, as a table, JSON lines or annotated pictures."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from edgeface.errors import EdgeFaceError, ImageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgeface.engine import FaceEngine
+    from edgeface.faces import Faces
+
+app = typer.Typer()
+
+
+class Format(enum.StrEnum):
+    """How results are printed."""
+
+    TABLE = "table"
+    JSONL = "jsonl"
+
+
+class _Result(NamedTuple):
+    path: Path
+    faces: Faces | None
+    error: str | None
+    image: NDArray[np.uint8] | None
+
+
+@app.command()
+def detect(
+    inputs: Annotated[list[Path], typer.Argument(metavar="IN...", help="Picture files, or folders of them.")],
+    output_format: Annotated[Format, typer.Option("--format", help="How to print the faces.")] = Format.TABLE,
+    model: Annotated[str, typer.Option(help="Bundled model, or path of a bundle.")] = "edgeface-s",
+    size: Annotated[str | None, typer.Option(metavar="WxH", help="Input size of the network.")] = None,
+    min_score: Annotated[float | None, typer.Option(metavar="S", help="Leave out faces below this score.")] = None,
+    runtime: Annotated[str, typer.Option(help="auto, onnxruntime, litert or tflite.")] = "auto",
+    threads: Annotated[int, typer.Option(help="Threads that compute one inference.")] = 1,
+    save: Annotated[Path | None, typer.Option(metavar="DIR", help="Write annotated pictures there.")] = None,
+) -> None:
+    """Find faces in pictures: box, score, five landmarks, yaw, pitch, roll and quality of each.
+
+    With --format jsonl one JSON object a picture goes to stdout, in input order. A picture that cannot be read gives an
+    object with "error", a line on stderr and exit status 1 at the end; the others are still done.
+    """
+    from edgeface.engine import FaceEngine
+    from edgeface.images import find_images
+
+    paths = list(find_images(inputs))
+    if not paths:
+        raise ImageError(f"IN must hold pictures, but got none in {', '.join(map(str, inputs))}")
+    writer = None if save is None else _Writer(save)
+    failed = False
+    with FaceEngine(model, runtime=runtime, size=size, min_score=min_score, threads=threads) as engine:
+        show = _show_jsonl if output_format is Format.JSONL else _show_table
+        for result in _progress(_results(engine, paths), len(paths)):
+            show(engine, result)
+            error = result.error
+            if writer is not None and result.faces is not None:
+                try:
+                    writer.save(result)
+                except EdgeFaceError as problem:
+                    error = str(problem)
+            if error is not None:
+                failed = True
+                typer.echo(f"error: {error}", err=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _results(engine: FaceEngine, paths: list[Path]) -> Iterator[_Result]:
+    from edgeface.images import read_image
+
+    for path in paths:
+        try:
+            image = read_image(path)
+            yield _Result(path, engine.detect(image, color="bgr"), None, image)
+        except EdgeFaceError as error:
+            yield _Result(path, None, str(error), None)
+
+
+def _progress(results: Iterator[_Result], total: int) -> Iterator[_Result]:
+    """Show a bar on stderr where that is a terminal and there is something to wait for."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    if total < 2 or not console.is_terminal:
+        return results
+    return iter(track(results, total=total, description="detect", console=console, transient=True))
+
+
+def _show_jsonl(engine: FaceEngine, result: _Result) -> None:
+    record: dict[str, Any] = {"file": str(result.path)}
+    if result.faces is None:
+        record["error"] = result.error
+    else:
+        width, height = result.faces.size
+        record |= {"width": width, "height": height, "model": engine.info.model, "sha256": engine.info.sha256}
+        record["faces"] = result.faces.to_dicts()
+    typer.echo(json.dumps(record))
+
+
+def _show_table(engine: FaceEngine, result: _Result) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    if result.faces is None:
+        return  # the line on stderr says it
+    width, height = result.faces.size
+    count = len(result.faces)
+    table = Table(title=f"{result.path} ({width}x{height}): {count} face{'s' * (count != 1)}", title_justify="left")
+    for name in ("box x1 y1 x2 y2", "score", "yaw", "pitch", "roll", "quality", "landmarks"):
+        table.add_column(name, justify="left" if name == "landmarks" else "right", overflow="fold")
+    for face in result.faces:
+        yaw, pitch, roll = face.angles
+        table.add_row(
+            " ".join(f"{v:.0f}" for v in face.box),
+            f"{face.score:.2f}",
+            f"{yaw:+.0f}°",
+            f"{pitch:+.0f}°",
+            f"{roll:+.0f}°",
+            f"{face.quality:.2f}",
+            " ".join(f"{x:.0f},{y:.0f}" for x, y in face.landmarks),
+        )
+    # a pipe has no width: never fold for it
+    console = Console()
+    console.print(table, width=None if console.is_terminal else 160)
+
+
+class _Writer:
+    """Writes annotated pictures into a folder, one name each."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ImageError(f"--save must be a folder that can be made, but got {folder}: {error.strerror}") from None
+        self._folder = folder
+        self._taken: set[str] = set()
+
+    def save(self, result: _Result) -> None:
+        from edgeface.draw import draw_faces
+        from edgeface.images import write_image
+
+        assert result.image is not None
+        assert result.faces is not None
+        name, number = f"{result.path.stem}.jpg", 1
+        while name in self._taken:  # a/x.jpg and b/x.jpg
+            number += 1
+            name = f"{result.path.stem}-{number}.jpg"
+        self._taken.add(name)
+        write_image(self._folder / name, draw_faces(result.image, result.faces))

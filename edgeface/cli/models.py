@@ -1,0 +1,40 @@
+"""``edgeface models``: what came with the package, or what is in a bundle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command()
+def models(
+    bundles: Annotated[list[Path] | None, typer.Argument(metavar="[BUNDLE...]", help="Show these instead.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole manifests, as a JSON list.")] = False,
+) -> None:
+    """List the bundled models: networks, sizes, licence. Every hash is checked on the way."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from edgeface.bundle import Bundle, bundled_models
+
+    opened = [Bundle.open(path) for path in (bundles if bundles else bundled_models().values())]
+    if as_json:
+        typer.echo(json.dumps([bundle.manifest.to_dict() for bundle in opened], indent=2))
+        return
+    table = Table()
+    for name in ("model", "version", "network", "precision", "size", "kB", "sha256", "licence"):
+        table.add_column(name, justify="right" if name == "kB" else "left", overflow="fold")
+    for bundle in opened:
+        manifest = bundle.manifest
+        for i, model in enumerate(manifest.models):
+            size = "{}x{}".format(*model.size) if model.size else f"any x{model.size_multiple}"
+            first = (manifest.name, manifest.version) if i == 0 else ("", "")
+            kilobytes = f"{len(bundle.read(model)) / 1000:.0f}"
+            table.add_row(*first, model.file, model.precision, size, kilobytes, model.sha256[:12], manifest.licence)
+    console = Console()
+    console.print(table, width=None if console.is_terminal else 160)

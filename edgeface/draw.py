@@ -1,0 +1,137 @@
+"""Draw faces into a picture: boxes, landmarks, pose axes and labels, with lines that grow with the picture."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeface.errors import must_be
+from edgeface.faces import Face, Faces
+
+__all__ = ["draw_faces"]
+
+# BGR
+_BOX: Final = (80, 220, 80)
+_INK: Final = (0, 0, 0)
+_OUTLINE: Final = (255, 255, 255)
+#: Right eye, left eye, nose tip, right and left mouth corner: the person's right in warm colours, the left in cold
+#: ones.
+_POINTS: Final = ((60, 60, 255), (255, 160, 40), (60, 230, 255), (0, 140, 255), (255, 220, 60))
+#: Of the head: x to the person's left, y down, and the way that the nose points.
+_AXES: Final = ((60, 60, 230), (60, 200, 60), (230, 110, 40))
+
+
+def draw_faces(
+    image: NDArray[np.uint8],
+    faces: Faces,
+    *,
+    boxes: bool = True,
+    landmarks: bool = True,
+    axes: bool = True,
+    labels: bool = True,
+    inplace: bool = False,
+) -> NDArray[np.uint8]:
+    """Draw every face of one picture.
+
+    The pose axes start between the eyes and the mouth: red to the person's left, green down, and a thicker blue one the
+        way
+    the nose points. Labels give the track id if there is one, the score, and the quality as q.
+
+    Args:
+        image: (h, w, 3) uint8, BGR.
+        faces: in pixels of this picture.
+        boxes, landmarks, axes, labels: what to draw.
+        inplace: draw into `image`, which then has to be contiguous, instead of a copy.
+
+    Returns:
+        The picture with the drawing.
+
+    Raises:
+        InvalidInputError: not such a picture.
+    """
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise must_be("image", "a uint8 array of shape (h, w, 3)", got)
+    if inplace and not (image.flags.c_contiguous and image.flags.writeable):
+        raise must_be("image", "contiguous and writeable to be drawn into", f"strides {image.strides}")
+    canvas = image if inplace else image.copy(order="C")
+    line = max(1, round(min(image.shape[:2]) / 400))
+    for face in faces[::-1]:  # the best one last, on top
+        if not np.isfinite(face.box).all():
+            continue
+        if boxes:
+            _box(canvas, face, line)
+        if axes:
+            _axes(canvas, face, line)
+        if landmarks:
+            _landmarks(canvas, face, line)
+        if labels:
+            _label(canvas, face, line)
+    return canvas
+
+
+# Coordinates are given to OpenCV in 1/16 pixel. Its pixel (0, 0) has its CENTRE there, ours its corner: hence the half.
+_SHIFT: Final = 4
+
+
+def _fixed(x: float, y: float) -> tuple[int, int]:
+    def one(value: float) -> int:
+        limit = 1 << 20  # far outside any picture, and OpenCV's integers hold it
+        return int(np.clip(round((value - 0.5) * (1 << _SHIFT)), -limit, limit))
+
+    return one(x), one(y)
+
+
+def _box(canvas: NDArray[np.uint8], face: Face, line: int) -> None:
+    import cv2
+
+    x1, y1, x2, y2 = map(float, face.box)
+    cv2.rectangle(canvas, _fixed(x1, y1), _fixed(x2, y2), _BOX, line, cv2.LINE_AA, _SHIFT)
+
+
+def _landmarks(canvas: NDArray[np.uint8], face: Face, line: int) -> None:
+    import cv2
+
+    # small faces get small points, or they would hide what they show
+    radius = min(2.0 * line, max(1.0, face.width / 25))
+    for (x, y), color in zip(face.landmarks, _POINTS, strict=True):
+        centre = _fixed(float(x), float(y))
+        for size, ink in ((radius * 1.4, _INK), (radius, color)):
+            cv2.circle(canvas, centre, round(size * (1 << _SHIFT)), ink, -1, cv2.LINE_AA, _SHIFT)
+
+
+def _axes(canvas: NDArray[np.uint8], face: Face, line: int) -> None:
+    import cv2
+
+    origin = face.landmarks.mean(axis=0).astype(float)
+    length = 0.5 * max(face.width, face.height)
+    nose = -face.rotation[:, 2]
+    ends: list[tuple[Any, tuple[int, int, int], int]] = [
+        (face.rotation[:, 0], _AXES[0], line),
+        (face.rotation[:, 1], _AXES[1], line),
+        (nose, _AXES[2], line + 1),
+    ]
+    # the far ends first: an axis that points to the viewer lies on top
+    for direction, color, width in sorted(ends, key=lambda end: -float(end[0][2])):
+        x, y = origin + length * direction[:2]
+        cv2.line(canvas, _fixed(*origin), _fixed(float(x), float(y)), color, width, cv2.LINE_AA, _SHIFT)
+
+
+def _label(canvas: NDArray[np.uint8], face: Face, line: int) -> None:
+    import cv2
+
+    text = f"{face.score:.2f} q{face.quality:.2f}"
+    if face.track_id is not None:
+        text = f"#{face.track_id} {text}"
+    height, width = canvas.shape[:2]
+    scale = max(0.35, 0.4 * line)
+    (text_width, text_height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, line)
+    x, y = (int(np.clip(v, -1e6, 1e6)) for v in face.box[:2])
+    x = max(0, min(x, width - text_width))
+    top = y - text_height - below - line
+    if top < 0:  # no room above the face: inside its box
+        top = max(0, y + line)
+    cv2.rectangle(canvas, (x, top), (x + text_width, min(height, top + text_height + below)), _OUTLINE, -1)
+    cv2.putText(canvas, text, (x, top + text_height), cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, line, cv2.LINE_AA)

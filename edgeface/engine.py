@@ -1,0 +1,305 @@
+"""`FaceEngine`: a bundle, a runtime and the C++ core put together. One frame in, `Faces` out."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from dataclasses import asdict, dataclass
+from time import perf_counter
+from types import TracebackType
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+import edgeface
+from edgeface import _core
+from edgeface.bundle import Bundle
+from edgeface.errors import EngineClosedError, must_be
+from edgeface.faces import Faces
+from edgeface.frame import Frame
+from edgeface.runtimes import choose, open_runtime
+
+__all__ = ["DEFAULT_MODEL", "EngineInfo", "FaceEngine", "parse_size"]
+
+DEFAULT_MODEL: Final = "edgeface-s"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What runs, for logs and reports.
+
+    Attributes:
+        model, version, licence: as the bundle says.
+        file, sha256, format, precision: of the network in it.
+        size: (width, height) of the network's input.
+        runtime, runtime_version: what computes it.
+        reason: why this runtime.
+        threads: that compute one inference.
+        isa: instruction set that the C++ core uses.
+        min_score, nms_iou: as in force.
+        warmup_s: seconds of the first inference; None if there was no warm-up.
+        sdk: version of edgeface.
+    """
+
+    model: str
+    version: str
+    licence: str
+    file: str
+    sha256: str
+    format: str
+    precision: str
+    size: tuple[int, int]
+    runtime: str
+    runtime_version: str
+    reason: str
+    threads: int
+    isa: str
+    min_score: float
+    nms_iou: float
+    warmup_s: float | None
+    sdk: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as a JSON-ready dict."""
+        return asdict(self)
+
+
+class FaceEngine:
+    """Finds faces in frames. Loads and checks the model once, allocates its buffers once, downloads nothing.
+
+    One engine may be shared by threads: calls take turns. For parallel inference give each thread its own engine, or
+    raise `threads`. The interpreter lock is released while the core and the network compute.
+
+    Args:
+        model: name of a bundled model, or path of a bundle.
+        runtime: "auto" (LiteRT where it is installed, else onnxruntime), "onnxruntime", "litert" or "tflite".
+        size: (width, height) of the network's input or "WIDTHxHEIGHT"; the bundle's default if None. Larger finds
+            smaller faces and costs in proportion to the area.
+        threads: that compute one inference, the calling one included. None of them spins.
+        min_score: faces below it are left out, 0 to 1; the bundle's if None.
+        nms_iou: of two boxes that overlap by more than this the lower-scored one goes, 0 to 1; the bundle's if None.
+        max_faces: at most so many faces a frame, the best-scored ones.
+        precision: "int8" or "float32"; int8 where the bundle has it if None.
+        exact: make int8 results on x86 equal to those on ARM (slower; for evaluations). No effect on ARM.
+        warmup: run once before the first frame, so that the first result takes no longer than the others.
+
+    Raises:
+        InvalidInputError: an argument out of range.
+        BundleError: no such model, a damaged or too new one, or none for this size and runtime.
+        RuntimeUnavailableError: the runtime is not installed.
+
+    Example:
+        >>> with FaceEngine() as engine:                                    # doctest: +SKIP
+        ...     faces = engine.detect(frame, color="bgr")
+        ...     print(engine.info.runtime, faces.boxes, faces.angles)
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] = DEFAULT_MODEL,
+        *,
+        runtime: str = "auto",
+        size: tuple[int, int] | str | None = None,
+        threads: int = 1,
+        min_score: float | None = None,
+        nms_iou: float | None = None,
+        max_faces: int = 256,
+        precision: str | None = None,
+        exact: bool = False,
+        warmup: bool = True,
+    ) -> None:
+        self._lock = threading.Lock()
+        self._runtime = None
+        threads = _integer("threads", threads, 1, 256)
+        self._max_faces = _integer("max_faces", max_faces, 1, 65536)
+        if precision not in (None, "int8", "float32"):
+            raise must_be("precision", "int8, float32 or None", repr(precision))
+        bundle = Bundle.find(model)
+        manifest = bundle.manifest
+        wanted = manifest.default_size if size is None else parse_size(size)
+        choice = choose(bundle, runtime, wanted, precision)
+        spec = choice.model
+        self._min_score = manifest.decode.min_score if min_score is None else _fraction("min_score", min_score)
+        self._nms_iou = manifest.decode.nms_iou if nms_iou is None else _fraction("nms_iou", nms_iou)
+        self._input = spec.input
+        self._levels: dict[str, Any] = {
+            "strides": [o.stride for o in spec.outputs],
+            "layouts": [o.layout for o in spec.outputs],
+            "scales": [o.scale for o in spec.outputs],
+            "zero_points": [o.zero_point for o in spec.outputs],
+            "channel_scales": [np.array(manifest.decode.channel_scale[o.stride], np.float32) for o in spec.outputs],
+        }
+        self._runtime = open_runtime(choice.runtime, bundle.read(spec), spec, wanted, threads=threads, exact=exact)
+        started = perf_counter()
+        if warmup:
+            self._runtime.run()
+        #: What runs, and why.
+        self.info = EngineInfo(
+            model=manifest.name,
+            version=manifest.version,
+            licence=manifest.licence,
+            file=spec.file,
+            sha256=spec.sha256,
+            format=spec.format,
+            precision=spec.precision,
+            size=wanted,
+            runtime=choice.runtime,
+            runtime_version=self._runtime.version,
+            reason=choice.reason,
+            threads=threads,
+            isa=_core.isa(),
+            min_score=self._min_score,
+            nms_iou=self._nms_iou,
+            warmup_s=perf_counter() - started if warmup else None,
+            sdk=edgeface.__version__,
+        )
+
+    def detect(
+        self,
+        frame: Frame | NDArray[np.uint8],
+        color: str | None = None,
+        *,
+        rotation: int = 0,
+        roi: tuple[int, int, int, int] | None = None,
+        min_score: float | None = None,
+        timestamp_ns: int | None = None,
+        sequence: int | None = None,
+    ) -> Faces:
+        """Find the faces of one frame.
+
+        Args:
+            frame: a `Frame`, which says the rest by itself, or a uint8 array in one of the shapes of
+                `Frame.from_array`.
+            color: of an array, required: bgr, rgb, gray, nv12, nv21, i420, yuyv or uyvy.
+            rotation: of an array: degrees clockwise (0, 90, 180, 270) that make the picture upright.
+            roi: of an array: (x1, y1, x2, y2), look only there.
+            min_score: for this call only.
+            timestamp_ns: of an array: copied to the result.
+            sequence: of an array: copied to the result.
+
+        Returns:
+            The faces by falling score, in pixels of the frame as given, whatever its rotation and region of interest.
+
+        Raises:
+            InvalidInputError: a frame of the wrong type, dtype, shape or size, no colour, or a value out of range.
+            RuntimeFailedError: the runtime failed.
+            EngineClosedError: after `close`.
+        """
+        frame = _as_frame(frame, color, rotation=rotation, roi=roi, timestamp_ns=timestamp_ns, sequence=sequence)
+        threshold = self._min_score if min_score is None else _fraction("min_score", min_score)
+        crop = None
+        if frame.roi is not None:
+            x1, y1, x2, y2 = frame.roi
+            crop = (x1, y1, x2 - x1, y2 - y1)
+        image = self._input
+        with self._lock:
+            runtime = self._runtime
+            if runtime is None:
+                raise EngineClosedError("engine must be open, but got a closed one")
+            started = perf_counter()
+            # runtime.input stays a temporary: an interpreter does not run while a view of its memory is alive
+            transform = _core.preprocess(
+                frame.planes,
+                frame.color,
+                frame.width,
+                frame.height,
+                runtime.input,
+                layout=image.layout,
+                color=image.color,
+                rotation=frame.rotation,
+                crop=crop,
+                matrix=frame.matrix,
+                range=frame.range,
+                scale=image.scale,
+                zero_point=image.zero_point,
+            )
+            preprocessed = perf_counter()
+            outputs = runtime.run()
+            inferred = perf_counter()
+            boxes, scores, landmarks, rotations, quality = _core.decode(
+                outputs,
+                **self._levels,
+                transform=transform,
+                min_score=threshold,
+                nms_iou=self._nms_iou,
+                max_faces=self._max_faces,
+            )
+            decoded = perf_counter()
+        return Faces(
+            boxes=boxes,
+            scores=scores,
+            landmarks=landmarks,
+            rotations=rotations,
+            quality=quality,
+            size=frame.size,
+            timestamp_ns=frame.timestamp_ns,
+            sequence=frame.sequence,
+            timings={
+                "preprocess": preprocessed - started,
+                "infer": inferred - preprocessed,
+                "decode": decoded - inferred,
+            },
+        )
+
+    def close(self) -> None:
+        """Free the model's memory; waits for a `detect` in another thread. May be called more than once."""
+        with self._lock:
+            if self._runtime is not None:
+                self._runtime.close()
+                self._runtime = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        info = self.info
+        width, height = info.size
+        return f"FaceEngine({info.model} {info.precision} {width}x{height}, {info.runtime}, threads={info.threads})"
+
+
+def parse_size(size: object) -> tuple[int, int]:
+    """(width, height) from a pair or from text such as "640x480".
+
+    Raises:
+        InvalidInputError: neither.
+    """
+    if isinstance(size, str):
+        match = re.fullmatch(r"(\d{1,5})[xX×](\d{1,5})", size.strip())
+        if match is not None:
+            return parse_size((int(match[1]), int(match[2])))
+    elif isinstance(size, (tuple, list)) and len(size) == 2:
+        width, height = size
+        if all(isinstance(s, (int, np.integer)) and not isinstance(s, bool) and s > 0 for s in (width, height)):
+            return int(width), int(height)
+    raise must_be("size", "(width, height) or text such as 320x240", repr(size))
+
+
+def _as_frame(frame: Frame | NDArray[np.uint8], color: str | None, **attributes: Any) -> Frame:
+    if isinstance(frame, Frame):
+        unset = {"rotation": 0}
+        given = [name for name, value in {"color": color, **attributes}.items() if value != unset.get(name)]
+        if given:
+            raise must_be(given[0], "left out with a Frame, which has its own", f"{given[0]} as an argument too")
+        return frame
+    if color is None:
+        raise must_be("color", "given with an array (bgr for cv2, rgb for most others)", None)
+    return Frame.from_array(frame, color, **attributes)
+
+
+def _integer(name: str, value: object, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
+        raise must_be(name, f"an integer from {low} to {high}", repr(value))
+    return int(value)
+
+
+def _fraction(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.floating)) or not 0 < value < 1:
+        raise must_be(name, "a number between 0 and 1", repr(value))
+    return float(value)

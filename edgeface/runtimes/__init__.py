@@ -1,0 +1,169 @@
+"""Inference runtimes behind one small interface, and the choice between them.
+
+A runtime owns the input and output buffers: the caller fills `Runtime.input`, calls `Runtime.run`, and reads the arrays
+that it returns before the next run. Adding one is a module with a class that satisfies `Runtime`, and a line in
+`RUNTIMES`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+from numpy.typing import NDArray
+
+from edgeface.bundle import Bundle, ModelSpec
+from edgeface.errors import BundleError, RuntimeUnavailableError, must_be
+
+__all__ = ["RUNTIMES", "Choice", "Runtime", "choose", "installed", "open_runtime"]
+
+
+class Runtime(Protocol):
+    """One network, loaded and ready. Not thread-safe: the buffers are shared between calls."""
+
+    version: str
+
+    @property
+    def input(self) -> NDArray[Any]:
+        """The tensor to fill. Do not keep it: some runtimes refuse to run while a view of their memory is alive."""
+
+    def run(self, tensor: NDArray[Any] | None = None) -> list[NDArray[Any]]:
+        """Run the network once.
+
+        Args:
+            tensor: copied into `input` first; None if `input` has been filled in place.
+
+        Returns:
+            One array an output, in the order of the bundle's manifest, overwritten by the next run.
+
+        Raises:
+            RuntimeFailedError: the runtime failed.
+        """
+
+    def close(self) -> None:
+        """Let go of the network and its memory."""
+
+
+class _Entry(NamedTuple):
+    package: str
+    module: str
+    formats: tuple[str, ...]
+    install: str
+
+
+#: Name -> where it lives and how to get it. The order is that of ``runtime="auto"``, which leaves out tflite (see
+#: `_AUTO`).
+RUNTIMES: Final = {
+    "litert": _Entry("ai_edge_litert", "edgeface.runtimes.litert", ("tflite",), "pip install 'edgeface[tflite]'"),
+    "onnxruntime": _Entry("onnxruntime", "edgeface.runtimes.onnx", ("onnx",), "pip install onnxruntime"),
+    "tflite": _Entry("tflite_runtime", "edgeface.runtimes.litert", ("tflite",), "pip install 'edgeface[legacy]'"),
+}
+
+# LiteRT executes the fewest instructions on ARM; tflite-runtime more than onnxruntime, so that it has to be asked for
+# where there is a choice, and is the last resort on boards that have nothing else.
+_AUTO = ("litert", "onnxruntime", "tflite")
+
+
+class Choice(NamedTuple):
+    """What will run, and why."""
+
+    runtime: str
+    model: ModelSpec
+    reason: str
+
+
+def installed(name: str) -> bool:
+    """Whether the runtime's package is there (it is not imported)."""
+    return importlib.util.find_spec(RUNTIMES[name].package) is not None
+
+
+def choose(
+    bundle: Bundle, runtime: str = "auto", size: tuple[int, int] | None = None, precision: str | None = None
+) -> Choice:
+    """Pick a runtime that is installed and for which the bundle has a network.
+
+    Args:
+        bundle: where to look.
+        runtime: one of `RUNTIMES`, or "auto": LiteRT where it is installed, else onnxruntime.
+        size: (width, height) of the network's input; None for any.
+        precision: "int8" or "float32"; None for int8 where the bundle has it.
+
+    Raises:
+        InvalidInputError: no such runtime.
+        RuntimeUnavailableError: it is not installed, or none is.
+        BundleError: the bundle has no network for it.
+    """
+    if runtime != "auto" and runtime not in RUNTIMES:
+        raise must_be("runtime", f"one of auto, {', '.join(RUNTIMES)}", repr(runtime))
+    passed_over = []
+    for name in _AUTO if runtime == "auto" else (runtime,):
+        if not installed(name):
+            passed_over.append(f"{name} is not installed ({RUNTIMES[name].install})")
+            continue
+        model = bundle.select(RUNTIMES[name].formats, size, precision)
+        if model is None:
+            passed_over.append(f"{name} has no network in the bundle")
+            continue
+        why = "asked for" if runtime != "auto" else "; ".join([*passed_over, "first that fits"])
+        return Choice(name, model, why)
+    if runtime != "auto" and not installed(runtime):
+        raise RuntimeUnavailableError(f"runtime must be installed, but got {passed_over[0]}")
+    if not any(installed(name) for name in RUNTIMES):
+        raise RuntimeUnavailableError(f"a runtime must be installed, but got none: {'; '.join(passed_over)}")
+    wanted = " ".join(filter(None, [precision, f"{size[0]}x{size[1]}" if size else None])) or "any"
+    sizes = sorted(
+        {f"{w}x{h}" for w, h in bundle.sizes()} | {"others in steps" for m in bundle.manifest.models if not m.size}
+    )
+    raise BundleError(
+        f"model {bundle.manifest.name} must have a network for {runtime} {wanted}, but got none "
+        f"({'; '.join(passed_over)}; sizes: {', '.join(sizes)})"
+    )
+
+
+def open_runtime(
+    name: str, network: bytes, model: ModelSpec, size: tuple[int, int], *, threads: int = 1, exact: bool = False
+) -> Runtime:
+    """Load a network.
+
+    Args:
+        name: one of `RUNTIMES`.
+        network: bytes of the file.
+        model: the manifest's description of it, which is checked against what the runtime says.
+        size: (width, height) of the input.
+        threads: that compute one inference, the calling one included.
+        exact: make int8 results on x86 equal to those on ARM, at some cost in speed (onnxruntime only; no effect
+            elsewhere).
+
+    Raises:
+        RuntimeUnavailableError: the package cannot be imported.
+        RuntimeFailedError: the runtime refuses the network.
+        BundleError: the network is not what the manifest says.
+    """
+    entry = RUNTIMES[name]
+    module = importlib.import_module(entry.module)
+    try:
+        opened: Runtime = module.load(network, model, size, threads=threads, exact=exact, package=entry.package)
+    except ImportError as error:
+        if isinstance(error, RuntimeUnavailableError):
+            raise
+        raise RuntimeUnavailableError(
+            f"runtime {name} must be importable, but got {error} ({entry.install})"
+        ) from error
+    return opened
+
+
+def tensor_shape(layout: str, channels: int, width: int, height: int) -> tuple[int, int, int, int]:
+    """Shape of a one-picture tensor."""
+    return (1, channels, height, width) if layout == "NCHW" else (1, height, width, channels)
+
+
+def check_tensor(what: str, expected: tuple[str, Sequence[int]], got: tuple[str, Sequence[Any]]) -> None:
+    """Compare dtype and shape of the manifest with the runtime's; symbolic and negative sides fit anything."""
+    same = expected[0] == got[0] and len(expected[1]) == len(got[1])
+    same = same and all(not isinstance(b, int) or b < 1 or a == b for a, b in zip(expected[1], got[1], strict=False))
+    if not same:
+        raise BundleError(
+            f"{what} of the network must be {expected[0]} {list(expected[1])}, but got {got[0]} {list(got[1])}"
+        )
