@@ -1,0 +1,188 @@
+/* libedgeface: camera frames to network inputs, network outputs to faces.
+ *
+ * C99, no dependency but the C library. Between ef_preprocess and ef_decode the caller runs any runtime or NPU.
+ *
+ *   ef_config config = {.struct_size = sizeof config, .max_width = 640, .max_height = 480, .tensor_width = 320, .tensor_height = 240};
+ *   ef_context *context;
+ *   if (ef_create(&config, &context) != EF_OK) ...
+ *   ef_preprocess(context, &image, &input, &transform);
+ *   ... run the network ...
+ *   ef_decode(context, outputs, 3, &transform, &options, &faces);
+ *   ef_destroy(context);
+ *
+ * Rules that hold everywhere:
+ *  - The caller sets struct_size of every struct to its sizeof and zeroes what it does not use: 0 always means the default.
+ *  - Nothing is allocated after ef_create; nothing is printed; there is no global state; no function throws.
+ *  - A context serves one thread at a time; different contexts are independent.
+ *  - Pixel coordinates are continuous, origin at the top left CORNER of the top left pixel: the centre of that pixel is (0.5, 0.5).
+ */
+#ifndef EDGEFACE_EDGEFACE_H
+#define EDGEFACE_EDGEFACE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define EF_API
+#elif defined(__GNUC__)
+#define EF_API __attribute__((visibility("default")))
+#else
+#define EF_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define EF_VERSION_MAJOR 0
+#define EF_VERSION_MINOR 1
+#define EF_VERSION_PATCH 0
+
+#define EF_MAX_SIDE 16384  /* largest width or height of a frame or a tensor */
+#define EF_MAX_LEVELS 8    /* most output tensors of a network */
+#define EF_HEAD_CHANNELS 22
+#define EF_LANDMARKS 5
+
+typedef enum ef_status {
+  EF_OK = 0,
+  EF_ERROR_NULL = 1,         /* a required pointer is NULL */
+  EF_ERROR_STRUCT_SIZE = 2,  /* struct_size is smaller than the library's first version of the struct */
+  EF_ERROR_ARGUMENT = 3,     /* a value is outside its range or names nothing */
+  EF_ERROR_SIZE = 4,         /* a frame, crop or tensor is empty, too large, or does not fit what ef_create was told */
+  EF_ERROR_STRIDE = 5,       /* a row stride is shorter than a row */
+  EF_ERROR_MEMORY = 6,       /* the allocator returned NULL, or the caller's block is too small or not aligned */
+  EF_ERROR_UNSUPPORTED = 7   /* the CPU lacks the instruction set asked for */
+} ef_status;
+
+typedef enum ef_format {
+  EF_FORMAT_BGR = 1,
+  EF_FORMAT_RGB = 2,
+  EF_FORMAT_GRAY = 3,
+  EF_FORMAT_NV12 = 4, /* Y; interleaved U V at half size */
+  EF_FORMAT_NV21 = 5, /* Y; interleaved V U at half size */
+  EF_FORMAT_I420 = 6, /* Y; U; V, the last two at half size */
+  EF_FORMAT_YUYV = 7, /* Y0 U Y1 V; the width is even */
+  EF_FORMAT_UYVY = 8  /* U Y0 V Y1; the width is even */
+} ef_format;
+
+typedef enum ef_matrix { EF_MATRIX_BT601 = 0, EF_MATRIX_BT709 = 1 } ef_matrix;
+typedef enum ef_range { EF_RANGE_LIMITED = 0, EF_RANGE_FULL = 1 } ef_range;
+typedef enum ef_fit { EF_FIT_LETTERBOX = 0, EF_FIT_STRETCH = 1 } ef_fit;
+typedef enum ef_filter {
+  EF_FILTER_BILINEAR = 0,
+  EF_FILTER_AREA = 1 /* mean over k x k pixels, k = floor(ratio), before the bilinear step: keeps small faces in shrunk frames */
+} ef_filter;
+typedef enum ef_layout { EF_LAYOUT_NHWC = 0, EF_LAYOUT_NCHW = 1 } ef_layout;
+typedef enum ef_dtype { EF_DTYPE_INT8 = 0, EF_DTYPE_UINT8 = 1, EF_DTYPE_FLOAT32 = 2 } ef_dtype;
+typedef enum ef_color { EF_COLOR_RGB = 0, EF_COLOR_BGR = 1 } ef_color;
+typedef enum ef_isa { EF_ISA_AUTO = 0, EF_ISA_SCALAR = 1, EF_ISA_NEON = 2, EF_ISA_AVX2 = 3 } ef_isa;
+
+typedef struct ef_context ef_context;
+
+typedef struct ef_config {
+  uint32_t struct_size;
+  uint32_t max_width, max_height;       /* largest frame that ef_preprocess will be given */
+  uint32_t tensor_width, tensor_height; /* largest input tensor; multiples of 32 for the networks of edgeface */
+  uint32_t isa;                         /* ef_isa; AUTO takes the environment variable EDGEFACE_ISA (scalar, neon, avx2), else the best */
+  void *memory;                         /* NULL: one block comes from `allocate`; else a block aligned as by malloc */
+  size_t memory_size;                   /* of `memory`, at least ef_query_memory */
+  void *(*allocate)(void *user, size_t size); /* NULL: malloc; called once, by ef_create */
+  void (*release)(void *user, void *block);   /* NULL: free; called once, by ef_destroy */
+  void *user;
+} ef_config;
+
+typedef struct ef_image {
+  uint32_t struct_size;
+  uint32_t format; /* ef_format */
+  uint32_t width, height;
+  const uint8_t *planes[3]; /* first byte of the first row of each plane */
+  ptrdiff_t strides[3];     /* bytes from one row to the next; negative for bottom-up frames */
+  uint32_t matrix;          /* ef_matrix, ef_range: of YUV formats */
+  uint32_t range;
+  uint32_t rotation;        /* 0, 90, 180 or 270: degrees clockwise that make the picture upright */
+  uint32_t crop[4];         /* x, y, width, height in pixels of the frame; all 0: the whole frame */
+  int64_t timestamp_ns;     /* handed through to ef_transform */
+} ef_image;
+
+/* The network's input. A pixel p (0..255) stands for the real number (p - 128) / 128. Quantised tensors store
+ * round(real / scale) + zero_point (ties to even, saturated), float tensors the real number. The border of a letterbox is real 0. */
+typedef struct ef_input {
+  uint32_t struct_size;
+  uint32_t width, height;
+  uint32_t dtype;     /* ef_dtype */
+  uint32_t layout;    /* ef_layout; contiguous */
+  uint32_t color;     /* ef_color: order of the three channels */
+  uint32_t fit;       /* ef_fit */
+  uint32_t filter;    /* ef_filter */
+  float scale;        /* 0: 1/128 */
+  int32_t zero_point;
+  void *data;         /* width * height * 3 elements; float tensors aligned to 4 bytes */
+} ef_input;
+
+/* frame_x = m[0] * tensor_x + m[1] * tensor_y + m[2]; frame_y = m[3] * tensor_x + m[4] * tensor_y + m[5] */
+typedef struct ef_transform {
+  uint32_t struct_size;
+  uint32_t reserved;
+  double m[6];
+  int64_t timestamp_ns;
+} ef_transform;
+
+/* One output tensor of the network: EF_HEAD_CHANNELS channels for each cell of `stride` pixels. A stored q of channel c
+ * is the real number (q - zero_point) * scale * channel_scales[c]; the channels are those of docs/bundle.md, rule edgeface-v1. */
+typedef struct ef_output {
+  uint32_t struct_size;
+  uint32_t dtype;              /* ef_dtype */
+  uint32_t layout;             /* ef_layout */
+  uint32_t stride;             /* pixels of the input tensor a cell covers in each direction */
+  uint32_t columns, rows;
+  float scale;                 /* 0: 1 */
+  int32_t zero_point;
+  const float *channel_scales; /* EF_HEAD_CHANNELS positive numbers, or NULL: all 1 */
+  const void *data;
+  ptrdiff_t cell_step, row_step, channel_step; /* in elements; all 0: contiguous in `layout` */
+} ef_output;
+
+typedef struct ef_decode_options {
+  uint32_t struct_size;
+  float min_score; /* 0 < min_score < 1 */
+  float nms_iou;   /* 0 <= nms_iou <= 1: the lower-scored of two boxes goes where their IoU is larger */
+} ef_decode_options;
+
+typedef struct ef_face {
+  float box[4];                     /* x1, y1, x2, y2 in pixels of the frame given; may reach past its border */
+  float score, quality;             /* 0..1 */
+  float landmarks[EF_LANDMARKS][2]; /* right eye, left eye, nose tip, right and left mouth corner OF THE PERSON */
+  float rotation[9];                /* row-major, head to optical camera frame (x right, y down, z forward) of the frame given */
+} ef_face;
+
+typedef struct ef_faces {
+  uint32_t struct_size;
+  uint32_t face_size; /* sizeof(ef_face) of the caller */
+  uint32_t capacity;  /* the best `capacity` faces are kept */
+  uint32_t count;     /* out */
+  ef_face *items;     /* caller's array, filled in descending order of score */
+} ef_faces;
+
+/* Bytes that ef_create will use for this configuration, exactly; 0 where the configuration is not valid. */
+EF_API size_t ef_query_memory(const ef_config *config);
+
+EF_API ef_status ef_create(const ef_config *config, ef_context **context);
+EF_API void ef_destroy(ef_context *context); /* NULL is allowed */
+
+/* Crops, resizes, rotates, converts and quantises a frame into the network's input in one pass. `transform` may be NULL. */
+EF_API ef_status ef_preprocess(ef_context *context, const ef_image *image, const ef_input *input, ef_transform *transform);
+
+/* Turns raw output tensors into faces. `transform` may be NULL: faces are then in pixels of the input tensor. */
+EF_API ef_status ef_decode(ef_context *context, const ef_output *outputs, uint32_t output_count, const ef_transform *transform,
+                           const ef_decode_options *options, ef_faces *faces);
+
+EF_API const char *ef_status_string(ef_status status);
+EF_API const char *ef_version(void);
+EF_API ef_isa ef_context_isa(const ef_context *context);
+EF_API int ef_isa_available(ef_isa isa); /* 1 where this CPU and this build have it */
+EF_API const char *ef_isa_name(ef_isa isa);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

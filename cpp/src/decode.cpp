@@ -1,0 +1,325 @@
+// ef_decode: raw head tensors to faces, rule edgeface-v1 (docs/bundle.md).
+//
+// The score threshold is turned into the tensor's own numbers first, so that a cell that holds no face costs one comparison. The
+// candidates are sorted by keys that are all different, which makes the result independent of the sort.
+#include "context.h"
+#include "math.h"
+
+namespace ef {
+namespace {
+
+constexpr float kMaxLogSize = 20.0f;
+
+// Monotone: a larger float has a larger key.
+uint32_t ordered(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+
+float unordered(uint32_t key) {
+  const uint32_t bits = key & 0x80000000u ? key & 0x7fffffffu : ~key;
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+// The smallest logit whose sigmoid, as a float, is at least `score`.
+float logit_threshold(float score) {
+  uint32_t low = ordered(-200.0f), high = ordered(200.0f);  // sigmoid(low) = 0 < score <= sigmoid(high) = 1
+  while (high - low > 1) {
+    const uint32_t middle = low + (high - low) / 2;
+    (sigmoid(unordered(middle)) >= score ? high : low) = middle;
+  }
+  return unordered(high);
+}
+
+struct Level {
+  const ef_output* output;
+  ptrdiff_t cell_step, row_step, channel_step;
+  uint32_t first;                 // index of the first cell among those of all levels
+  float scale[EF_HEAD_CHANNELS];  // of each channel
+
+  float logit(float q, int channel) const { return (q - static_cast<float>(output->zero_point)) * scale[channel]; }
+
+  float stored(uint32_t column, uint32_t row, int channel) const {
+    const ptrdiff_t at = static_cast<ptrdiff_t>(row) * row_step + static_cast<ptrdiff_t>(column) * cell_step + channel * channel_step;
+    switch (output->dtype) {
+      case EF_DTYPE_INT8: return static_cast<const int8_t*>(output->data)[at];
+      case EF_DTYPE_UINT8: return static_cast<const uint8_t*>(output->data)[at];
+      default: return static_cast<const float*>(output->data)[at];
+    }
+  }
+};
+
+// Calls found(column, row, q) for each cell whose score channel is at least `threshold`.
+template <typename T, typename Found>
+void scan(const Level& level, T threshold, Found found) {
+  const T* row = static_cast<const T*>(level.output->data);
+  for (uint32_t y = 0; y < level.output->rows; ++y, row += level.row_step)
+    for (uint32_t x = 0; x < level.output->columns; ++x) {
+      const T q = row[static_cast<ptrdiff_t>(x) * level.cell_step];
+      if (q >= threshold) found(x, y, static_cast<float>(q));
+    }
+}
+
+// The smallest stored integer of [low, low + 255] whose logit is at least `threshold`; false where there is none.
+bool integer_threshold(const Level& level, float threshold, int low, int* out) {
+  for (int q = low; q < low + 256; ++q)
+    if (level.logit(static_cast<float>(q), 0) >= threshold) return *out = q, true;
+  return false;
+}
+
+template <typename Found>
+void scan(const Level& level, float threshold, Found found) {
+  int q;
+  switch (level.output->dtype) {
+    case EF_DTYPE_INT8:
+      if (integer_threshold(level, threshold, -128, &q)) scan<int8_t>(level, static_cast<int8_t>(q), found);
+      return;
+    case EF_DTYPE_UINT8:
+      if (integer_threshold(level, threshold, 0, &q)) scan<uint8_t>(level, static_cast<uint8_t>(q), found);
+      return;
+    default: {
+      const float* row = static_cast<const float*>(level.output->data);
+      for (uint32_t y = 0; y < level.output->rows; ++y, row += level.row_step)
+        for (uint32_t x = 0; x < level.output->columns; ++x) {
+          const float q = row[static_cast<ptrdiff_t>(x) * level.cell_step];
+          if (level.logit(q, 0) >= threshold) found(x, y, q);
+        }
+    }
+  }
+}
+
+void sift(uint64_t* keys, size_t root, size_t n) {
+  for (size_t child; (child = 2 * root + 1) < n; root = child) {
+    if (child + 1 < n && keys[child] < keys[child + 1]) ++child;
+    if (keys[root] >= keys[child]) return;
+    const uint64_t t = keys[root];
+    keys[root] = keys[child];
+    keys[child] = t;
+  }
+}
+
+// Heapsort, ascending: in place and never quadratic, whatever the network says.
+void sort(uint64_t* keys, size_t n) {
+  for (size_t i = n / 2; i-- > 0;) sift(keys, i, n);
+  for (size_t end = n; end-- > 1;) {
+    const uint64_t t = keys[0];
+    keys[0] = keys[end];
+    keys[end] = t;
+    sift(keys, 0, end);
+  }
+}
+
+bool overlaps(const float a[4], const float b[4], float iou) {
+  const float left = a[0] > b[0] ? a[0] : b[0], top = a[1] > b[1] ? a[1] : b[1];
+  const float right = a[2] < b[2] ? a[2] : b[2], bottom = a[3] < b[3] ? a[3] : b[3];
+  if (right <= left || bottom <= top) return false;
+  const float both = (right - left) * (bottom - top);
+  const float either = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both;
+  return both > iou * either;
+}
+
+// Gram-Schmidt of two columns (Zhou et al. 2019), in double; the identity where they do not span a plane.
+void rotation_of(const float six[6], double r[9]) {
+  double a[3] = {six[0], six[1], six[2]}, b[3] = {six[3], six[4], six[5]};
+  const double na = __builtin_sqrt(a[0] * a[0] + a[1] * a[1] + a[2] * a[2]);
+  double nb = 0;
+  if (na > 1e-8) {
+    for (double& v : a) v /= na;
+    const double dot = a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+    for (int i = 0; i < 3; ++i) b[i] -= dot * a[i];
+    nb = __builtin_sqrt(b[0] * b[0] + b[1] * b[1] + b[2] * b[2]);
+  }
+  if (!(nb > 1e-8)) {
+    for (int i = 0; i < 9; ++i) r[i] = i % 4 == 0;
+    return;
+  }
+  for (double& v : b) v /= nb;
+  const double c[3] = {a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]};
+  for (int i = 0; i < 3; ++i) r[3 * i] = a[i], r[3 * i + 1] = b[i], r[3 * i + 2] = c[i];
+}
+
+class Decoder {
+ public:
+  Decoder(const Level* levels, int count, const ef_decode_options& options, const double m[6], uint64_t* keys)
+      : levels_(levels), count_(count), options_(options), m_(m), keys_(keys) {}
+
+  // Fills `faces` and returns how many.
+  uint32_t run(ef_faces& faces) {
+    size_t n = 0;
+    const float threshold = logit_threshold(options_.min_score);
+    for (int i = 0; i < count_; ++i) {
+      const Level& level = levels_[i];
+      scan(level, threshold, [&](uint32_t x, uint32_t y, float q) {
+        const float logit = level.logit(q, 0);
+        if (finite(logit)) keys_[n++] = static_cast<uint64_t>(~ordered(logit)) << 32 | (level.first + y * level.output->columns + x);
+      });
+    }
+    sort(keys_, n);
+    uint32_t kept = 0;
+    for (size_t i = 0; i < n && kept < faces.capacity; ++i) {
+      float channels[EF_HEAD_CHANNELS], box[4];
+      const Level* level;
+      uint32_t column, row;
+      if (!read(static_cast<uint32_t>(keys_[i]), channels, &level, &column, &row)) continue;
+      box_of(*level, column, row, channels, box);
+      bool suppressed = false;
+      for (uint32_t k = 0; k < kept && !suppressed; ++k) suppressed = overlaps(at(faces, k).box, box, options_.nms_iou);
+      if (suppressed) continue;
+      ef_face& face = at(faces, kept++);
+      for (int c = 0; c < 4; ++c) face.box[c] = box[c];
+      fill(*level, column, row, channels, face);
+    }
+    for (uint32_t k = 0; k < kept; ++k) to_frame(at(faces, k));
+    return kept;
+  }
+
+ private:
+  // Faces lie face_size apart, which may be more than this library's own sizeof.
+  static ef_face& at(ef_faces& faces, uint32_t i) {
+    return *reinterpret_cast<ef_face*>(reinterpret_cast<unsigned char*>(faces.items) + static_cast<size_t>(i) * faces.face_size);
+  }
+
+  // Real numbers of all channels of a cell; false where one is not finite.
+  bool read(uint32_t index, float channels[EF_HEAD_CHANNELS], const Level** level, uint32_t* column, uint32_t* row) const {
+    int i = count_ - 1;
+    while (levels_[i].first > index) --i;
+    *level = &levels_[i];
+    index -= levels_[i].first;
+    *row = index / levels_[i].output->columns;
+    *column = index % levels_[i].output->columns;
+    bool ok = true;
+    for (int c = 0; c < EF_HEAD_CHANNELS; ++c) {
+      channels[c] = levels_[i].logit(levels_[i].stored(*column, *row, c), c);
+      ok = ok && finite(channels[c]);
+    }
+    return ok;
+  }
+
+  static void box_of(const Level& level, uint32_t column, uint32_t row, const float* channels, float box[4]) {
+    const float s = static_cast<float>(level.output->stride);
+    const float x = (static_cast<float>(column) + 0.5f + channels[2]) * s, y = (static_cast<float>(row) + 0.5f + channels[3]) * s;
+    const float w = size_of(channels[4], s), h = size_of(channels[5], s);
+    box[0] = x - w * 0.5f, box[1] = y - h * 0.5f, box[2] = x + w * 0.5f, box[3] = y + h * 0.5f;
+  }
+
+  static float size_of(float log_size, float s) { return static_cast<float>(exp64(log_size > kMaxLogSize ? kMaxLogSize : log_size)) * s; }
+
+  static void fill(const Level& level, uint32_t column, uint32_t row, const float* channels, ef_face& face) {
+    const float s = static_cast<float>(level.output->stride);
+    face.score = sigmoid(channels[0]);
+    face.quality = sigmoid(channels[1]);
+    for (int i = 0; i < EF_LANDMARKS; ++i) {
+      face.landmarks[i][0] = (static_cast<float>(column) + 0.5f + channels[6 + 2 * i]) * s;
+      face.landmarks[i][1] = (static_cast<float>(row) + 0.5f + channels[7 + 2 * i]) * s;
+    }
+    double r[9];
+    rotation_of(channels + 16, r);
+    for (int i = 0; i < 9; ++i) face.rotation[i] = static_cast<float>(r[i]);
+  }
+
+  void map(float x, float y, float* out_x, float* out_y) const {
+    *out_x = static_cast<float>(m_[0] * x + m_[1] * y + m_[2]);
+    *out_y = static_cast<float>(m_[3] * x + m_[4] * y + m_[5]);
+  }
+
+  // From the tensor to the frame. The transform is made of scales and a turn by a multiple of 90 degrees about the optical axis.
+  void to_frame(ef_face& face) const {
+    float x[2], y[2];
+    map(face.box[0], face.box[1], &x[0], &y[0]);
+    map(face.box[2], face.box[3], &x[1], &y[1]);
+    const bool sx = x[0] > x[1], sy = y[0] > y[1];
+    face.box[0] = x[sx], face.box[1] = y[sy], face.box[2] = x[!sx], face.box[3] = y[!sy];
+    for (auto& p : face.landmarks) map(p[0], p[1], &p[0], &p[1]);
+    float turned[2][3];
+    for (int i = 0; i < 2; ++i) {
+      const float a = sign(m_[3 * i]), b = sign(m_[3 * i + 1]);
+      for (int j = 0; j < 3; ++j) turned[i][j] = a * face.rotation[j] + b * face.rotation[3 + j];
+    }
+    for (int i = 0; i < 6; ++i) face.rotation[i] = turned[i / 3][i % 3];
+  }
+
+  static float sign(double v) { return v > 0 ? 1.0f : v < 0 ? -1.0f : 0.0f; }
+
+  const Level* levels_;
+  int count_;
+  const ef_decode_options& options_;
+  const double* m_;
+  uint64_t* keys_;
+};
+
+bool finite64(double x) {
+  uint64_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return (bits >> 52 & 0x7ff) != 0x7ff;
+}
+
+// Scales and a quarter turn, nothing else: exactly one of each pair of the 2 x 2 part is zero, and the determinant is positive.
+bool valid(const double m[6]) {
+  for (int i = 0; i < 6; ++i)
+    if (!finite64(m[i])) return false;
+  if (m[1] == 0 && m[3] == 0) return m[0] * m[4] > 0;
+  return m[0] == 0 && m[4] == 0 && m[1] * m[3] < 0;
+}
+
+ef_status level_of(const ef_output& output, Level* level) {
+  if (output.struct_size < sizeof(ef_output)) return EF_ERROR_STRUCT_SIZE;
+  if (output.dtype > EF_DTYPE_FLOAT32 || output.layout > EF_LAYOUT_NCHW || !output.stride || output.stride > EF_MAX_SIDE) return EF_ERROR_ARGUMENT;
+  if (!output.columns || !output.rows || output.columns > EF_MAX_SIDE || output.rows > EF_MAX_SIDE) return EF_ERROR_SIZE;
+  if (!output.data) return EF_ERROR_NULL;
+  if (output.dtype == EF_DTYPE_FLOAT32 && reinterpret_cast<uintptr_t>(output.data) % sizeof(float)) return EF_ERROR_ARGUMENT;
+  if (!(output.scale >= 0) || !finite(output.scale)) return EF_ERROR_ARGUMENT;
+  const float scale = output.scale == 0 ? 1.0f : output.scale;
+  for (int c = 0; c < EF_HEAD_CHANNELS; ++c) {
+    level->scale[c] = scale * (output.channel_scales ? output.channel_scales[c] : 1.0f);
+    if (!(level->scale[c] > 0) || !finite(level->scale[c])) return EF_ERROR_ARGUMENT;
+  }
+  level->output = &output;
+  level->cell_step = output.cell_step;
+  level->row_step = output.row_step;
+  level->channel_step = output.channel_step;
+  if (!output.cell_step && !output.row_step && !output.channel_step) {
+    const bool planar = output.layout == EF_LAYOUT_NCHW;
+    level->cell_step = planar ? 1 : EF_HEAD_CHANNELS;
+    level->row_step = level->cell_step * static_cast<ptrdiff_t>(output.columns);
+    level->channel_step = planar ? level->row_step * static_cast<ptrdiff_t>(output.rows) : 1;
+  }
+  return EF_OK;
+}
+
+}  // namespace
+}  // namespace ef
+
+extern "C" ef_status ef_decode(ef_context* context, const ef_output* outputs, uint32_t output_count, const ef_transform* transform,
+                               const ef_decode_options* options, ef_faces* faces) {
+  if (!context || !outputs || !options || !faces) return EF_ERROR_NULL;
+  if (options->struct_size < sizeof(ef_decode_options) || faces->struct_size < sizeof(ef_faces)) return EF_ERROR_STRUCT_SIZE;
+  if (transform && transform->struct_size < sizeof(ef_transform)) return EF_ERROR_STRUCT_SIZE;
+  faces->count = 0;
+  if (faces->face_size < sizeof(ef_face) || faces->face_size % alignof(ef_face)) return EF_ERROR_STRUCT_SIZE;
+  if (faces->capacity && !faces->items) return EF_ERROR_NULL;
+  if (!output_count || output_count > EF_MAX_LEVELS) return EF_ERROR_ARGUMENT;
+  if (!(options->min_score > 0) || !(options->min_score < 1) || !(options->nms_iou >= 0) || !(options->nms_iou <= 1)) return EF_ERROR_ARGUMENT;
+  static const double kIdentity[6] = {1, 0, 0, 0, 1, 0};
+  const double* m = transform ? transform->m : kIdentity;
+  if (!ef::valid(m)) return EF_ERROR_ARGUMENT;
+
+  ef::Level levels[EF_MAX_LEVELS];
+  for (uint32_t i = 0; i < output_count; ++i) {
+    ef::Level level;
+    if (const ef_status status = ef::level_of(outputs[i], &level)) return status;
+    uint32_t j = i;  // kept in order of stride: of two equal scores, the lower stride's face is the better one
+    for (; j > 0 && levels[j - 1].output->stride > outputs[i].stride; --j) levels[j] = levels[j - 1];
+    levels[j] = level;
+  }
+  uint64_t cells = 0;
+  for (uint32_t i = 0; i < output_count; ++i) {
+    levels[i].first = static_cast<uint32_t>(cells);
+    cells += static_cast<uint64_t>(levels[i].output->columns) * levels[i].output->rows;
+    if (cells > context->max_cells) return EF_ERROR_SIZE;
+  }
+  faces->count = ef::Decoder(levels, static_cast<int>(output_count), *options, m, context->scratch.keys).run(*faces);
+  return EF_OK;
+}
