@@ -1,0 +1,49 @@
+"""Reader of the ``labels.jsonl`` sets (one object a photo: file, width, height, complete, faces)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quantize.data.pose import rotation_from_300wlp
+from quantize.data.sample import FaceLabel, Sample
+
+#: What a face may carry besides the fields of ``FaceLabel``; kept in ``extra``.
+EXTRA = ("points68", "pose_300wlp", "pose_pointing04", "label", "blur", "occlusion", "illumination", "atypical_pose", "expression")
+
+
+def _face(o: dict[str, Any]) -> FaceLabel:
+    points = None if o.get("points5") is None else np.array(o["points5"], np.float32)
+    hull = np.array(o.get("points68") or o.get("points5") or [], np.float32)
+    if o.get("box") is not None:
+        box = np.array(o["box"], np.float32)
+    elif len(hull):  # until a detector gives a better one: the hull of the points
+        box = np.concatenate([hull.min(0), hull.max(0)])
+    else:
+        raise ValueError("a face must have a box or points, but got neither")
+    extra = {k: o[k] for k in EXTRA if o.get(k) is not None}
+    extra["box_from"] = "label" if o.get("box") is not None else "points"
+    pose = o.get("pose_300wlp")
+    rotation = None if pose is None else rotation_from_300wlp(pose["yaw"], pose["pitch"], pose["roll"]).astype(np.float32)
+    return FaceLabel(box, points, rotation, None, bool(o.get("ignore")), extra)
+
+
+def read_jsonl(folder: Path) -> tuple[list[Sample], list[str]]:
+    """Samples of ``folder/labels.jsonl``, and a message for each line that had to be skipped."""
+    samples, skipped = [], []
+    path = Path(folder) / "labels.jsonl"
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        try:
+            o = json.loads(line)
+            faces = [_face(f) for f in o["faces"]]
+            sample = Sample(Path(folder) / o["file"], int(o["width"]), int(o["height"]), faces, bool(o["complete"]), Path(folder).name)
+        except (ValueError, KeyError, TypeError, IndexError) as e:
+            skipped.append(f"{path}:{number}: {type(e).__name__}: {e}")
+            continue
+        for face in sample.faces:
+            face.extra |= {k: o[k] for k in ("person", "source", "event") if k in o}
+        samples.append(sample)
+    return samples, skipped

@@ -1,0 +1,127 @@
+"""The student networks: one pass gives score, quality, box, landmarks and rotation at strides 8, 16 and 32.
+
+Chosen for integer engines: ReLU only, channels in multiples of 16, dense 3x3 convolutions only where channels are few (there they cost little
+more than depthwise ones on dot-product kernels), depthwise separable blocks elsewhere, nearest upsampling, and one fused 1x1 head a level. The
+head's 22 channels are those of decode rule ``edgeface-v1`` (docs/bundle.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+STRIDES = (8, 16, 32)
+CHANNELS = 22
+SCORE, QUALITY, BOX, LANDMARKS, ROTATION = 0, 1, slice(2, 6), slice(6, 16), slice(16, 22)
+
+
+@dataclass(frozen=True)
+class StudentConfig:
+    """Widths and depths. ``stem``: channels at strides 2 and 4; ``widths``/``depths``: stages at strides 8, 16, 32; ``neck``: pyramid
+    width; ``smooth``: a separable block after each upsampled sum."""
+
+    stem: tuple[int, int] = (16, 32)
+    stem_blocks: int = 1
+    widths: tuple[int, int, int] = (64, 96, 160)
+    depths: tuple[int, int, int] = (3, 3, 3)
+    neck: int = 64
+    smooth: bool = True
+    head_blocks: int = 1
+
+
+STUDENTS = {
+    "s": StudentConfig(),
+    "n": StudentConfig(stem=(8, 16), stem_blocks=0, widths=(32, 64, 96), depths=(3, 2, 2), neck=32, smooth=False),
+}
+
+
+class ConvBNReLU(nn.Sequential):
+    """Convolution with "same" padding, batch norm and (unless ``act`` is false) ReLU."""
+
+    def __init__(self, cin: int, cout: int, k: int = 3, stride: int = 1, groups: int = 1, act: bool = True) -> None:
+        layers = [nn.Conv2d(cin, cout, k, stride, k // 2, groups=groups, bias=False), nn.BatchNorm2d(cout, momentum=0.03)]
+        super().__init__(*layers, *([nn.ReLU(inplace=True)] if act else []))
+
+
+class Separable(nn.Module):
+    """Depthwise k x k, then pointwise; a residual path where shape allows."""
+
+    def __init__(self, cin: int, cout: int, k: int = 3, stride: int = 1) -> None:
+        super().__init__()
+        self.residual = stride == 1 and cin == cout
+        self.depthwise = ConvBNReLU(cin, cin, k, stride, groups=cin)
+        self.pointwise = ConvBNReLU(cin, cout, 1, act=not self.residual)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.pointwise(self.depthwise(x))
+        return torch.relu(x + y) if self.residual else y
+
+
+class Student(nn.Module):
+    """Backbone, top-down pyramid and one fused head a level.
+
+    ``forward`` takes (n, 3, h, w) float32, RGB, (pixel − 128) / 128, sides multiples of 32, and returns three tensors
+    (n, 22, h/s, w/s) for s = 8, 16, 32.
+    """
+
+    def __init__(self, config: StudentConfig) -> None:
+        super().__init__()
+        self.config = config
+        s2, s4 = config.stem
+        w8, w16, w32 = config.widths
+        d8, d16, d32 = config.depths
+        n = config.neck
+        self.stem = nn.Sequential(ConvBNReLU(3, s2, 3, 2), ConvBNReLU(s2, s4, 3, 2), *[Separable(s4, s4) for _ in range(config.stem_blocks)])
+        self.stage8 = nn.Sequential(Separable(s4, w8, 3, 2), *[Separable(w8, w8) for _ in range(d8)])
+        self.stage16 = nn.Sequential(Separable(w8, w16, 3, 2), *[Separable(w16, w16, 5) for _ in range(d16)])
+        self.stage32 = nn.Sequential(Separable(w16, w32, 3, 2), *[Separable(w32, w32, 5) for _ in range(d32)])
+        self.lateral8, self.lateral16, self.lateral32 = (ConvBNReLU(w, n, 1) for w in config.widths)
+        self.up = nn.Upsample(scale_factor=2, mode="nearest")
+        self.smooth16, self.smooth8 = (Separable(n, n) if config.smooth else nn.Identity() for _ in range(2))
+        self.towers = nn.ModuleList(nn.Sequential(*[Separable(n, n) for _ in range(config.head_blocks)]) for _ in STRIDES)
+        self.heads = nn.ModuleList(nn.Conv2d(n, CHANNELS, 1) for _ in STRIDES)
+        self._init_heads()
+
+    def _init_heads(self) -> None:
+        for head in self.heads:
+            assert isinstance(head, nn.Conv2d) and head.bias is not None
+            nn.init.normal_(head.weight, std=0.01)
+            nn.init.zeros_(head.bias)
+            with torch.no_grad():
+                head.bias[SCORE] = -4.6  # prior of .01, as in focal loss (Lin et al. 2017): nearly every cell is background
+                head.bias[2 + 2 : 2 + 4] = 1.0  # a typical face is about e strides wide
+                head.bias[16], head.bias[20] = 1.0, 1.0  # the identity rotation
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        c8 = self.stage8(self.stem(x))
+        c16 = self.stage16(c8)
+        p32 = self.lateral32(self.stage32(c16))
+        p16 = self.smooth16(self.lateral16(c16) + self.up(p32))
+        p8 = self.smooth8(self.lateral8(c8) + self.up(p16))
+        o8, o16, o32 = (head(tower(p)) for head, tower, p in zip(self.heads, self.towers, (p8, p16, p32), strict=True))
+        return o8, o16, o32
+
+
+def build_student(name: str = "s") -> Student:
+    """A freshly initialised student; ``name`` is a key of ``STUDENTS``. Raises KeyError for another.
+
+    Example:
+        >>> [tuple(t.shape) for t in build_student("n").eval()(torch.zeros(1, 3, 64, 96))]
+        [(1, 22, 8, 12), (1, 22, 4, 6), (1, 22, 2, 3)]
+    """
+    return Student(STUDENTS[name])
+
+
+def fuse(model: Student) -> Student:
+    """Folds batch norm into the convolutions before it (evaluation mode, in place), as NNCF and the exporters need it."""
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    model.eval()
+    for module in list(model.modules()):
+        if isinstance(module, ConvBNReLU) and isinstance(module[1], nn.BatchNorm2d):
+            conv, bn = module[0], module[1]
+            assert isinstance(conv, nn.Conv2d)
+            module[0], module[1] = fuse_conv_bn_eval(conv, bn), nn.Identity()
+    return model

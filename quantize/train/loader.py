@@ -1,0 +1,56 @@
+"""Batches of views, made in a worker process and padded into tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+
+from quantize.data.pack import PackedPhotos
+from quantize.train.losses import Batch
+from quantize.train.views import Targets, Views
+
+
+def collate(images: list[np.ndarray[Any, Any]], targets: list[Targets]) -> tuple[torch.Tensor, Batch]:
+    """uint8 (n, 3, h, w) in channels-last memory, and the padded targets."""
+    x = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    n, m = len(images), max(1, max(len(t.box) for t in targets))
+
+    def padded(name: str, shape: tuple[int, ...], fill: float) -> torch.Tensor:
+        out = np.full((n, m, *shape), fill, np.float32)
+        for i, t in enumerate(targets):
+            out[i, : len(t.box)] = getattr(t, name)
+        return torch.from_numpy(out)
+
+    ignore, real = np.zeros((n, m), bool), np.zeros((n, m), bool)
+    for i, t in enumerate(targets):
+        ignore[i, : len(t.box)] = t.ignore
+        real[i, : len(t.box)] = ~t.ignore
+    return x, Batch(padded("box", (4,), 0.0), padded("points", (5, 2), np.nan), padded("rotation", (3, 3), np.nan), padded("quality", (), np.nan),
+                    torch.from_numpy(real), torch.from_numpy(ignore))
+
+
+class ViewBatches(IterableDataset):  # type: ignore[type-arg]
+    """Batch ``k`` of a run is made of views k·batch … k·batch + batch − 1, whoever makes it, so that a resumed run sees what it would have seen."""
+
+    def __init__(self, folder: Path, config: dict[str, Any], seed: int, size: int, batch: int, first: int, count: int, rank: int = 0, world: int = 1) -> None:
+        self.folder, self.config, self.seed, self.size, self.batch = folder, config, seed, size, batch
+        self.first, self.count, self.rank, self.world = first, count, rank, world
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, Batch]]:
+        cv2.setNumThreads(1)
+        info = torch.utils.data.get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        views = Views(PackedPhotos(self.folder), self.config)
+        for k in range(self.first + worker, self.first + self.count, workers):
+            number = (k * self.world + self.rank) * self.batch
+            yield collate(*map(list, zip(*(views.view(self.seed, number + i, self.size) for i in range(self.batch)), strict=True)))
+
+
+def loader(dataset: ViewBatches, workers: int) -> DataLoader:  # type: ignore[type-arg]
+    return DataLoader(dataset, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)

@@ -1,0 +1,166 @@
+"""Step ``train``: the loop. Phases of growing input size, AdamW, cosine schedule, EMA, checkpoints every few minutes, resume, DDP under torchrun."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from quantize.model import STUDENTS, Student
+from quantize.train.loader import ViewBatches, loader
+from quantize.train.losses import Losses
+
+
+class Ema:
+    """Exponential moving average of weights and batch-norm statistics; the decay warms up so that early weights are forgotten."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.model, self.decay, self.updates = copy.deepcopy(model).eval(), decay, 0
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        self.updates += 1
+        d = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        for a, b in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
+            if a.dtype.is_floating_point:
+                a.lerp_(b, 1 - d)
+            else:
+                a.copy_(b)
+
+
+def pick_device(wanted: str) -> torch.device:
+    """``auto`` takes an accelerator where there is one."""
+    if wanted != "auto":
+        return torch.device(wanted)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def learning_rate(step: int, total: int, base: float, warmup: int, final: float) -> float:
+    """Linear warm-up, then half a cosine down to ``final`` times ``base``."""
+    if step < warmup:
+        return base * (step + 1) / warmup
+    t = (step - warmup) / max(1, total - warmup)
+    return base * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(t, 1))))
+
+
+class Trainer:
+    """One run. ``config`` is the parsed TOML (see quantize/configs); ``run`` the folder that receives config, log and checkpoints."""
+
+    def __init__(self, config: dict[str, Any], packed: Path, run: Path, device: str = "auto") -> None:
+        self.config, self.packed, self.run = config, packed, run
+        self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        if self.world > 1 and not dist.is_initialized():
+            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        self.device = pick_device(device)
+        torch.manual_seed(config["seed"])
+        torch.set_num_threads(config.get("threads", 1))
+        self.student_config = STUDENTS[config["student"]]
+        self.model = Student(self.student_config).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.losses = Losses(config["losses"], config.get("uncertainty", False)).to(self.device)
+        decayed = [p for p in self.model.parameters() if p.dim() > 1]
+        plain = [p for p in self.model.parameters() if p.dim() <= 1] + [p for p in self.losses.parameters() if p.requires_grad]
+        optim = config["optimizer"]
+        self.optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": optim["weight_decay"]}, {"params": plain, "weight_decay": 0.0}], lr=optim["lr"], betas=(0.9, 0.99))
+        self.ema = Ema(self.model, config.get("ema", 0.999))
+        self.step = 0
+        self.total = sum(p["steps"] for p in config["phases"])
+        run.mkdir(parents=True, exist_ok=True)
+        if (run / "last.pt").is_file():
+            self._resume(run / "last.pt")
+        elif config.get("init"):
+            self.start_from(Path(config["init"]))
+
+    def start_from(self, checkpoint: Path) -> None:
+        """Weights only, of an earlier run's averaged network; the schedule starts anew."""
+        state = torch.load(checkpoint, map_location=self.device, weights_only=True)["ema"]
+        self.model.load_state_dict(state)
+        self.ema = Ema(self.model, self.ema.decay)
+
+    def _resume(self, path: Path) -> None:
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.ema.model.load_state_dict(state["ema"])
+        self.ema.updates = state["updates"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.losses.load_state_dict(state["losses"])
+        self.step = state["step"]
+
+    def save(self) -> None:
+        """``last.pt`` goes on where it stopped; ``ema.pt`` is the network itself, small enough to commit."""
+        if self.rank:
+            return
+        state = {"model": self.model.state_dict(), "ema": self.ema.model.state_dict(), "updates": self.ema.updates, "optimizer": self.optimizer.state_dict(),
+                 "losses": self.losses.state_dict(), "step": self.step}
+        small = {"student": asdict(self.student_config), "ema": self.ema.model.state_dict(), "step": self.step, "seed": self.config["seed"]}
+        for name, content in (("last.pt", state), ("ema.pt", small)):
+            torch.save(content, self.run / f"{name}.part")
+            (self.run / f"{name}.part").replace(self.run / name)
+
+    def log(self, **values: Any) -> None:
+        if self.rank == 0:
+            with open(self.run / "log.jsonl", "a") as f:
+                f.write(json.dumps({"step": self.step, **values}) + "\n")
+
+    def train(self, validate: Any = None) -> None:
+        """Runs to the end of the last phase. ``validate(model) -> dict`` is called at each checkpoint."""
+        model: nn.Module = self.model
+        if self.world > 1:
+            model = nn.parallel.DistributedDataParallel(self.model, device_ids=[self.device.index] if self.device.type == "cuda" else None)
+        begin = 0
+        saved = time.monotonic()
+        for phase in self.config["phases"]:
+            end = begin + phase["steps"]
+            if self.step < end:
+                data = ViewBatches(self.packed, self.config["views"] | phase.get("views", {}), self.config["seed"], phase["size"], phase["batch"], self.step, end - self.step, self.rank, self.world)
+                saved = self._phase(model, loader(data, self.config.get("workers", 1)), phase, saved, validate)
+            begin = end
+        self.save()
+        self.log(**(validate(self.ema.model) if validate and self.rank == 0 else {}), done=True)
+
+    def _phase(self, model: nn.Module, batches: Any, phase: dict[str, Any], saved: float, validate: Any) -> float:
+        optim, sums, t0, seen = self.config["optimizer"], {}, time.monotonic(), 0
+        model.train()
+        if self.config.get("freeze_norm") or phase.get("freeze_norm"):
+            for m in model.modules():
+                if isinstance(m, nn.BatchNorm2d):
+                    m.eval()
+        for x, batch in batches:
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate(self.step, self.total, optim["lr"], optim["warmup"], optim.get("final", 0.01))
+            x = x.to(self.device).to(torch.float32).sub_(128).div_(128).contiguous(memory_format=torch.channels_last)
+            batch = type(batch)(*(v.to(self.device) for v in vars(batch).values()))
+            loss, terms = self.losses(model(x), batch)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(self.model.parameters(), optim.get("clip", 10.0))
+            if torch.isfinite(norm):  # one bad batch must not poison the run
+                self.optimizer.step()
+                self.ema.update(self.model)
+            self.step += 1
+            seen += len(x)
+            for k, v in (terms | {"loss": float(loss.detach())}).items():
+                sums[k] = sums.get(k, 0.0) + v
+            if self.step % 50 == 0:
+                self.log(lr=self.optimizer.param_groups[0]["lr"], size=phase["size"], views_per_s=round(seen / (time.monotonic() - t0), 1), **{k: round(v / 50, 4) for k, v in sums.items()})
+                sums, t0, seen = {}, time.monotonic(), 0
+            if time.monotonic() - saved > self.config.get("checkpoint_minutes", 4) * 60:
+                self.save()
+                if validate and self.rank == 0:
+                    self.log(**validate(self.ema.model))
+                saved = time.monotonic()
+                t0, seen = time.monotonic(), 0
+        return saved
+
+
+def as_tensor(image: Any) -> Tensor:
+    """RGB (h, w, 3) uint8 to the network's (1, 3, h, w) float input."""
+    return (torch.from_numpy(image).permute(2, 0, 1)[None].float() - 128) / 128

@@ -1,0 +1,118 @@
+"""The losses of one batch. Every term is a mean over the cells it concerns, so that the weights do not depend on batch or picture size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from quantize.model import BOX, LANDMARKS, QUALITY, ROTATION, SCORE
+from quantize.train.assign import Grid, assign, decode_boxes, flatten, pair_iou
+
+TASKS = ("score", "box", "points", "rotation", "quality")
+
+
+@dataclass
+class Batch:
+    """Targets of n views, padded to m faces: ``box`` (n, m, 4), ``points`` (n, m, 5, 2), ``rotation`` (n, m, 3, 3), ``quality`` (n, m), NaN where
+    unknown; ``real`` (n, m) and ``ignore`` (n, m) bool (padding is neither)."""
+
+    box: Tensor
+    points: Tensor
+    rotation: Tensor
+    quality: Tensor
+    real: Tensor
+    ignore: Tensor
+
+
+def quality_focal(logits: Tensor, target: Tensor, beta: float = 2.0) -> Tensor:
+    """Quality focal loss (Li et al. 2020, arXiv 2006.04388), elementwise: |target − sigmoid|^beta times the cross-entropy with a soft target."""
+    return (target - logits.sigmoid()).abs().pow(beta) * F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+
+
+def eiou(pred: Tensor, target: Tensor) -> Tensor:
+    """EIoU loss (Zhang et al. 2021, arXiv 2101.08158), per box: 1 − IoU, plus squared distances of centres, widths and heights over the hull's."""
+    hull = torch.maximum(pred[..., 2:], target[..., 2:]) - torch.minimum(pred[..., :2], target[..., :2])
+    square = hull.pow(2) + 1e-7
+    apart = (pred[..., :2] + pred[..., 2:] - target[..., :2] - target[..., 2:]) / 2
+    size = (pred[..., 2:] - pred[..., :2]) - (target[..., 2:] - target[..., :2])
+    return 1 - pair_iou(pred, target) + apart.pow(2).sum(-1) / square.sum(-1) + (size.pow(2) / square).sum(-1)
+
+
+def rotation_from_6d(x: Tensor) -> Tensor:
+    """(..., 6) to (..., 3, 3) by Gram–Schmidt on the two first columns (Zhou et al. 2019, arXiv 1812.07035)."""
+    a = F.normalize(x[..., :3], dim=-1, eps=1e-6)
+    b = F.normalize(x[..., 3:] - (a * x[..., 3:]).sum(-1, keepdim=True) * a, dim=-1, eps=1e-6)
+    return torch.stack([a, b, torch.linalg.cross(a, b)], -1)
+
+
+def chordal(pred: Tensor, target: Tensor) -> Tensor:
+    """‖R − R'‖_F / √2 = 2 sin(θ/2)·..., about the geodesic angle in radians, with a gradient that does not vanish near the target."""
+    return ((pred - target).pow(2).sum((-1, -2)) / 2 + 1e-6).sqrt()
+
+
+def points_loss(pred: Tensor, target: Tensor, side: Tensor) -> Tensor:
+    """Smooth L1 of five points over the face's side, per face; linear beyond 2 % of it. ``pred``, ``target`` (..., 5, 2) pixels, ``side`` (...)."""
+    return F.smooth_l1_loss(pred / side[..., None, None], target / side[..., None, None], reduction="none", beta=0.02).mean((-1, -2))
+
+
+class Losses(nn.Module):
+    """All tasks of one batch. ``weights``: fixed factors; with ``uncertainty`` each task is also weighted by a learned exp(−s) (Kendall et al. 2018)."""
+
+    def __init__(self, weights: dict[str, float], uncertainty: bool = False) -> None:
+        super().__init__()
+        self.weights = {t: float(weights[t]) for t in TASKS}
+        self.log_variance = nn.Parameter(torch.zeros(len(TASKS)), requires_grad=uncertainty)
+
+    def forward(self, outputs: tuple[Tensor, ...], batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        raw = flatten(outputs).float()
+        n, p, _ = raw.shape
+        height, width = outputs[0].shape[2] * 8, outputs[0].shape[3] * 8
+        grid = Grid.of(height, width, raw.device)
+        boxes = decode_boxes(raw[..., BOX], grid)
+        face = assign(raw[..., SCORE].detach(), boxes.detach(), grid, batch.box, batch.real)
+        positive = face >= 0
+        count = positive.sum().clamp(min=1)
+        image, cell = positive.nonzero(as_tuple=True)
+        which = face[image, cell]
+        pred, stride, centre = raw[image, cell], grid.stride[cell], grid.centre[cell]
+
+        target_box = batch.box[image, which]
+        target_score = torch.zeros(n, p, device=raw.device)
+        overlap = pair_iou(boxes[image, cell].detach(), target_box)
+        target_score[image, cell] = overlap
+        score = quality_focal(raw[..., SCORE], target_score)
+        score = score[~(self._ignored(grid, batch) & ~positive)].sum() / count
+
+        side = (target_box[:, 2:] - target_box[:, :2]).prod(-1).clamp(min=1).sqrt()
+        terms = {"score": score, "box": (eiou(boxes[image, cell], target_box)).sum() / count}
+        points = centre[:, None] + pred[:, LANDMARKS].reshape(-1, 5, 2) * stride[:, None, None]
+        terms["points"] = _known_mean(lambda k: points_loss(points[k], batch.points[image, which][k], side[k]), ~batch.points[image, which].isnan().flatten(1).any(1))
+        target_rotation = batch.rotation[image, which]
+        terms["rotation"] = _known_mean(lambda k: chordal(rotation_from_6d(pred[k, ROTATION]), target_rotation[k]) + 0.05 * (pred[k, ROTATION].reshape(-1, 2, 3).norm(dim=-1) - 1).pow(2).sum(-1),
+                                        ~target_rotation.isnan().flatten(1).any(1))
+        target_quality = batch.quality[image, which]
+        terms["quality"] = _known_mean(lambda k: F.binary_cross_entropy_with_logits(pred[k, QUALITY], target_quality[k], reduction="none"), ~target_quality.isnan())
+        total = raw.new_zeros(())
+        for i, task in enumerate(TASKS):
+            term = terms[task] * self.weights[task]
+            total = total + (term * (-self.log_variance[i]).exp() + self.log_variance[i] if self.log_variance.requires_grad else term)
+        return total, {t: float(v.detach()) for t, v in terms.items()} | {"positives": float(count) / n, "iou": float(overlap.mean()) if len(overlap) else 0.0}
+
+    @staticmethod
+    def _ignored(grid: Grid, batch: Batch) -> Tensor:
+        """Cells whose centre lies in (or within half a stride of) an ignore region: (n, p) bool."""
+        if batch.box.shape[1] == 0:
+            return torch.zeros(len(batch.box), len(grid.stride), dtype=torch.bool, device=batch.box.device)
+        x, y, pad = grid.centre[:, 0], grid.centre[:, 1], grid.stride / 2
+        x1, y1, x2, y2 = batch.box[..., None].unbind(2)
+        inside = (x > x1 - pad) & (x < x2 + pad) & (y > y1 - pad) & (y < y2 + pad)
+        return (inside & batch.ignore[..., None]).any(1)
+
+
+def _known_mean(loss, known: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+    """Mean of ``loss(indices)`` over the faces whose label is known; zero where there is none."""
+    index = known.nonzero(as_tuple=True)[0]
+    return loss(index).mean() if len(index) else torch.zeros((), device=known.device)

@@ -1,0 +1,175 @@
+"""Training views: a window of a packed photo brought to the network's size, with its faces carried along.
+
+The window is chosen from a face: its side at the network's input is drawn log-uniformly, so that every octave of face sizes is trained equally
+often however the photos are distributed. Stitched views (MOS, arXiv 2110.10953, with up to 4 x 4 tiles) put smaller windows beside one another; they
+are where photos of one large face give small ones.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from quantize.data.pack import PackedPhotos
+from quantize.data.pose import mirrored
+from quantize.data.sample import FaceLabel
+from quantize.train.photometric import camera, relight
+
+MIRROR_POINTS = [1, 0, 2, 4, 3]
+
+
+@dataclass
+class Targets:
+    """Faces of one view, arrays over faces: ``box`` (n, 4) xyxy, ``points`` (n, 5, 2), ``rotation`` (n, 3, 3), ``quality`` (n,); NaN where unknown.
+
+    ``ignore`` (n,): neither face nor background.
+    """
+
+    box: NDArray[np.float32]
+    points: NDArray[np.float32]
+    rotation: NDArray[np.float32]
+    quality: NDArray[np.float32]
+    ignore: NDArray[np.bool_]
+
+    @staticmethod
+    def of(faces: list[FaceLabel]) -> Targets:
+        def stacked(values: list[Any], shape: tuple[int, ...]) -> NDArray[np.float32]:
+            unknown = np.full(shape, np.nan, np.float32)
+            return np.stack([unknown if v is None else np.asarray(v, np.float32) for v in values]) if values else np.zeros((0, *shape), np.float32)
+
+        return Targets(stacked([f.box for f in faces], (4,)), stacked([f.points for f in faces], (5, 2)), stacked([f.rotation for f in faces], (3, 3)),
+                       stacked([f.quality for f in faces], ()), np.array([f.ignore for f in faces], bool))
+
+    @staticmethod
+    def joined(parts: list[Targets]) -> Targets:
+        return Targets(*(np.concatenate([getattr(p, k) for p in parts]) for k in ("box", "points", "rotation", "quality", "ignore")))
+
+    def take(self, keep: NDArray[Any]) -> Targets:
+        return Targets(self.box[keep], self.points[keep], self.rotation[keep], self.quality[keep], self.ignore[keep])
+
+
+def carry(targets: Targets, affine: NDArray[np.float64], mirror: bool, width: int, height: int, smallest: float) -> Targets:
+    """Faces of the photo as the view sees them. ``affine`` (2, 3) takes photo to view coordinates, mirror included.
+
+    Faces whose centre leaves the view go; those below ``smallest`` pixels or mostly cut off become ignore regions.
+    """
+    if not len(targets.box):
+        return targets
+    m, t = affine[:, :2], affine[:, 2]
+    scale = float(np.sqrt(abs(np.linalg.det(m))))
+    x1, y1, x2, y2 = targets.box.T
+    centre = np.stack([(x1 + x2) / 2, (y1 + y2) / 2], 1) @ m.T + t
+    half = np.stack([x2 - x1, y2 - y1], 1) * (scale / 2)  # a turned face keeps its upright extent: heads are round
+    full = np.concatenate([centre - half, centre + half], 1)
+    box = full.copy()
+    box[:, 0::2] = box[:, 0::2].clip(0, width)
+    box[:, 1::2] = box[:, 1::2].clip(0, height)
+    visible = (box[:, 2:] - box[:, :2]).clip(0).prod(1) / np.maximum((full[:, 2:] - full[:, :2]).prod(1), 1e-6)
+    points = targets.points @ m.T + t
+    rotation, quality = targets.rotation, targets.quality
+    turn = m / scale
+    if mirror:
+        points = points[:, MIRROR_POINTS]
+        rotation = mirrored(rotation)
+        turn = turn @ np.diag([-1.0, 1])
+    about = np.eye(3)
+    about[:2, :2] = turn
+    rotation = (about @ rotation).astype(np.float32)
+    ignore = targets.ignore | (half.min(1) * 2 < smallest) | (visible < 0.45)
+    keep = (visible > 0.15) & (box[:, 2] - box[:, 0] > 1) & (box[:, 3] - box[:, 1] > 1)
+    return Targets(box.astype(np.float32), points.astype(np.float32), rotation, quality, ignore).take(keep)
+
+
+class Views:
+    """Draws views. ``weights`` maps a set's name to its share; a seed and a number give a view, always the same one."""
+
+    def __init__(self, photos: PackedPhotos, config: dict[str, Any]) -> None:
+        self.photos, self.config = photos, config
+        self.targets = [Targets.of(s.faces) for s in photos.samples]
+        weights: dict[str, float] = config["weights"]
+        sets: dict[str, list[int]] = {}
+        for i, s in enumerate(photos.samples):
+            sets.setdefault(s.source, []).append(i)
+        self.sets = [np.array(sets[k]) for k in weights if k in sets]
+        share = np.array([weights[k] for k in weights if k in sets], float)
+        self.share = share / share.sum()
+
+    def window(self, rng: np.random.Generator, width: int, height: int, most_side: float) -> tuple[NDArray[np.uint8], Targets]:
+        """One window of one photo, (height, width, 3), and its faces."""
+        c = self.config
+        i = int(rng.choice(self.sets[int(rng.choice(len(self.sets), p=self.share))]))
+        image, targets = self.photos[i], self.targets[i]
+        ph, pw = image.shape[:2]
+        usable = np.flatnonzero(~targets.ignore) if len(targets.ignore) else np.zeros(0, int)
+        if len(usable):
+            box = targets.box[int(rng.choice(usable))]
+            side = float(np.sqrt(np.prod(box[2:] - box[:2])))
+            low, high = c.get("smallest_side", 6), most_side
+            wanted = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+            # the photo should fill the window: what lies outside of it teaches nothing
+            cover = max(width / pw, height / ph) * float(rng.uniform(0.6, 1.0))
+            scale = min(max(wanted / side, cover), c.get("most_upscale", 1.6))
+            centre = (box[:2] + box[2:]) / 2
+            room = np.array([width, height]) / scale
+            margin = np.minimum(0.45, side / 2 / room)
+            at = centre - (rng.uniform(margin, 1 - margin)) * room  # the face lies anywhere in the view
+            middle = at + room / 2
+        else:
+            scale = float(np.exp(rng.uniform(np.log(0.35), np.log(1.5)))) * max(width / pw, height / ph)
+            middle = np.array([rng.uniform(0, pw), rng.uniform(0, ph)])
+        mirror = bool(rng.random() < 0.5)
+        angle = float(np.radians(rng.uniform(-1, 1) * (c.get("turn", 30) if rng.random() < c.get("turn_share", 0.3) else 5)))
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag([-1.0 if mirror else 1.0, 1.0])
+        m = turn * scale
+        t = np.array([width, height]) / 2 - m @ middle
+        affine = np.c_[m, t]
+        faces = carry(targets, affine, mirror, width, height, c.get("ignore_below", 4.5))
+        if not 0.7 <= scale <= 2.5:  # shrunk, a crop loses what its quality was measured on
+            faces.quality = np.full_like(faces.quality, np.nan)
+        return self._render(image, affine, scale, width, height, rng), faces
+
+    def _render(self, image: NDArray[Any], affine: NDArray[np.float64], scale: float, width: int, height: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+        m, t = affine[:, :2], affine[:, 2]
+        # Only the part of the photo that the view sees, shrunk by area averaging half of the time: devices shrink both ways
+        inverse = np.linalg.inv(m)
+        corners = (np.array([[0, 0], [width, 0], [0, height], [width, height]]) - t) @ inverse.T
+        lo = np.floor(corners.min(0) - 2).astype(int).clip(0)
+        hi = np.minimum(np.ceil(corners.max(0) + 2).astype(int), [image.shape[1], image.shape[0]])
+        if (hi - lo < 2).any():
+            return np.full((height, width, 3), 128, np.uint8)
+        part = image[lo[1] : hi[1], lo[0] : hi[0]]
+        t = t + m @ lo
+        if scale < 0.6 and rng.random() < 0.5:
+            f = min(1.0, scale * float(rng.uniform(1.0, 1.5)))
+            size = (max(2, round(part.shape[1] * f)), max(2, round(part.shape[0] * f)))
+            m = m @ np.diag([part.shape[1] / size[0], part.shape[0] / size[1]])
+            part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+        shift = t + m @ np.array([0.5, 0.5]) - 0.5  # OpenCV counts from pixel centres
+        fill = (128, 128, 128) if rng.random() < 0.7 else tuple(int(v) for v in rng.integers(0, 256, 3))
+        return np.asarray(cv2.warpAffine(part, np.c_[m, shift], (width, height), flags=cv2.INTER_LINEAR, borderValue=fill), np.uint8)
+
+    def view(self, seed: int, number: int, size: int, grids: list[float] | None = None) -> tuple[NDArray[np.uint8], Targets]:
+        """View ``number`` of the run with ``seed``: RGB (size, size, 3) uint8 and its faces."""
+        rng = np.random.default_rng([seed, number])
+        shares = self.config.get("grids", [0.45, 0.35, 0.12, 0.08]) if grids is None else grids
+        k = int(rng.choice(len(shares), p=shares)) + 1
+        edges = [round(i * size / k) for i in range(k + 1)]
+        canvas = np.empty((size, size, 3), np.uint8)
+        parts = []
+        for y, y2 in itertools.pairwise(edges):
+            for x, x2 in itertools.pairwise(edges):
+                tile, faces = self.window(rng, x2 - x, y2 - y, (x2 - x) * 0.9)
+                canvas[y:y2, x:x2] = tile
+                offset = np.array([x, y], np.float32)
+                parts.append(Targets(faces.box + np.r_[offset, offset], faces.points + offset, faces.rotation, faces.quality, faces.ignore))
+        image, targets = canvas, Targets.joined(parts)
+        if np.isfinite(targets.quality).any():  # further damage would belie the measured quality; light alone does not
+            image = relight(image, rng, 0.5) if rng.random() < 0.3 else image
+        elif rng.random() < self.config.get("camera", 0.85):
+            image = camera(image, rng, self.config.get("photometric", {}))
+        return image, targets
