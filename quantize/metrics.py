@@ -1,0 +1,344 @@
+"""The scores behind every figure: average precision, landmark error, pose error, false positives, error versus discard.
+
+Plain NumPy over `Sample` (what is true) and `Found` (what a detector said). All in pixels of the stored photo, so that
+networks with different inputs are compared on the same faces.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantize.data.pose import geodesic_degrees, rotation_from_300wlp
+from quantize.data.sample import FaceLabel, Sample
+
+if TYPE_CHECKING:
+    from edgeface import Faces
+
+Array = NDArray[np.float64]
+
+#: Average precision is given over faces of at least these heights, in pixels of the stored photo.
+HEIGHTS = (0, 16, 32, 64)
+#: Score that a detection needs to count as the answer for a labelled face, in landmark, pose and quality figures.
+MATCH_SCORE = 0.3
+#: Angles beyond this are left out, as is usual on AFLW2000.
+MAX_ANGLE = 99
+YAW_BINS = ((0, 30), (30, 60), (60, 99))
+FP_SCORES = (0.3, 0.5, 0.7, 0.9)
+
+
+@dataclass
+class Found:
+    """Detections of one photo, float64: ``boxes`` (n, 4) xyxy, ``scores`` (n,), ``landmarks`` (n, 5, 2), ``quality`` (n,),
+    ``angles`` (n, 3) yaw, pitch, roll in degrees of 300W-LP. None for what the detector does not say."""
+
+    boxes: Array
+    scores: Array
+    landmarks: Array | None = None
+    angles: Array | None = None
+    quality: Array | None = None
+
+    @staticmethod
+    def of(faces: Faces) -> Found:
+        """What an engine returned."""
+        arrays = (faces.boxes, faces.scores, faces.landmarks, faces.angles, faces.quality)
+        return Found(*(np.asarray(a, np.float64) for a in arrays))
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """One object a face: box, score, landmarks, yaw_300wlp, pitch_300wlp, roll_300wlp, quality."""
+        rows = []
+        for i in range(len(self.scores)):
+            row: dict[str, Any] = {"box": self.boxes[i].round(3).tolist(), "score": round(float(self.scores[i]), 6)}
+            if self.landmarks is not None:
+                row["landmarks"] = self.landmarks[i].round(3).tolist()
+            if self.angles is not None:
+                for name, angle in zip(("yaw", "pitch", "roll"), self.angles[i], strict=True):
+                    row[f"{name}_300wlp"] = round(float(angle), 3)
+            if self.quality is not None:
+                row["quality"] = round(float(self.quality[i]), 6)
+            rows.append(row)
+        return rows
+
+    @staticmethod
+    def from_json(rows: Sequence[Mapping[str, Any]]) -> Found:
+        """The inverse of `to_json`."""
+        n = len(rows)
+
+        def column(key: str) -> Array | None:
+            return np.array([r[key] for r in rows], float) if n and all(r.get(key) is not None for r in rows) else None
+
+        angles = [column(f"{name}_300wlp") for name in ("yaw", "pitch", "roll")]
+        return Found(
+            np.array([r["box"] for r in rows], float).reshape(n, 4),
+            np.array([r["score"] for r in rows], float),
+            column("landmarks"),
+            np.stack([a for a in angles if a is not None], 1) if all(a is not None for a in angles) else None,
+            column("quality"),
+        )
+
+
+Predictions = Mapping[str, Found]
+"""Stem of the photo's file name to what was found in it; a photo that is absent has no detections."""
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """One JSON object a photo, ``{"file": stem, "faces": [...]}``."""
+    lines = (json.dumps({"file": stem, "faces": found.to_json()}) + "\n" for stem, found in predictions.items())
+    path.write_text("".join(lines))
+
+
+def read_predictions(path: Path) -> dict[str, Found]:
+    """The inverse of `write_predictions`."""
+    rows = (json.loads(line) for line in path.read_text().splitlines())
+    return {Path(row["file"]).stem: Found.from_json(row["faces"]) for row in rows}
+
+
+def iou_matrix(a: Array, b: Array) -> Array:
+    """IoU of every box of ``a`` (n, 4) with every box of ``b`` (m, 4), xyxy: (n, m)."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    inter = (high - low).clip(0).prod(-1)
+    area_a, area_b = ((z[:, 2:] - z[:, :2]).clip(0).prod(-1) for z in (a, b))
+    return np.asarray(inter / (area_a[:, None] + area_b[None] - inter + 1e-9))
+
+
+def average_precision(samples: Iterable[Sample], found: Predictions, min_height: float = 0) -> tuple[float | None, int]:
+    """AP at IoU .5, all-point interpolation, over faces at least ``min_height`` pixels high.
+
+    Lower faces and those marked ``ignore`` count neither way, nor do detections on them, nor detections lower than
+    .7 times ``min_height`` that match nothing.
+
+    Returns:
+        The AP (None where there is no such face), and the number of faces it is over.
+    """
+    hits: list[bool] = []
+    scores: list[float] = []
+    positives = 0
+    for sample in samples:
+        faces = [f for f in sample.faces if _has_box(f)]
+        truth = _stack([f.box for f in faces], (4,))
+        ignored = np.array([f.ignore for f in faces], bool) | (truth[:, 3] - truth[:, 1] < min_height)
+        positives += int((~ignored).sum())
+        said = found.get(sample.path.stem)
+        if said is None or not len(said.scores):
+            continue
+        order = np.argsort(-said.scores, kind="stable")
+        overlap = iou_matrix(said.boxes[order], truth)
+        height = said.boxes[order, 3] - said.boxes[order, 1]
+        used = np.zeros(len(truth), bool)
+        for i, score in enumerate(said.scores[order]):
+            free = np.where(used | ignored, -1.0, overlap[i])
+            best = int(free.argmax()) if len(free) else -1
+            hit = best >= 0 and free[best] >= 0.5
+            if hit:
+                used[best] = True
+            elif overlap[i][ignored].max(initial=0) >= 0.5 or height[i] < min_height * 0.7:
+                continue
+            hits.append(hit)
+            scores.append(float(score))
+    if not positives:
+        return None, 0
+    return area_under_precision(np.array(hits, bool), np.array(scores), positives), positives
+
+
+def area_under_precision(hits: NDArray[np.bool_], scores: Array, positives: int) -> float:
+    """Area under the interpolated precision-recall curve of detections with their scores."""
+    true = np.cumsum(hits[np.argsort(-scores, kind="stable")])
+    recall = np.r_[0, true / positives, 1]
+    precision = np.r_[1, true / np.arange(1, len(true) + 1), 0]
+    precision = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(((recall[1:] - recall[:-1]) * precision[1:]).sum())
+
+
+def match(face: FaceLabel, said: Found) -> tuple[int | None, Array]:
+    """The detection that answers for a face with labelled points, and the hull (4,) of its points.
+
+    Its box must hold the centroid of the five points and overlap the hull (the 68 points' where there are any) with an
+    IoU above .1; the best overlap wins. None where there is none.
+    """
+    points = np.asarray(face.extra.get("points68") or face.points, float)
+    hull = np.r_[points.min(0), points.max(0)]
+    x, y = np.asarray(face.points, float).mean(0)
+    x1, y1, x2, y2 = said.boxes.T
+    candidate = (x1 <= x) & (x <= x2) & (y1 <= y) & (y <= y2) & (said.scores >= MATCH_SCORE)
+    overlap = np.where(candidate, iou_matrix(said.boxes, hull[None])[:, 0], 0)
+    best = int(overlap.argmax()) if len(overlap) else -1
+    return (best if best >= 0 and overlap[best] > 0.1 else None), hull
+
+
+def landmark_errors(samples: Iterable[Sample], found: Predictions) -> dict[str, Any]:
+    """Mean distance of the five points, in per cent of the inter-ocular distance (``nme5``, and its median) and of the
+    root of the hull's area (``nme5_box``), over the faces that were found; ``miss5`` is the share that was not."""
+    ocular, box, missed = [], [], 0
+    for sample in samples:
+        said = found.get(sample.path.stem)
+        for face in sample.faces:
+            if face.points is None:
+                continue
+            which, hull = (None, None) if said is None else match(face, said)
+            if which is None or said is None or said.landmarks is None or hull is None:
+                missed += 1
+                continue
+            truth = np.asarray(face.points, float)
+            apart = float(np.linalg.norm(truth - said.landmarks[which], axis=1).mean())
+            ocular.append(apart / max(float(np.linalg.norm(truth[0] - truth[1])), 1e-6))
+            box.append(apart / np.sqrt(max((hull[2] - hull[0]) * (hull[3] - hull[1]), 1e-6)))
+    n = len(ocular) + missed
+    if not n:
+        return {}
+    return {
+        "n5": n,
+        "nme5": _percent(ocular, np.mean),
+        "nme5_median": _percent(ocular, np.median),
+        "nme5_box": _percent(box, np.mean),
+        "miss5": round(missed / n, 4),
+    }
+
+
+def pose_errors(samples: Iterable[Sample], found: Predictions) -> dict[str, Any]:
+    """Mean absolute error of yaw, pitch and roll, their mean (``pose_mae``), and the geodesic angle, in degrees, over
+    the faces that were found; ``pose_miss`` is the share that was not. ``pose_by_yaw`` has the same by |yaw|."""
+    errors, geodesic, yaw, missed_yaw = [], [], [], []
+    for sample in samples:
+        said = found.get(sample.path.stem)
+        for face in sample.faces:
+            pose = face.extra.get("pose_300wlp")
+            if pose is None:
+                continue
+            truth = np.array([pose["yaw"], pose["pitch"], pose["roll"]], float)
+            if np.abs(truth).max() > MAX_ANGLE:
+                continue
+            which = None if said is None else match(face, said)[0]
+            if which is None or said is None or said.angles is None:
+                missed_yaw.append(abs(truth[0]))
+                continue
+            answer = said.angles[which]
+            errors.append(np.abs((truth - answer + 180) % 360 - 180))
+            geodesic.append(float(geodesic_degrees(_rotation(truth), _rotation(answer))))
+            yaw.append(abs(truth[0]))
+    n = len(errors) + len(missed_yaw)
+    if not n:
+        return {}
+    result: dict[str, Any] = {"n_pose": n, "pose_miss": round(len(missed_yaw) / n, 4)}
+    if not errors:
+        return result
+    all_errors, all_geodesic, all_yaw, all_missed = map(np.array, (errors, geodesic, yaw, missed_yaw))
+    per_angle = all_errors.mean(0)
+    result["pose_mae"] = round(float(per_angle.mean()), 3)
+    result |= {name: round(float(e), 3) for name, e in zip(("yaw", "pitch", "roll"), per_angle, strict=True)}
+    result["geodesic"] = round(float(all_geodesic.mean()), 3)
+    result["pose_by_yaw"] = {}
+    for low, high in YAW_BINS:
+        last = high == YAW_BINS[-1][1]
+        inside, lost = ((z >= low) & ((z < high) | (last & (z <= high))) for z in (all_yaw, all_missed))
+        count = int(inside.sum() + lost.sum())
+        if count:
+            result["pose_by_yaw"][f"{low}-{high}"] = {
+                "n": count,
+                "miss": round(float(lost.sum() / count), 4),
+                "pose_mae": round(float(all_errors[inside].mean()), 3) if inside.any() else None,
+                "geodesic": round(float(all_geodesic[inside].mean()), 3) if inside.any() else None,
+            }
+    return result
+
+
+def false_positives(samples: Sequence[Sample], found: Predictions) -> dict[str, float]:
+    """Detections per hundred photos without faces, at several scores."""
+    nothing = Found(np.zeros((0, 4)), np.zeros(0))
+    scores = np.concatenate([found.get(s.path.stem, nothing).scores for s in samples]) if samples else np.zeros(0)
+    return {f"fp_per_100@{t}": round(100 * float((scores >= t).sum()) / max(1, len(samples)), 2) for t in FP_SCORES}
+
+
+def score_samples(samples: Sequence[Sample], found: Predictions) -> dict[str, Any]:
+    """Every figure for which the samples have labels."""
+    result: dict[str, Any] = {
+        "images": len(samples),
+        "predicted_images": sum(s.path.stem in found for s in samples),
+    }
+    faces = [f for s in samples for f in s.faces]
+    # the boxes of Pointing'04 are heads, not faces
+    if any(_has_box(f) for f in faces) and not any(f.extra.get("pose_pointing04") for f in faces):
+        for height in HEIGHTS:
+            ap, n = average_precision(samples, found, height)
+            result[f"ap_ge{height}" if height else "ap_all"] = None if ap is None else round(ap, 4)
+            result[f"n_ge{height}"] = n
+    result |= landmark_errors(samples, found) | pose_errors(samples, found)
+    if not faces:
+        result |= false_positives(samples, found)
+    return result
+
+
+def error_versus_discard(
+    person: NDArray[Any], embedding: NDArray[Any], quality: Array, limit: float = 0.3
+) -> dict[str, float]:
+    """How well quality predicts recognition failures (ISO/IEC 29794-1, arXiv 2303.13294).
+
+    The quality of a pair is the lower one's. The threshold is fixed once, at a false match rate of 1e-2 over all pairs.
+    ``edc_area`` is the mean false non-match rate while the worst 0 to ``limit`` of the genuine pairs are discarded, over
+    the rate with none discarded: 1 is no use; ``ideal`` is the best that any quality could reach.
+    """
+    first, second = np.triu_indices(len(quality), 1)
+    similarity = (embedding @ embedding.T)[first, second]
+    same = person[first] == person[second]
+    threshold = np.quantile(similarity[~same], 1 - 1e-2)
+    missed = similarity[same] < threshold
+    pair = np.minimum(quality[first[same]], quality[second[same]])
+
+    def area(order: NDArray[np.intp]) -> float:
+        k = np.arange(int(limit * len(missed)) + 1)
+        left = missed.sum() - np.r_[0, np.cumsum(missed[order])][k]
+        return float((left / (len(missed) - k)).mean())
+
+    rate = float(missed.mean())
+    return {
+        "pairs": len(missed),
+        "fnmr0": round(rate, 4),
+        "edc_area": round(area(np.argsort(pair, kind="stable")) / rate, 4),
+        "ideal": round(area(np.argsort(~missed, kind="stable")) / rate, 4),
+        "threshold": round(float(threshold), 4),
+    }
+
+
+def score_quality(samples: Iterable[Sample], found: Predictions, embeddings: Path) -> dict[str, float]:
+    """`error_versus_discard` of the detector's quality on a set with ``embeddings.npz`` (files, person, embedding).
+
+    A photo in which no detection holds the centre of the labelled box has quality 0.
+    """
+    stored = np.load(embeddings)
+    centres = {s.path.stem: (s.faces[0].box[:2] + s.faces[0].box[2:]).astype(float) / 2 for s in samples}
+    quality = []
+    for file in stored["files"]:
+        stem = Path(str(file)).stem
+        said = found.get(stem)
+        best = 0.0
+        if said is not None and said.quality is not None:
+            centre = centres[stem]
+            inside = ((said.boxes[:, :2] <= centre) & (centre <= said.boxes[:, 2:])).all(1)
+            best = float(said.quality[inside & (said.scores >= MATCH_SCORE)].max(initial=0))
+        quality.append(best)
+    values = np.array(quality)
+    result = error_versus_discard(stored["person"], stored["embedding"].astype(np.float32), values)
+    return result | {"detected": round(float((values > 0).mean()), 4)}
+
+
+def _rotation(angles: Array) -> Array:
+    """Rx(pitch) · Ry(yaw) · Rz(roll): the composition that published geodesic figures use, pitch not negated."""
+    return rotation_from_300wlp(angles[0], -angles[1], angles[2])
+
+
+def _has_box(face: FaceLabel) -> bool:
+    return face.extra.get("box_from", "label") == "label"
+
+
+def _stack(arrays: list[NDArray[Any]], shape: tuple[int, ...]) -> Array:
+    return np.array(arrays, float).reshape(len(arrays), *shape)
+
+
+def _percent(values: list[float], of: Any) -> float | None:
+    return round(100 * float(of(values)), 3) if values else None
