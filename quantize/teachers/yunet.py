@@ -54,8 +54,8 @@ class YuNet:
 
     name, licence = "YuNet n (libfacedetection.train)", "BSD-3-Clause"
 
-    def __init__(self, folder: Path) -> None:
-        self.session = open_session(Path(folder) / "yunet_n_dynamic.onnx")
+    def __init__(self, folder: Path, file: str = "yunet_n_dynamic.onnx") -> None:
+        self.session = open_session(Path(folder) / file)
         self.input = self.session.get_inputs()[0].name
         self.outputs = [o.name for o in self.session.get_outputs()]
 
