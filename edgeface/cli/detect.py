@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -52,6 +53,8 @@ def detect(
     With --format jsonl one JSON object a picture goes to stdout, in input order. A picture that cannot be read gives an
     object with "error", a line on stderr and exit status 1 at the end; the others are still done.
     """
+    # a bad picture gets one line from here; OpenCV would add several of its own
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
     from edgeface.engine import FaceEngine
     from edgeface.images import find_images
 
@@ -111,8 +114,9 @@ def _show_jsonl(engine: FaceEngine, result: _Result) -> None:
 
 
 def _show_table(engine: FaceEngine, result: _Result) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from edgeface.cli._console import output
 
     if result.faces is None:
         return  # the line on stderr says it
@@ -132,9 +136,7 @@ def _show_table(engine: FaceEngine, result: _Result) -> None:
             f"{face.quality:.2f}",
             " ".join(f"{x:.0f},{y:.0f}" for x, y in face.landmarks),
         )
-    # a pipe has no width: never fold for it
-    console = Console()
-    console.print(table, width=None if console.is_terminal else 160)
+    output().print(table)
 
 
 class _Writer:

@@ -17,10 +17,10 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="The whole manifests, as a JSON list.")] = False,
 ) -> None:
     """List the bundled models: networks, sizes, licence. Every hash is checked on the way."""
-    from rich.console import Console
     from rich.table import Table
 
     from edgeface.bundle import Bundle, bundled_models
+    from edgeface.cli._console import output
 
     opened = [Bundle.open(path) for path in (bundles if bundles else bundled_models().values())]
     if as_json:
@@ -36,5 +36,4 @@ def models(
             first = (manifest.name, manifest.version) if i == 0 else ("", "")
             kilobytes = f"{len(bundle.read(model)) / 1000:.0f}"
             table.add_row(*first, model.file, model.precision, size, kilobytes, model.sha256[:12], manifest.licence)
-    console = Console()
-    console.print(table, width=None if console.is_terminal else 160)
+    output().print(table)

@@ -123,7 +123,7 @@ def test_what_is_not_json(tmp_path: Path, text: bytes) -> None:
 
 def test_missing_parts(tmp_path: Path) -> None:
     with pytest.raises(
-        BundleError, match="bundle must be a file or folder, but got .*nothing.efm, which does not exist"
+        BundleError, match=r"bundle must be a file or folder, but got .*nothing\.efm, which does not exist"
     ):
         Bundle.open(tmp_path / "nothing.efm")
     files = content()
@@ -138,7 +138,7 @@ def test_zip_bombs_are_refused_before_they_unpack(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(bundle_module, "MAX_FILE_BYTES", 1 << 20)
     bomb = tiny.pack(tmp_path / "bomb.efm", content() | {"n.onnx": bytes(4 << 20)})
     assert bomb.stat().st_size < 1 << 16
-    with pytest.raises(BundleError, match="n.onnx in .* must be at most 1048576 bytes long, but got 4194304"):
+    with pytest.raises(BundleError, match=r"n\.onnx in .* must be at most 1048576 bytes long, but got 4194304"):
         Bundle.open(bomb)
     many = tiny.pack(tmp_path / "many.efm", {f"{i}": b"" for i in range(300)})
     with pytest.raises(BundleError, match="at most 256 files, but got 300"):

@@ -176,7 +176,7 @@ def test_bad_arguments(bundle: Path, arguments: dict[str, object], error: type[E
 
 
 def test_no_such_model() -> None:
-    with pytest.raises(BundleError, match="model must be the path of a bundle or a bundled name .*, but got nothere"):
+    with pytest.raises(BundleError, match=r"model must be the path of a bundle or a bundled name .*, but got nothere"):
         FaceEngine("nothere")
 
 
@@ -295,7 +295,7 @@ def test_runtimes_agree(bundle: Path) -> None:
 
 @litert
 def test_litert_survives_errors_and_held_results(bundle: Path) -> None:
-    """Its interpreter refuses to run while a view of its memory is alive: neither results nor tracebacks may hold one."""
+    """Its interpreter does not run while a view of its memory is alive: neither results nor tracebacks may hold one."""
     with FaceEngine(bundle, runtime="litert") as engine:
         held: list[object] = []
         for _ in range(3):
@@ -337,7 +337,7 @@ def test_a_file_that_is_no_network(tmp_path: Path, runtime: str) -> None:
     suffix = RUNTIMES[runtime].formats[0]
     entry = tiny.model_entry(f"n.{suffix}", b"nonsense", "float32", "NHWC", (64, 64))
     path = tiny.pack(tmp_path / "b.efm", {"manifest.json": _json(tiny.manifest([entry])), f"n.{suffix}": b"nonsense"})
-    with pytest.raises(EdgeFaceError, match=f"n.{suffix} must be a network that"):
+    with pytest.raises(EdgeFaceError, match=rf"n\.{suffix} must be a network that"):
         FaceEngine(path, runtime=runtime)
 
 

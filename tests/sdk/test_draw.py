@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+
+from edgeface.angles import angles_to_rotation
+from edgeface.draw import draw_faces
+from edgeface.errors import InvalidInputError
+from edgeface.faces import Faces
+
+
+def one_face(box: list[float], angles: tuple[float, float, float] = (0, 0, 0)) -> Faces:
+    x1, y1, x2, y2 = box
+    unit = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
+    return Faces(
+        boxes=np.array([box], np.float32),
+        scores=np.array([0.9], np.float32),
+        landmarks=(np.array([x1, y1]) + unit * np.array([x2 - x1, y2 - y1]))[None].astype(np.float32),
+        rotations=angles_to_rotation([angles]).astype(np.float32),
+        quality=np.array([0.5], np.float32),
+    )
+
+
+def test_draws_into_a_copy_or_in_place() -> None:
+    image = np.zeros((200, 300, 3), np.uint8)
+    drawn = draw_faces(image, one_face([50, 50, 150, 150]))
+    assert not image.any()
+    assert drawn.any()
+    assert draw_faces(image, one_face([50, 50, 150, 150]), inplace=True) is image
+    np.testing.assert_array_equal(image, drawn)
+
+
+def test_each_part_can_be_left_out() -> None:
+    image = np.zeros((200, 300, 3), np.uint8)
+    faces = one_face([50, 50, 150, 150], (30, 10, 5))
+    off = dict.fromkeys(("boxes", "landmarks", "axes", "labels"), False)
+    assert not draw_faces(image, faces, **off).any()
+    for part in off:
+        assert draw_faces(image, faces, **(off | {part: True})).any(), part
+
+
+def test_the_box_is_drawn_on_its_edge() -> None:
+    drawn = draw_faces(np.zeros((200, 300, 3), np.uint8), one_face([50, 60, 150, 160]), landmarks=False, axes=False)
+    rows, columns = np.nonzero(drawn[100:159, :, 1] > 100)
+    assert set(columns.tolist()) <= {49, 50, 149, 150}
+    assert {49, 149} & set(columns.tolist())
+    assert rows.size
+
+
+def test_the_nose_axis_points_where_the_nose_does() -> None:
+    parts = {"boxes": False, "landmarks": False, "labels": False}
+    for angles, axis, sign in (((40, 0, 0), 1, -1), ((-40, 0, 0), 1, 1), ((0, 40, 0), 0, -1), ((0, -40, 0), 0, 1)):
+        drawn = draw_faces(np.zeros((200, 200, 3), np.uint8), one_face([50, 50, 150, 150], angles), **parts)
+        blue = np.argwhere((drawn[..., 0] > 150) & (drawn[..., 2] < 100))
+        offset = (blue.mean(axis=0) - np.array([110.0, 100.0]))[axis]  # the mean of the landmarks is (100, 110)
+        assert np.sign(offset) == sign
+        assert abs(offset) > 10
+
+
+def test_lines_grow_with_the_picture() -> None:
+    small = draw_faces(np.zeros((200, 200, 3), np.uint8), one_face([50, 50, 150, 150]), labels=False)
+    large = draw_faces(np.zeros((2000, 2000, 3), np.uint8), one_face([500, 500, 1500, 1500]), labels=False)
+    assert (large[1000, 400:600, 1] > 100).sum() >= 3 * (small[100, 40:60, 1] > 100).sum()
+
+
+@pytest.mark.parametrize(
+    "box", [[-500, -500, 5000, 5000], [0, 0, 0, 0], [190, 190, 230, 230], [1e30, 0, 1e31, 5], [float("nan")] * 4]
+)
+def test_boxes_outside_the_picture(box: list[float]) -> None:
+    with np.errstate(all="ignore"):
+        drawn = draw_faces(np.zeros((200, 200, 3), np.uint8), one_face(box))
+    assert drawn.shape == (200, 200, 3)
+
+
+def test_pictures_of_every_size() -> None:
+    for shape in ((1, 1, 3), (1, 300, 3), (300, 1, 3)):
+        assert draw_faces(np.zeros(shape, np.uint8), one_face([0, 0, 1, 1])).shape == shape
+
+
+@pytest.mark.parametrize("image", [np.zeros((5, 5), np.uint8), np.zeros((5, 5, 3), np.float32), "picture"])
+def test_bad_pictures(image: object) -> None:
+    with pytest.raises(InvalidInputError, match="image must be a uint8 array of shape"):
+        draw_faces(image, Faces.empty())  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="contiguous and writeable"):
+        draw_faces(np.zeros((5, 5, 3), np.uint8)[:, ::-1], Faces.empty(), inplace=True)
