@@ -138,7 +138,7 @@ def test_what_cannot_be_used_is_refused_by_name(tmp_path: Path, name: str) -> No
 def test_missing_files_and_folders(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"image must be a readable file, but got .*no\.jpg: No such file"):
         read_image(tmp_path / "no.jpg")
-    with pytest.raises(ImageError, match="image must be a readable file, but got .*: Is a directory"):
+    with pytest.raises(ImageError, match=r"image must be a readable file, but got .*: Is a directory"):
         read_image(tmp_path)
 
 
@@ -172,7 +172,7 @@ def test_writing(tmp_path: Path) -> None:
     for bad in ("a.xyz", "a"):
         with pytest.raises(ImageError, match="image must be written as one of"):
             write_image(tmp_path / bad, BGR)
-    with pytest.raises(ImageError, match="writable file, but got .*: No such file or directory"):
+    with pytest.raises(ImageError, match=r"writable file, but got .*: No such file or directory"):
         write_image(tmp_path / "nowhere" / "a.png", BGR)
 
 
