@@ -23,7 +23,7 @@ from quantize.data.sample import FaceLabel, Sample, points5_from_68
 from quantize.teachers import FsaNet, Tddfa, YuNet
 from quantize.teachers.yunet import iou_matrix
 
-VERSION = 4  # part of the cache key: raise it when the rules below change
+VERSION = 5  # part of the cache key: raise it when the rules below change
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class LabelRules:
 
     face_score: float = 0.62
     ignore_score: float = 0.3
+    doubt_score: float = 0.5
     match_iou: float = 0.4
     min_pose_side: float = 20
     tddfa_weight: float = 0.3
@@ -51,7 +52,8 @@ class Labeller:
         boxes, points, scores = self.yunet(image, scales, min_score=self.rules.ignore_score)
         faces, taken = self._match(sample, boxes, points, scores)
         if sample.source != "background":  # a set without faces stays without
-            for i in np.flatnonzero(~taken):
+            # where people labelled every face, only a confident teacher is worth doubting them
+            for i in np.flatnonzero(~taken & (scores >= (self.rules.doubt_score if sample.complete else 0))):
                 face = FaceLabel(boxes[i], points[i], ignore=bool(scores[i] < self.rules.face_score or sample.complete))
                 face.extra = {"box_from": "yunet", "yunet_score": round(float(scores[i]), 3)}
                 faces.append(face)

@@ -7,7 +7,9 @@ head's 22 channels are those of decode rule ``edgeface-v1`` (docs/bundle.md).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -124,4 +126,23 @@ def fuse(model: Student) -> Student:
             conv, bn = module[0], module[1]
             assert isinstance(conv, nn.Conv2d)
             module[0], module[1] = fuse_conv_bn_eval(conv, bn), nn.Identity()
+    return model
+
+
+def checkpoint_of(model: Student, **more: Any) -> dict[str, Any]:
+    """What ``load_student`` reads: the configuration, whether batch norm is folded, and the weights."""
+    folded = not any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
+    return {"student": asdict(model.config), "folded": folded, "ema": model.state_dict(), **more}
+
+
+def load_student(path: Path, device: str | torch.device = "cpu") -> Student:
+    """The network of a checkpoint (``ema.pt`` of a run), in evaluation mode. Raises FileNotFoundError, or ValueError for something else."""
+    state = torch.load(path, map_location=device, weights_only=True)
+    if not isinstance(state, dict) or "student" not in state or "ema" not in state:
+        raise ValueError(f"{path} must be a student's checkpoint, but got something else")
+    config = StudentConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in state["student"].items()})
+    model = Student(config).eval().to(device)
+    if state.get("folded"):
+        fuse(model)
+    model.load_state_dict(state["ema"])
     return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from quantize.train.losses import Batch
 from quantize.train.views import Targets, Views
 
 
-def collate(images: list[np.ndarray[Any, Any]], targets: list[Targets]) -> tuple[torch.Tensor, Batch]:
+def collate(images: list[np.ndarray[Any, Any]], targets: list[Targets], numbers: list[int]) -> tuple[torch.Tensor, Batch]:
     """uint8 (n, 3, h, w) in channels-last memory, and the padded targets."""
     x = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
     n, m = len(images), max(1, max(len(t.box) for t in targets))
@@ -32,15 +33,17 @@ def collate(images: list[np.ndarray[Any, Any]], targets: list[Targets]) -> tuple
         ignore[i, : len(t.box)] = t.ignore
         real[i, : len(t.box)] = ~t.ignore
     return x, Batch(padded("box", (4,), 0.0), padded("points", (5, 2), np.nan), padded("rotation", (3, 3), np.nan), padded("quality", (), np.nan),
-                    torch.from_numpy(real), torch.from_numpy(ignore))
+                    torch.from_numpy(real), torch.from_numpy(ignore), torch.tensor(numbers))
 
 
 class ViewBatches(IterableDataset):  # type: ignore[type-arg]
     """Batch ``k`` of a run is made of views k·batch … k·batch + batch − 1, whoever makes it, so that a resumed run sees what it would have seen."""
 
-    def __init__(self, folder: Path, config: dict[str, Any], seed: int, size: int, batch: int, first: int, count: int, rank: int = 0, world: int = 1) -> None:
+    def __init__(self, folder: Path, config: dict[str, Any], seed: int, size: int, batch: int, first: int, count: int, rank: int = 0, world: int = 1,
+                 again: Any = None, again_slots: int = 0) -> None:
         self.folder, self.config, self.seed, self.size, self.batch = folder, config, seed, size, batch
         self.first, self.count, self.rank, self.world = first, count, rank, world
+        self.again, self.again_slots = again, again_slots  # a queue of view numbers that refill up to so many places of a batch (MOS)
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, Batch]]:
         cv2.setNumThreads(1)
@@ -48,8 +51,15 @@ class ViewBatches(IterableDataset):  # type: ignore[type-arg]
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         views = Views(PackedPhotos(self.folder), self.config)
         for k in range(self.first + worker, self.first + self.count, workers):
-            number = (k * self.world + self.rank) * self.batch
-            yield collate(*map(list, zip(*(views.view(self.seed, number + i, self.size) for i in range(self.batch)), strict=True)))
+            start = (k * self.world + self.rank) * self.batch
+            numbers = list(range(start, start + self.batch))
+            for slot in range(self.again_slots):
+                try:
+                    numbers[slot] = -1 - self.again.get_nowait()
+                except queue.Empty:
+                    break
+            made = [views.view(self.seed, n if n >= 0 else -1 - n, self.size) for n in numbers]
+            yield collate([m[0] for m in made], [m[1] for m in made], numbers)
 
 
 def loader(dataset: ViewBatches, workers: int) -> DataLoader:  # type: ignore[type-arg]

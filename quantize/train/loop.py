@@ -6,8 +6,8 @@ import copy
 import json
 import math
 import os
+import queue
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from quantize.model import STUDENTS, Student
+from quantize.model import STUDENTS, Student, checkpoint_of, fuse, load_student
 from quantize.train.loader import ViewBatches, loader
-from quantize.train.losses import Losses
+from quantize.train.losses import Batch, Losses
 
 
 class Ema:
     """Exponential moving average of weights and batch-norm statistics; the decay warms up so that early weights are forgotten."""
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: Student, decay: float) -> None:
         self.model, self.decay, self.updates = copy.deepcopy(model).eval(), decay, 0
 
     @torch.no_grad()
@@ -63,8 +63,12 @@ class Trainer:
         self.device = pick_device(device)
         torch.manual_seed(config["seed"])
         torch.set_num_threads(config.get("threads", 1))
-        self.student_config = STUDENTS[config["student"]]
-        self.model = Student(self.student_config).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # a run starts from its own last checkpoint, else from another run's averaged network (the schedule anew), else from noise
+        resumed = run / "last.pt"
+        model = load_student(Path(config["init"])) if config.get("init") else Student(STUDENTS[config["student"]])
+        if config.get("fold_norm"):
+            fuse(model)  # late in training the statistics stand still; without them a step costs a third less
+        self.model = model.train().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.losses = Losses(config["losses"], config.get("uncertainty", False)).to(self.device)
         decayed = [p for p in self.model.parameters() if p.dim() > 1]
         plain = [p for p in self.model.parameters() if p.dim() <= 1] + [p for p in self.losses.parameters() if p.requires_grad]
@@ -74,16 +78,8 @@ class Trainer:
         self.step = 0
         self.total = sum(p["steps"] for p in config["phases"])
         run.mkdir(parents=True, exist_ok=True)
-        if (run / "last.pt").is_file():
-            self._resume(run / "last.pt")
-        elif config.get("init"):
-            self.start_from(Path(config["init"]))
-
-    def start_from(self, checkpoint: Path) -> None:
-        """Weights only, of an earlier run's averaged network; the schedule starts anew."""
-        state = torch.load(checkpoint, map_location=self.device, weights_only=True)["ema"]
-        self.model.load_state_dict(state)
-        self.ema = Ema(self.model, self.ema.decay)
+        if resumed.is_file():
+            self._resume(resumed)
 
     def _resume(self, path: Path) -> None:
         state = torch.load(path, map_location=self.device, weights_only=True)
@@ -100,7 +96,7 @@ class Trainer:
             return
         state = {"model": self.model.state_dict(), "ema": self.ema.model.state_dict(), "updates": self.ema.updates, "optimizer": self.optimizer.state_dict(),
                  "losses": self.losses.state_dict(), "step": self.step}
-        small = {"student": asdict(self.student_config), "ema": self.ema.model.state_dict(), "step": self.step, "seed": self.config["seed"]}
+        small = checkpoint_of(self.ema.model, step=self.step, seed=self.config["seed"])
         for name, content in (("last.pt", state), ("ema.pt", small)):
             torch.save(content, self.run / f"{name}.part")
             (self.run / f"{name}.part").replace(self.run / name)
@@ -115,24 +111,22 @@ class Trainer:
         model: nn.Module = self.model
         if self.world > 1:
             model = nn.parallel.DistributedDataParallel(self.model, device_ids=[self.device.index] if self.device.type == "cuda" else None)
+        again = torch.multiprocessing.Queue(maxsize=256) if self.config.get("again_slots") else None
         begin = 0
         saved = time.monotonic()
         for phase in self.config["phases"]:
             end = begin + phase["steps"]
             if self.step < end:
-                data = ViewBatches(self.packed, self.config["views"] | phase.get("views", {}), self.config["seed"], phase["size"], phase["batch"], self.step, end - self.step, self.rank, self.world)
-                saved = self._phase(model, loader(data, self.config.get("workers", 1)), phase, saved, validate)
+                data = ViewBatches(self.packed, self.config["views"] | phase.get("views", {}), self.config["seed"], phase["size"], phase["batch"], self.step, end - self.step, self.rank, self.world,
+                                   again, self.config.get("again_slots", 0))
+                saved = self._phase(model, loader(data, self.config.get("workers", 1)), phase, saved, validate, again)
             begin = end
         self.save()
         self.log(**(validate(self.ema.model) if validate and self.rank == 0 else {}), done=True)
 
-    def _phase(self, model: nn.Module, batches: Any, phase: dict[str, Any], saved: float, validate: Any) -> float:
-        optim, sums, t0, seen = self.config["optimizer"], {}, time.monotonic(), 0
+    def _phase(self, model: nn.Module, batches: Any, phase: dict[str, Any], saved: float, validate: Any, again: Any) -> float:
+        optim, sums, t0, seen, steps = self.config["optimizer"], {}, time.monotonic(), 0, 0
         model.train()
-        if self.config.get("freeze_norm") or phase.get("freeze_norm"):
-            for m in model.modules():
-                if isinstance(m, nn.BatchNorm2d):
-                    m.eval()
         for x, batch in batches:
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(self.step, self.total, optim["lr"], optim["warmup"], optim.get("final", 0.01))
@@ -145,20 +139,30 @@ class Trainer:
             if torch.isfinite(norm):  # one bad batch must not poison the run
                 self.optimizer.step()
                 self.ema.update(self.model)
+            if again is not None:
+                self._show_again(again, batch)
             self.step += 1
-            seen += len(x)
+            seen, steps = seen + len(x), steps + 1
             for k, v in (terms | {"loss": float(loss.detach())}).items():
                 sums[k] = sums.get(k, 0.0) + v
             if self.step % 50 == 0:
-                self.log(lr=self.optimizer.param_groups[0]["lr"], size=phase["size"], views_per_s=round(seen / (time.monotonic() - t0), 1), **{k: round(v / 50, 4) for k, v in sums.items()})
-                sums, t0, seen = {}, time.monotonic(), 0
+                self.log(lr=self.optimizer.param_groups[0]["lr"], size=phase["size"], views_per_s=round(seen / (time.monotonic() - t0), 1), **{k: round(v / steps, 4) for k, v in sums.items()})
+                sums, t0, seen, steps = {}, time.monotonic(), 0, 0
             if time.monotonic() - saved > self.config.get("checkpoint_minutes", 4) * 60:
                 self.save()
                 if validate and self.rank == 0:
                     self.log(**validate(self.ema.model))
                 saved = time.monotonic()
-                t0, seen = time.monotonic(), 0
+                t0, seen = time.monotonic(), 0  # validation is not training time
         return saved
+
+    def _show_again(self, again: Any, batch: Batch) -> None:
+        """Online feedback (MOS, arXiv 2110.10953): views with a confident false positive come back once, so that it is learned from."""
+        for number in batch.number[(self.losses.false_positives > self.config.get("again_score", 0.5)) & (batch.number >= 0)].tolist():
+            try:
+                again.put_nowait(number)
+            except queue.Full:
+                return
 
 
 def as_tensor(image: Any) -> Tensor:

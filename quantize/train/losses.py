@@ -17,7 +17,7 @@ TASKS = ("score", "box", "points", "rotation", "quality")
 @dataclass
 class Batch:
     """Targets of n views, padded to m faces: ``box`` (n, m, 4), ``points`` (n, m, 5, 2), ``rotation`` (n, m, 3, 3), ``quality`` (n, m), NaN where
-    unknown; ``real`` (n, m) and ``ignore`` (n, m) bool (padding is neither)."""
+    unknown; ``real`` (n, m) and ``ignore`` (n, m) bool (padding is neither); ``number`` (n,) int64, negative for a view shown again."""
 
     box: Tensor
     points: Tensor
@@ -25,6 +25,7 @@ class Batch:
     quality: Tensor
     real: Tensor
     ignore: Tensor
+    number: Tensor
 
 
 def quality_focal(logits: Tensor, target: Tensor, beta: float = 2.0) -> Tensor:
@@ -64,6 +65,8 @@ class Losses(nn.Module):
     def __init__(self, weights: dict[str, float], uncertainty: bool = False) -> None:
         super().__init__()
         self.weights = {t: float(weights[t]) for t in TASKS}
+        self.false_positives = torch.zeros(0)
+        """Of the last batch: the best score of a cell that should have been background, (n,)."""
         self.log_variance = nn.Parameter(torch.zeros(len(TASKS)), requires_grad=uncertainty)
 
     def forward(self, outputs: tuple[Tensor, ...], batch: Batch) -> tuple[Tensor, dict[str, float]]:
@@ -84,7 +87,9 @@ class Losses(nn.Module):
         overlap = pair_iou(boxes[image, cell].detach(), target_box)
         target_score[image, cell] = overlap
         score = quality_focal(raw[..., SCORE], target_score)
-        score = score[~(self._ignored(grid, batch) & ~positive)].sum() / count
+        background = ~positive & ~self._ignored(grid, batch)
+        score = score[background | positive].sum() / count
+        self.false_positives = raw[..., SCORE].detach().sigmoid().masked_fill(~background, 0).amax(1)
 
         side = (target_box[:, 2:] - target_box[:, :2]).prod(-1).clamp(min=1).sqrt()
         terms = {"score": score, "box": (eiou(boxes[image, cell], target_box)).sum() / count}
