@@ -1,0 +1,121 @@
+"""``edgeface boards``: the boards that are known, one of them in full, offline install bundles for them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from edgeface.boards import Board
+
+app = typer.Typer()
+
+
+@app.callback(invoke_without_command=True)
+def boards(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything that is known of all boards, as JSON.")] = False,
+) -> None:
+    """List the boards that are known, with what to run on each; the one that this is comes first."""
+    if context.invoked_subcommand is not None:
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from edgeface.boards import load_boards, recognise
+
+    known = load_boards()
+    if as_json:
+        typer.echo(json.dumps({name: board.facts for name, board in known.items()}, indent=2, ensure_ascii=False))
+        return
+    here = recognise()
+    table = Table()
+    for name in ("board", "title", "cores", "dotprod", "run", "threads", "on CPUs"):
+        table.add_column(name, overflow="fold")
+    order = sorted(known.values(), key=lambda board: (here is None or board.name != here.board.name, board.generic))
+    for board in order:
+        mine = here is not None and board.name == here.board.name
+        wanted = board.recommended
+        table.add_row(
+            f"[bold]{board.name} (this one)[/bold]" if mine else board.name,
+            board.title,
+            _cores(board),
+            "yes" if board.has("dotprod") else "no",
+            f"{wanted.model} {wanted.precision} {wanted.size[0]}x{wanted.size[1]}, {wanted.runtime}",
+            str(wanted.threads),
+            ",".join(map(str, wanted.cpus)),
+        )
+    console = Console()
+    console.print(table, width=None if console.is_terminal else 180)
+    if here is None:
+        typer.echo("This machine is none of them.", err=True)
+
+
+@app.command()
+def show(
+    name: Annotated[str | None, typer.Argument(help="A board; the one that this is, if left out.")] = None,
+) -> None:
+    """Show all that is known of one board, with the source of each fact."""
+    from rich.console import Console
+    from rich.tree import Tree
+
+    from edgeface.boards import load_boards, recognise
+    from edgeface.errors import must_be
+
+    known = load_boards()
+    if name is None:
+        here = recognise()
+        if here is None:
+            raise must_be("NAME", "given, for this machine is none of the known boards", "none")
+        name = here.board.name
+    if name not in known:
+        raise must_be("NAME", f"one of {', '.join(known)}", name)
+    tree = Tree(f"[bold]{name}[/bold]")
+    _grow(tree, known[name].facts)
+    console = Console()
+    console.print(tree, width=None if console.is_terminal else 160)
+
+
+def _cores(board: Board) -> str:
+    return " + ".join(f"{len(c.cpus)}x {c.core.removeprefix('cortex-').upper()} {c.max_mhz}" for c in board.clusters)
+
+
+def _grow(tree: Any, value: dict[str, Any]) -> None:
+    from rich.text import Text
+
+    for key, inner in value.items():
+        rows = inner if isinstance(inner, list) and inner and isinstance(inner[0], dict) else [inner]
+        for row in rows:
+            if isinstance(row, dict):
+                _grow(tree.add(Text(key)), row)
+            else:
+                text = ", ".join(map(str, row)) if isinstance(row, list) else str(row)
+                tree.add(Text(f"{key}: {text or '-'}"))
+
+
+@app.command()
+def pack(
+    board: Annotated[str, typer.Option(help="A board of `edgeface boards`.")],
+    python: Annotated[str, typer.Option(metavar="X.Y", help="Python version on the board.")] = "3.11",
+    wheel: Annotated[
+        Path | None, typer.Option(help="The aarch64 wheel of edgeface; taken from the package index if left out.")
+    ] = None,
+    glibc: Annotated[str, typer.Option(metavar="X.Y", help="glibc on the board (`ldd --version`).")] = "2.36",
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="The tar to write.")] = None,
+) -> None:
+    """Write one tar with everything that a board without a network needs to install and run edgeface.
+
+    It holds the wheels (edgeface, its runtime, NumPy, OpenCV …), install.sh, a systemd unit, and SHA256SUMS. On the
+    board: tar xf FILE && ./edgeface-BOARD/install.sh
+    """
+    from rich.console import Console
+
+    from edgeface.boards.pack import pack_board
+
+    written = pack_board(board, python=python, wheel=wheel, glibc=glibc, out=out)
+    size = written.stat().st_size / 1e6
+    Console(stderr=True).print(f"{written} ({size:.0f} MB)")
+    typer.echo(str(written))
