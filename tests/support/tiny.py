@@ -1,7 +1,7 @@
 """A network of one convolution that sees pure red squares as faces, and bundles of it. For tests; never shipped.
 
 Its answers can be worked out by hand: a cell of stride 8 fires where it is red (not white, not blue), so that a wrong
-colour order, layout, quantisation or coordinate shows. A face is 16 input pixels wide and high around the cell's centre,
+Its answers can be worked out by hand: a cell of stride 8 fires where it is red (not white or blue), so that a wrong
 with landmarks at `LANDMARKS` (in strides), the rotation of `ANGLES`, and quality 0.75.
 """
 
