@@ -1,0 +1,293 @@
+/* What an integrator sees: a C99 program, linked by the C compiler, that checks every promise of the header. */
+#define _POSIX_C_SOURCE 200112L /* setenv */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <edgeface/edgeface.h>
+
+#define EXPECT(condition)                                                   \
+  do {                                                                      \
+    if (!(condition)) {                                                     \
+      fprintf(stderr, "%s:%d: %s is not so\n", __FILE__, __LINE__, #condition); \
+      exit(1);                                                              \
+    }                                                                       \
+  } while (0)
+
+typedef struct {
+  int allocations, releases;
+  size_t size;
+  int fails;
+} counter;
+
+static void *counted_allocate(void *user, size_t size) {
+  counter *c = user;
+  c->allocations++;
+  c->size = size;
+  return c->fails ? NULL : malloc(size);
+}
+
+static void counted_release(void *user, void *block) {
+  counter *c = user;
+  c->releases++;
+  free(block);
+}
+
+static ef_config small_config(void) {
+  ef_config config;
+  memset(&config, 0, sizeof config);
+  config.struct_size = sizeof config;
+  config.max_width = 64;
+  config.max_height = 48;
+  config.tensor_width = 32;
+  config.tensor_height = 32;
+  return config;
+}
+
+static void creation(void) {
+  ef_config config = small_config();
+  ef_context *context = NULL;
+  counter count = {0, 0, 0, 0};
+  size_t need = ef_query_memory(&config);
+  unsigned char *block;
+  EXPECT(need > sizeof(void *));
+  EXPECT(ef_query_memory(NULL) == 0);
+
+  config.allocate = counted_allocate;
+  EXPECT(ef_create(&config, &context) == EF_ERROR_NULL && context == NULL); /* allocate without release */
+  config.release = counted_release;
+  config.user = &count;
+  EXPECT(ef_create(&config, &context) == EF_OK && context != NULL);
+  EXPECT(count.allocations == 1 && count.size == need);
+  ef_destroy(context);
+  EXPECT(count.releases == 1);
+  count.fails = 1;
+  EXPECT(ef_create(&config, &context) == EF_ERROR_MEMORY && context == NULL);
+  EXPECT(count.allocations == 2 && count.releases == 1);
+
+  /* The caller's own memory: exactly as much as was asked for, nothing beyond it touched. */
+  config = small_config();
+  block = malloc(need + 64);
+  EXPECT(block != NULL);
+  memset(block, 0x77, need + 64);
+  config.memory = block;
+  config.memory_size = need - 1;
+  EXPECT(ef_create(&config, &context) == EF_ERROR_MEMORY);
+  config.memory_size = need;
+  EXPECT(ef_create(&config, &context) == EF_OK);
+  ef_destroy(context);
+  for (size_t i = 0; i < 64; ++i) EXPECT(block[need + i] == 0x77);
+  config.memory = block + 1;
+  EXPECT(ef_create(&config, &context) == EF_ERROR_MEMORY);
+  free(block);
+
+  config = small_config();
+  EXPECT(ef_create(NULL, &context) == EF_ERROR_NULL);
+  EXPECT(ef_create(&config, NULL) == EF_ERROR_NULL);
+  config.struct_size--;
+  EXPECT(ef_create(&config, &context) == EF_ERROR_STRUCT_SIZE && ef_query_memory(&config) == 0);
+  config = small_config();
+  config.max_width = 0;
+  EXPECT(ef_create(&config, &context) == EF_ERROR_SIZE && ef_query_memory(&config) == 0);
+  config.max_width = EF_MAX_SIDE + 1;
+  EXPECT(ef_create(&config, &context) == EF_ERROR_SIZE);
+  config = small_config();
+  config.isa = 99;
+  EXPECT(ef_create(&config, &context) == EF_ERROR_ARGUMENT);
+  config.isa = ef_isa_available(EF_ISA_AVX2) ? EF_ISA_NEON : EF_ISA_AVX2; /* no CPU has both */
+  EXPECT(ef_create(&config, &context) == EF_ERROR_UNSUPPORTED);
+  ef_destroy(NULL);
+}
+
+static void forced_isa(void) {
+  ef_config config = small_config();
+  ef_context *context;
+  EXPECT(setenv("EDGEFACE_ISA", "scalar", 1) == 0);
+  EXPECT(ef_create(&config, &context) == EF_OK && ef_context_isa(context) == EF_ISA_SCALAR);
+  ef_destroy(context);
+  EXPECT(setenv("EDGEFACE_ISA", "mmx", 1) == 0);
+  EXPECT(ef_create(&config, &context) == EF_ERROR_UNSUPPORTED);
+  EXPECT(unsetenv("EDGEFACE_ISA") == 0);
+}
+
+typedef struct {
+  unsigned char luma[64 * 48], chroma[64 * 24];
+  signed char tensor[32 * 32 * 3];
+  ef_image image;
+  ef_input input;
+} frame;
+
+static void fill(frame *f) {
+  memset(f, 0, sizeof *f);
+  memset(f->luma, 235, sizeof f->luma);
+  memset(f->chroma, 128, sizeof f->chroma);
+  f->image.struct_size = sizeof f->image;
+  f->image.format = EF_FORMAT_NV12;
+  f->image.width = 64;
+  f->image.height = 48;
+  f->image.planes[0] = f->luma;
+  f->image.planes[1] = f->chroma;
+  f->image.strides[0] = f->image.strides[1] = 64;
+  f->image.timestamp_ns = 1234567890123;
+  f->input.struct_size = sizeof f->input;
+  f->input.width = f->input.height = 32;
+  f->input.data = f->tensor;
+}
+
+static void preprocessing(void) {
+  static frame f;
+  ef_config config = small_config();
+  ef_context *context;
+  ef_transform t;
+  memset(&t, 0, sizeof t);
+  t.struct_size = sizeof t;
+  EXPECT(ef_create(&config, &context) == EF_OK);
+  fill(&f);
+  EXPECT(ef_preprocess(context, &f.image, &f.input, &t) == EF_OK);
+  EXPECT(f.tensor[0] == 0);                      /* the border: real 0 */
+  EXPECT(f.tensor[(16 * 32 + 16) * 3] == 127);   /* white */
+  EXPECT(t.m[0] == 2 && t.m[4] == 2 && t.m[2] == 0 && t.m[5] == -8 && t.timestamp_ns == 1234567890123);
+  EXPECT(ef_preprocess(context, &f.image, &f.input, NULL) == EF_OK);
+
+#define REFUSES(change, status)                                             \
+  do {                                                                      \
+    fill(&f);                                                               \
+    change;                                                                 \
+    EXPECT(ef_preprocess(context, &f.image, &f.input, &t) == (status));     \
+  } while (0)
+  REFUSES(f.image.struct_size = 4, EF_ERROR_STRUCT_SIZE);
+  REFUSES(f.input.struct_size = 4, EF_ERROR_STRUCT_SIZE);
+  REFUSES(f.image.format = 0, EF_ERROR_ARGUMENT);
+  REFUSES(f.image.format = 9, EF_ERROR_ARGUMENT);
+  REFUSES(f.image.matrix = 2, EF_ERROR_ARGUMENT);
+  REFUSES(f.image.range = 2, EF_ERROR_ARGUMENT);
+  REFUSES(f.image.rotation = 45, EF_ERROR_ARGUMENT);
+  REFUSES(f.image.rotation = 360, EF_ERROR_ARGUMENT);
+  REFUSES(f.image.width = 65, EF_ERROR_SIZE);
+  REFUSES(f.image.height = 0, EF_ERROR_SIZE);
+  REFUSES(f.image.planes[1] = NULL, EF_ERROR_NULL);
+  REFUSES(f.image.strides[0] = 63, EF_ERROR_STRIDE);
+  REFUSES(f.image.strides[1] = -63, EF_ERROR_STRIDE);
+  REFUSES(f.image.strides[1] = PTRDIFF_MIN, EF_ERROR_STRIDE);
+  REFUSES(f.image.crop[2] = 65; f.image.crop[3] = 1, EF_ERROR_SIZE);
+  REFUSES(f.image.crop[0] = 1; f.image.crop[2] = 64; f.image.crop[3] = 1, EF_ERROR_SIZE);
+  REFUSES(f.image.crop[0] = 0xffffffffu; f.image.crop[2] = 2; f.image.crop[3] = 1, EF_ERROR_SIZE);
+  REFUSES(f.image.crop[1] = 1, EF_ERROR_SIZE);
+  REFUSES(f.image.format = EF_FORMAT_YUYV; f.image.width = 31, EF_ERROR_SIZE);
+  REFUSES(f.input.width = 33, EF_ERROR_SIZE);
+  REFUSES(f.input.data = NULL, EF_ERROR_NULL);
+  REFUSES(f.input.dtype = 3, EF_ERROR_ARGUMENT);
+  REFUSES(f.input.layout = 2, EF_ERROR_ARGUMENT);
+  REFUSES(f.input.color = 2, EF_ERROR_ARGUMENT);
+  REFUSES(f.input.fit = 2, EF_ERROR_ARGUMENT);
+  REFUSES(f.input.filter = 2, EF_ERROR_ARGUMENT);
+  REFUSES(f.input.scale = -1.0f, EF_ERROR_ARGUMENT);
+  REFUSES(t.struct_size = 4, EF_ERROR_STRUCT_SIZE);
+  EXPECT(ef_preprocess(NULL, &f.image, &f.input, &t) == EF_ERROR_NULL);
+  ef_destroy(context);
+}
+
+typedef struct {
+  float head[4 * 4 * EF_HEAD_CHANNELS]; /* NHWC, stride 8, a 32 x 32 tensor */
+  ef_output output;
+  ef_decode_options options;
+} network;
+
+static void face_at(network *n, int column, int row, float logit) {
+  float *c = n->head + (row * 4 + column) * EF_HEAD_CHANNELS;
+  c[0] = logit;
+  c[16] = 2.0f; /* any length: the identity */
+  c[20] = 3.0f;
+}
+
+static void fill_network(network *n) {
+  memset(n, 0, sizeof *n);
+  for (int i = 0; i < 16; ++i) n->head[i * EF_HEAD_CHANNELS] = -9.0f;
+  n->output.struct_size = sizeof n->output;
+  n->output.dtype = EF_DTYPE_FLOAT32;
+  n->output.stride = 8;
+  n->output.columns = n->output.rows = 4;
+  n->output.data = n->head;
+  n->options.struct_size = sizeof n->options;
+  n->options.min_score = 0.5f;
+  n->options.nms_iou = 0.45f;
+}
+
+static void decoding(void) {
+  static network n;
+  struct wide { ef_face face; int more; } items[4]; /* a caller whose ef_face has grown */
+  ef_faces faces;
+  ef_config config = small_config();
+  ef_context *context;
+  EXPECT(ef_create(&config, &context) == EF_OK);
+  memset(&faces, 0, sizeof faces);
+  faces.struct_size = sizeof faces;
+  faces.face_size = sizeof items[0];
+  faces.capacity = 4;
+  faces.items = &items[0].face;
+  for (int i = 0; i < 4; ++i) items[i].more = 42;
+
+  fill_network(&n);
+  EXPECT(ef_decode(context, &n.output, 1, NULL, &n.options, &faces) == EF_OK && faces.count == 0);
+  face_at(&n, 1, 2, 1.0f);
+  face_at(&n, 3, 0, 2.0f);
+  face_at(&n, 0, 0, 0.0f); /* sigmoid(0) is exactly min_score */
+  EXPECT(ef_decode(context, &n.output, 1, NULL, &n.options, &faces) == EF_OK && faces.count == 3);
+  EXPECT(items[0].face.box[0] == 24 && items[0].face.box[1] == 0 && items[0].face.box[2] == 32 && items[0].face.box[3] == 8);
+  EXPECT(items[1].face.landmarks[0][0] == 12 && items[1].face.landmarks[0][1] == 20);
+  EXPECT(items[2].face.score == 0.5f && items[2].face.quality == 0.5f);
+  for (int i = 0; i < 9; ++i) EXPECT(items[0].face.rotation[i] == (i % 4 == 0 ? 1.0f : 0.0f));
+  for (int i = 0; i < 4; ++i) EXPECT(items[i].more == 42);
+  faces.capacity = 1;
+  EXPECT(ef_decode(context, &n.output, 1, NULL, &n.options, &faces) == EF_OK && faces.count == 1 && items[0].face.box[0] == 24);
+  faces.capacity = 0;
+  faces.items = NULL;
+  EXPECT(ef_decode(context, &n.output, 1, NULL, &n.options, &faces) == EF_OK && faces.count == 0);
+  faces.capacity = 4;
+  EXPECT(ef_decode(context, &n.output, 1, NULL, &n.options, &faces) == EF_ERROR_NULL);
+  faces.items = &items[0].face;
+
+#define REFUSES_HEAD(change, status)                                                         \
+  do {                                                                                       \
+    fill_network(&n);                                                                        \
+    change;                                                                                  \
+    EXPECT(ef_decode(context, &n.output, 1, NULL, &n.options, &faces) == (status));          \
+  } while (0)
+  REFUSES_HEAD(n.output.struct_size = 1, EF_ERROR_STRUCT_SIZE);
+  REFUSES_HEAD(n.options.struct_size = 1, EF_ERROR_STRUCT_SIZE);
+  REFUSES_HEAD(n.output.dtype = 3, EF_ERROR_ARGUMENT);
+  REFUSES_HEAD(n.output.stride = 0, EF_ERROR_ARGUMENT);
+  REFUSES_HEAD(n.output.columns = 0, EF_ERROR_SIZE);
+  REFUSES_HEAD(n.output.columns = 100, EF_ERROR_SIZE); /* more cells than ef_create was told of */
+  REFUSES_HEAD(n.output.data = NULL, EF_ERROR_NULL);
+  REFUSES_HEAD(n.output.scale = -1.0f, EF_ERROR_ARGUMENT);
+  REFUSES_HEAD(n.options.min_score = 0.0f, EF_ERROR_ARGUMENT);
+  REFUSES_HEAD(n.options.min_score = 1.0f, EF_ERROR_ARGUMENT);
+  REFUSES_HEAD(n.options.nms_iou = 1.5f, EF_ERROR_ARGUMENT);
+  REFUSES_HEAD(faces.face_size = 8, EF_ERROR_STRUCT_SIZE);
+  faces.face_size = sizeof items[0];
+  fill_network(&n);
+  EXPECT(ef_decode(context, &n.output, 0, NULL, &n.options, &faces) == EF_ERROR_ARGUMENT);
+  EXPECT(ef_decode(context, &n.output, EF_MAX_LEVELS + 1, NULL, &n.options, &faces) == EF_ERROR_ARGUMENT);
+  ef_destroy(context);
+}
+
+static void names(void) {
+  char version[32];
+  snprintf(version, sizeof version, "%d.%d.%d", EF_VERSION_MAJOR, EF_VERSION_MINOR, EF_VERSION_PATCH);
+  EXPECT(strcmp(ef_version(), version) == 0);
+  for (int i = EF_OK; i <= EF_ERROR_UNSUPPORTED; ++i) EXPECT(strcmp(ef_status_string((ef_status)i), "unknown status") != 0);
+  EXPECT(strcmp(ef_status_string((ef_status)1000), "unknown status") == 0);
+  EXPECT(strcmp(ef_isa_name(EF_ISA_NEON), "neon") == 0);
+  EXPECT(ef_isa_available(EF_ISA_SCALAR) && !ef_isa_available((ef_isa)77));
+}
+
+int main(void) {
+  names();
+  creation();
+  forced_isa();
+  preprocessing();
+  decoding();
+  puts("the C ABI holds");
+  return 0;
+}
