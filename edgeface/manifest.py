@@ -333,9 +333,9 @@ def _model_spec(raw: _Object, strides: tuple[int, ...]) -> ModelSpec:
     if tuple(sorted(output.stride for output in model.outputs)) != strides:
         got = [output.stride for output in model.outputs]
         raise BundleError(f"{raw.where}.outputs must be one for each stride of {list(strides)}, but got {got}")
-    if any(stride > model.size_multiple or model.size_multiple % stride for stride in strides):
+    if model.size_multiple % strides[0]:  # coarser levels may end in a cell that reaches beyond the picture
         raise BundleError(
-            f"{raw.where}.size_multiple must be a multiple of the strides {list(strides)}, "
+            f"{raw.where}.size_multiple must be a multiple of the finest stride {strides[0]}, "
             f"but got {model.size_multiple}"
         )
     if model.size is not None and any(side % model.size_multiple for side in model.size):

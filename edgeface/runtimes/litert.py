@@ -59,7 +59,7 @@ class LiteRtRuntime:
         check_tensor(f"tensor {model.input.name}", (model.input.dtype, image), _described(self._tensor()))
         self._outputs = []
         for spec in model.outputs:
-            shape = tensor_shape(spec.layout, CHANNELS, width // spec.stride, height // spec.stride)
+            shape = tensor_shape(spec.layout, CHANNELS, -(-width // spec.stride), -(-height // spec.stride))
             view = self._interpreter.tensor(outputs[spec.name]["index"])
             check_tensor(f"tensor {spec.name}", (spec.dtype, shape), _described(view()))
             self._outputs.append((view, np.zeros(shape, spec.dtype)))

@@ -54,7 +54,7 @@ class OnnxRuntime:
         width, height = size
         self._input = np.zeros(tensor_shape(model.input.layout, 3, width, height), model.input.dtype)
         self._outputs = [
-            np.zeros(tensor_shape(o.layout, CHANNELS, width // o.stride, height // o.stride), o.dtype)
+            np.zeros(tensor_shape(o.layout, CHANNELS, -(-width // o.stride), -(-height // o.stride)), o.dtype)
             for o in model.outputs
         ]
         self._binding = self._session.io_binding()
@@ -77,7 +77,7 @@ class OnnxRuntime:
             model.input.name: (model.input.dtype, tensor_shape(model.input.layout, 3, width, height))
         }
         for o in model.outputs:
-            wanted[o.name] = (o.dtype, tensor_shape(o.layout, CHANNELS, width // o.stride, height // o.stride))
+            wanted[o.name] = (o.dtype, tensor_shape(o.layout, CHANNELS, -(-width // o.stride), -(-height // o.stride)))
         for name, expected in wanted.items():
             node = inputs.get(name) or outputs[name]
             check_tensor(f"tensor {name}", expected, (_DTYPES.get(node.type, node.type), node.shape))
