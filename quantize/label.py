@@ -1,9 +1,10 @@
 """Step ``label``: teachers fill in what the photos' own labels leave open.
 
-For each photo YuNet runs at several scales with mirrors; faces without a label become faces (a confident teacher) or ignore regions (a middling
-one), so that a student at a small input learns from a teacher at a large one and is never told that an unlabelled face is background. Points come
-from the photo's own labels, else from YuNet and 3DDFA where they agree; rotations from FSA-Net (and 3DDFA), averaged on SO(3). What was labelled
-by a person is never overwritten. Results are cached by the photo's content, so an interrupted run goes on where it stopped.
+For each photo YuNet runs at several scales with mirrors; faces without a label become faces (a confident teacher) or
+ignore regions (a middling one), so that a student at a small input learns from a teacher at a large one and is never
+told that an unlabelled face is background. Points come from the photo's own labels, else from YuNet and 3DDFA where
+they agree; rotations from FSA-Net (and 3DDFA), averaged on SO(3). What was labelled by a person is never overwritten.
+Results are cached by the photo's content, so an interrupted run goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -60,8 +61,12 @@ class Labeller:
         self._points_and_pose(image, faces)
         return Sample(sample.path, sample.width, sample.height, faces, True, sample.source)
 
-    def _match(self, sample: Sample, boxes: NDArray[Any], points: NDArray[Any], scores: NDArray[Any]) -> tuple[list[FaceLabel], NDArray[np.bool_]]:
-        """The labelled faces, each with the teacher's view of it where there is one, and which detections are spoken for."""
+    def _match(
+        self, sample: Sample, boxes: NDArray[Any], points: NDArray[Any], scores: NDArray[Any]
+    ) -> tuple[list[FaceLabel], NDArray[np.bool_]]:
+        """The labelled faces, each with the teacher's view of it where there is one, and which detections are spoken
+        for.
+        """
         taken = np.zeros(len(boxes), bool)
         faces = []
         for face in sample.faces:
@@ -75,9 +80,12 @@ class Labeller:
             hit = best >= 0 and overlap[best] >= self.rules.match_iou
             if hit:
                 taken |= overlap >= self.rules.match_iou
-                face.extra |= {"yunet_score": round(float(scores[best]), 3), "yunet_points": np.round(points[best], 2).tolist()}
+                face.extra |= {
+                    "yunet_score": round(float(scores[best]), 3),
+                    "yunet_points": np.round(points[best], 2).tolist(),
+                }
                 if sample.source not in ("wider",) and scores[best] > 0.4:
-                    # other sets draw boxes by other rules; the teacher's follow WIDER FACE, which detectors are scored by
+                    # other sets draw boxes by other rules; the teacher's follow WIDER FACE
                     face.box, face.extra["box_from"] = boxes[best], "yunet"
             elif face.extra.get("pose_pointing04"):
                 face.ignore = True
@@ -88,7 +96,11 @@ class Labeller:
 
     def _points_and_pose(self, image: NDArray[np.uint8], faces: list[FaceLabel]) -> None:
         rules = self.rules
-        todo = [f for f in faces if min(f.box[2:] - f.box[:2]) >= rules.min_pose_side and not (f.ignore and f.extra.get("pose_pointing04"))]
+        todo = [
+            f
+            for f in faces
+            if min(f.box[2:] - f.box[:2]) >= rules.min_pose_side and not (f.ignore and f.extra.get("pose_pointing04"))
+        ]
         if not todo:
             for f in faces:
                 _points_from(f, None, None)
@@ -112,9 +124,10 @@ class Labeller:
 
 
 def _points_from(face: FaceLabel, tddfa: NDArray[np.float32] | None, yaw: float | None) -> None:
-    """Fills ``face.points`` where no person labelled them: the mean of both teachers where they agree within 8 % of the box side; in profile
-    3DDFA, which projects the hidden side; YuNet for what is too small for 3DDFA."""
-    if face.points is not None and face.extra.get("box_from") != "yunet" or face.extra.get("points68"):
+    """Fills ``face.points`` where no person labelled them: the mean of both teachers where they agree within 8 % of the
+    box side; in profile 3DDFA, which projects the hidden side; YuNet for what is too small for 3DDFA.
+    """
+    if (face.points is not None and face.extra.get("box_from") != "yunet") or face.extra.get("points68"):
         return
     own = face.extra.pop("yunet_points", None)
     yunet = np.array(own, np.float32) if own is not None else face.points
@@ -138,8 +151,9 @@ def grown_hull(hull: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def with_measured_pan(rotation: NDArray[np.float32], measured: dict[str, float]) -> NDArray[np.float32]:
-    """Pointing'04 knows the pan better than any teacher beyond 45°: the yaw becomes the mean of both there. Its positive pan is a negative yaw of 300W-LP... resolved by
-    the sign that lies nearer to the teacher's."""
+    """Pointing'04 knows the pan better than any teacher beyond 45°: the yaw becomes the mean of both there. The sign
+    of its pan is taken from the teacher.
+    """
     yaw = float(np.degrees(np.arcsin(np.clip(rotation[0, 2], -1, 1))))
     pan = float(measured["pan"])
     signed = pan if abs(pan - yaw) < abs(-pan - yaw) else -pan
@@ -150,9 +164,13 @@ def with_measured_pan(rotation: NDArray[np.float32], measured: dict[str, float])
 
 
 def cached(sample: Sample, labeller: Labeller, folder: Path) -> Sample | None:
-    """The labelled sample, from ``folder`` where this photo with these labels was done before. None for an unreadable photo."""
+    """The labelled sample, from ``folder`` where this photo with these labels was done before. None for an unreadable
+    photo.
+    """
     data = sample.path.read_bytes()
-    key = hashlib.sha256(data + json.dumps([VERSION, repr(labeller.rules), [f.to_json() for f in sample.faces]]).encode()).hexdigest()[:32]
+    key = hashlib.sha256(
+        data + json.dumps([VERSION, repr(labeller.rules), [f.to_json() for f in sample.faces]]).encode()
+    ).hexdigest()[:32]
     path = folder / key[:2] / f"{key}.json"
     if path.is_file():
         done = Sample.from_json(json.loads(path.read_text()))

@@ -1,8 +1,9 @@
 """The student networks: one pass gives score, quality, box, landmarks and rotation at strides 8, 16 and 32.
 
-Chosen for integer engines: ReLU only, channels in multiples of 16, dense 3x3 convolutions only where channels are few (there they cost little
-more than depthwise ones on dot-product kernels), depthwise separable blocks elsewhere, nearest upsampling, and one fused 1x1 head a level. The
-head's 22 channels are those of decode rule ``edgeface-v1`` (docs/bundle.md).
+Chosen for integer engines: ReLU only, channels in multiples of 16, dense 3x3 convolutions only where channels are few
+(there they cost little more than depthwise ones on dot-product kernels), depthwise separable blocks elsewhere,
+nearest upsampling, and one fused 1x1 head a level. The head's 22 channels are those of decode rule ``edgeface-v1``
+(docs/bundle.md).
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ SCORE, QUALITY, BOX, LANDMARKS, ROTATION = 0, 1, slice(2, 6), slice(6, 16), slic
 
 @dataclass(frozen=True)
 class StudentConfig:
-    """Widths and depths. ``stem``: channels at strides 2 and 4; ``widths``/``depths``: stages at strides 8, 16, 32; ``neck``: pyramid
-    width; ``smooth``: a separable block after each upsampled sum."""
+    """Widths and depths. ``stem``: channels at strides 2 and 4; ``widths``/``depths``: stages at strides 8, 16, 32;
+    ``neck``: pyramid width; ``smooth``: a separable block after each upsampled sum.
+    """
 
     stem: tuple[int, int] = (16, 32)
     stem_blocks: int = 1
@@ -43,7 +45,10 @@ class ConvBNReLU(nn.Sequential):
     """Convolution with "same" padding, batch norm and (unless ``act`` is false) ReLU."""
 
     def __init__(self, cin: int, cout: int, k: int = 3, stride: int = 1, groups: int = 1, act: bool = True) -> None:
-        layers = [nn.Conv2d(cin, cout, k, stride, k // 2, groups=groups, bias=False), nn.BatchNorm2d(cout, momentum=0.03)]
+        layers = [
+            nn.Conv2d(cin, cout, k, stride, k // 2, groups=groups, bias=False),
+            nn.BatchNorm2d(cout, momentum=0.03),
+        ]
         super().__init__(*layers, *([nn.ReLU(inplace=True)] if act else []))
 
 
@@ -61,11 +66,16 @@ class Separable(nn.Module):
         return torch.relu(x + y) if self.residual else y
 
 
+def _add(x: Tensor, larger: Tensor) -> Tensor:
+    """The sum of a level and the upsampled one above it, which is a row or column longer where a side is odd: 240 rows are 15 of stride 16, 8 of 32."""
+    return x + larger[:, :, : x.shape[2], : x.shape[3]]
+
+
 class Student(nn.Module):
     """Backbone, top-down pyramid and one fused head a level.
 
-    ``forward`` takes (n, 3, h, w) float32, RGB, (pixel − 128) / 128, sides multiples of 32, and returns three tensors
-    (n, 22, h/s, w/s) for s = 8, 16, 32.
+    ``forward`` takes (n, 3, h, w) float32, RGB, (pixel − 128) / 128, sides multiples of 16, and returns three tensors
+    (n, 22, ⌈h/s⌉, ⌈w/s⌉) for s = 8, 16, 32.
     """
 
     def __init__(self, config: StudentConfig) -> None:
@@ -75,14 +85,18 @@ class Student(nn.Module):
         w8, w16, w32 = config.widths
         d8, d16, d32 = config.depths
         n = config.neck
-        self.stem = nn.Sequential(ConvBNReLU(3, s2, 3, 2), ConvBNReLU(s2, s4, 3, 2), *[Separable(s4, s4) for _ in range(config.stem_blocks)])
+        self.stem = nn.Sequential(
+            ConvBNReLU(3, s2, 3, 2), ConvBNReLU(s2, s4, 3, 2), *[Separable(s4, s4) for _ in range(config.stem_blocks)]
+        )
         self.stage8 = nn.Sequential(Separable(s4, w8, 3, 2), *[Separable(w8, w8) for _ in range(d8)])
         self.stage16 = nn.Sequential(Separable(w8, w16, 3, 2), *[Separable(w16, w16, 5) for _ in range(d16)])
         self.stage32 = nn.Sequential(Separable(w16, w32, 3, 2), *[Separable(w32, w32, 5) for _ in range(d32)])
         self.lateral8, self.lateral16, self.lateral32 = (ConvBNReLU(w, n, 1) for w in config.widths)
         self.up = nn.Upsample(scale_factor=2, mode="nearest")
         self.smooth16, self.smooth8 = (Separable(n, n) if config.smooth else nn.Identity() for _ in range(2))
-        self.towers = nn.ModuleList(nn.Sequential(*[Separable(n, n) for _ in range(config.head_blocks)]) for _ in STRIDES)
+        self.towers = nn.ModuleList(
+            nn.Sequential(*[Separable(n, n) for _ in range(config.head_blocks)]) for _ in STRIDES
+        )
         self.heads = nn.ModuleList(nn.Conv2d(n, CHANNELS, 1) for _ in STRIDES)
         self._init_heads()
 
@@ -92,7 +106,9 @@ class Student(nn.Module):
             nn.init.normal_(head.weight, std=0.01)
             nn.init.zeros_(head.bias)
             with torch.no_grad():
-                head.bias[SCORE] = -4.6  # prior of .01, as in focal loss (Lin et al. 2017): nearly every cell is background
+                head.bias[
+                    SCORE
+                ] = -4.6  # prior of .01, as in focal loss (Lin et al. 2017): nearly every cell is background
                 head.bias[2 + 2 : 2 + 4] = 1.0  # a typical face is about e strides wide
                 head.bias[16], head.bias[20] = 1.0, 1.0  # the identity rotation
 
@@ -100,8 +116,8 @@ class Student(nn.Module):
         c8 = self.stage8(self.stem(x))
         c16 = self.stage16(c8)
         p32 = self.lateral32(self.stage32(c16))
-        p16 = self.smooth16(self.lateral16(c16) + self.up(p32))
-        p8 = self.smooth8(self.lateral8(c8) + self.up(p16))
+        p16 = self.smooth16(_add(self.lateral16(c16), self.up(p32)))
+        p8 = self.smooth8(_add(self.lateral8(c8), self.up(p16)))
         o8, o16, o32 = (head(tower(p)) for head, tower, p in zip(self.heads, self.towers, (p8, p16, p32), strict=True))
         return o8, o16, o32
 
@@ -117,7 +133,7 @@ def build_student(name: str = "s") -> Student:
 
 
 def fuse(model: Student) -> Student:
-    """Folds batch norm into the convolutions before it (evaluation mode, in place), as NNCF and the exporters need it."""
+    """Folds batch norm into the convolutions before it (evaluation mode, in place), as NNCF and exporters need it."""
     from torch.nn.utils.fusion import fuse_conv_bn_eval
 
     model.eval()
@@ -136,7 +152,9 @@ def checkpoint_of(model: Student, **more: Any) -> dict[str, Any]:
 
 
 def load_student(path: Path, device: str | torch.device = "cpu") -> Student:
-    """The network of a checkpoint (``ema.pt`` of a run), in evaluation mode. Raises FileNotFoundError, or ValueError for something else."""
+    """The network of a checkpoint (``ema.pt`` of a run), for evaluation. Raises FileNotFoundError, or ValueError for
+    something else.
+    """
     state = torch.load(path, map_location=device, weights_only=True)
     if not isinstance(state, dict) or "student" not in state or "ema" not in state:
         raise ValueError(f"{path} must be a student's checkpoint, but got something else")

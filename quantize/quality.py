@@ -1,8 +1,9 @@
 """Quality targets (part of step ``label``): how much of a face's identity survives in a crop.
 
-A tile is a labelled face with its surroundings, degraded on purpose. Its target is the cosine similarity of its face-recognition embedding to the
-person's other, clean photos where there are any (train/youtube_crops), and otherwise to its own clean crop, brought to the same scale by a line
-fitted where both are known. The network learns the number; edgeface ships no recognition.
+A tile is a labelled face with its surroundings, degraded on purpose. Its target is the cosine similarity of its
+face-recognition embedding to the person's other, clean photos where there are any (train/youtube_crops), and
+otherwise to its own clean crop, brought to the same scale by a line fitted where both are known. The network learns
+the number; edgeface ships no recognition.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from quantize.train.degrade import KINDS, degrade
 
 
 def cut(image: NDArray[np.uint8], face: FaceLabel, longest: int) -> tuple[NDArray[np.uint8], FaceLabel]:
-    """The face with surroundings (2.2 times its side), at most ``longest`` pixels wide, and its label in the tile's pixels."""
+    """The face with surroundings (2.2 times its side), at most ``longest`` pixels wide, and its label in the tile's
+    pixels.
+    """
     x1, y1, x2, y2 = (float(v) for v in face.box)
     side = max(x2 - x1, y2 - y1) * 2.2
     cx, cy = (x1 + x2) / 2, (y1 + y2) / 2
@@ -33,11 +36,17 @@ def cut(image: NDArray[np.uint8], face: FaceLabel, longest: int) -> tuple[NDArra
     tile = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
     k = np.array([size[0] / part.shape[1], size[1] / part.shape[0]], np.float32)
     assert face.points is not None
-    moved = replace(face, box=((face.box.reshape(2, 2) - lo) * k).reshape(4).astype(np.float32), points=((face.points - lo) * k).astype(np.float32))
+    moved = replace(
+        face,
+        box=((face.box.reshape(2, 2) - lo) * k).reshape(4).astype(np.float32),
+        points=((face.points - lo) * k).astype(np.float32),
+    )
     return tile, moved
 
 
-def make_tiles(samples: list[Sample], teachers: Path, folder: Path, seed: int, variants: int = 2, longest: int = 192) -> list[Sample]:
+def make_tiles(
+    samples: list[Sample], teachers: Path, folder: Path, seed: int, variants: int = 2, longest: int = 192
+) -> list[Sample]:
     """Writes degraded tiles to ``folder`` (lossless WebP) and returns them as samples with ``quality`` set."""
     network, rng = MobileFaceNet(teachers), np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -67,8 +76,18 @@ def make_tiles(samples: list[Sample], teachers: Path, folder: Path, seed: int, v
                 cv2.imwrite(str(name), made, [cv2.IMWRITE_WEBP_QUALITY, 101])
                 made = np.asarray(made, np.uint8)
                 embedding = network(made, moved.points[None])[0]
-                rows.append({"path": name, "face": moved, "shape": made.shape, "n": n, "person": person, "embedding": embedding,
-                             "own": float(embedding @ own), "kinds": kinds})
+                rows.append(
+                    {
+                        "path": name,
+                        "face": moved,
+                        "shape": made.shape,
+                        "n": n,
+                        "person": person,
+                        "embedding": embedding,
+                        "own": float(embedding @ own),
+                        "kinds": kinds,
+                    }
+                )
     for row in rows:
         others = [e for n, e in clean.get(row["person"] or "", []) if n != row["n"]]
         row["others"] = float(row["embedding"] @ _unit(np.sum(others, 0))) if len(others) >= 3 else None

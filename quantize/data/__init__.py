@@ -1,4 +1,4 @@
-"""Labelled photos: one internal sample type, readers for the public formats, and the packed store that training reads."""
+"""Labelled photos: one internal sample type, readers of public formats, and the packed store that training reads."""
 
 from quantize.data.sample import FaceLabel, Sample
 

@@ -12,7 +12,17 @@ from quantize.data.pose import rotation_from_300wlp
 from quantize.data.sample import FaceLabel, Sample
 
 #: What a face may carry besides the fields of ``FaceLabel``; kept in ``extra``.
-EXTRA = ("points68", "pose_300wlp", "pose_pointing04", "label", "blur", "occlusion", "illumination", "atypical_pose", "expression")
+EXTRA = (
+    "points68",
+    "pose_300wlp",
+    "pose_pointing04",
+    "label",
+    "blur",
+    "occlusion",
+    "illumination",
+    "atypical_pose",
+    "expression",
+)
 
 
 def _face(o: dict[str, Any]) -> FaceLabel:
@@ -27,7 +37,9 @@ def _face(o: dict[str, Any]) -> FaceLabel:
     extra = {k: o[k] for k in EXTRA if o.get(k) is not None}
     extra["box_from"] = "label" if o.get("box") is not None else "points"
     pose = o.get("pose_300wlp")
-    rotation = None if pose is None else rotation_from_300wlp(pose["yaw"], pose["pitch"], pose["roll"]).astype(np.float32)
+    rotation = (
+        None if pose is None else rotation_from_300wlp(pose["yaw"], pose["pitch"], pose["roll"]).astype(np.float32)
+    )
     return FaceLabel(box, points, rotation, None, bool(o.get("ignore")), extra)
 
 
@@ -39,7 +51,14 @@ def read_jsonl(folder: Path) -> tuple[list[Sample], list[str]]:
         try:
             o = json.loads(line)
             faces = [_face(f) for f in o["faces"]]
-            sample = Sample(Path(folder) / o["file"], int(o["width"]), int(o["height"]), faces, bool(o["complete"]), Path(folder).name)
+            sample = Sample(
+                Path(folder) / o["file"],
+                int(o["width"]),
+                int(o["height"]),
+                faces,
+                bool(o["complete"]),
+                Path(folder).name,
+            )
         except (ValueError, KeyError, TypeError, IndexError) as e:
             skipped.append(f"{path}:{number}: {type(e).__name__}: {e}")
             continue

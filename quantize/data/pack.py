@@ -1,4 +1,6 @@
-"""The packed store: every training photo decoded once to RGB uint8 in one flat file, which processes share through the page cache."""
+"""The packed store: every training photo decoded once to RGB uint8 in one flat file, which processes share through the
+page cache.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,17 @@ from quantize.data.sample import Sample, read_samples, write_samples
 
 
 def pack(samples: list[Sample], folder: Path) -> list[str]:
-    """Writes ``pixels.bin``, ``index.json`` and ``samples.jsonl`` to ``folder``; returns a message for each photo that cannot be read."""
+    """Writes ``pixels.bin``, ``index.json`` and ``samples.jsonl`` to ``folder``; returns a message for each photo that
+    cannot be read.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     skipped, index, kept, at = [], [], [], 0
-    with open(folder / "pixels.bin.part", "wb") as f:
+    with (folder / "pixels.bin.part").open("wb") as f:
         for sample in samples:
             bgr = cv2.imread(str(sample.path), cv2.IMREAD_COLOR)
             if bgr is None or bgr.shape[:2] != (sample.height, sample.width):
-                skipped.append(f"{sample.path}: must be a {sample.width}x{sample.height} photo, but got {None if bgr is None else bgr.shape[1::-1]}")
+                got = None if bgr is None else bgr.shape[1::-1]
+                skipped.append(f"{sample.path}: must be a {sample.width}x{sample.height} photo, but got {got}")
                 continue
             f.write(np.ascontiguousarray(bgr[:, :, ::-1]).tobytes())
             index.append([at, sample.height, sample.width])
@@ -34,13 +39,17 @@ def pack(samples: list[Sample], folder: Path) -> list[str]:
 
 
 class PackedPhotos:
-    """Random access to what ``pack`` wrote: ``photos[i]`` is RGB (h, w, 3) uint8, read-only, with ``photos.samples[i]`` beside it."""
+    """Random access to what ``pack`` wrote: ``photos[i]`` is RGB (h, w, 3) uint8, read-only, with ``photos.samples[i]``
+    beside it.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.samples = read_samples(folder / "samples.jsonl")
         self.index: list[list[int]] = json.loads((folder / "index.json").read_text())
         if len(self.index) != len(self.samples):
-            raise ValueError(f"{folder} must hold as many photos as samples, but got {len(self.index)} and {len(self.samples)}: pack again")
+            raise ValueError(
+                f"{folder} must hold as many photos as samples, but got {len(self.index)} and {len(self.samples)}"
+            )
         self.pixels: NDArray[np.uint8] = np.memmap(folder / "pixels.bin", np.uint8, "r")
 
     def __len__(self) -> int:

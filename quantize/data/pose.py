@@ -13,14 +13,24 @@ def rotation_from_300wlp(yaw: ArrayLike, pitch: ArrayLike, roll: ArrayLike) -> N
     y, p, r = (np.radians(np.asarray(a, float)) for a in (yaw, pitch, roll))
     p = -p
     cy, sy, cp, sp, cr, sr = np.cos(y), np.sin(y), np.cos(p), np.sin(p), np.cos(r), np.sin(r)
-    rows = [cy * cr, -cy * sr, sy,
-            cp * sr + sp * sy * cr, cp * cr - sp * sy * sr, -sp * cy,
-            sp * sr - cp * sy * cr, sp * cr + cp * sy * sr, cp * cy]
+    rows = [
+        cy * cr,
+        -cy * sr,
+        sy,
+        cp * sr + sp * sy * cr,
+        cp * cr - sp * sy * sr,
+        -sp * cy,
+        sp * sr - cp * sy * cr,
+        sp * cr + cp * sy * sr,
+        cp * cy,
+    ]
     return np.stack(np.broadcast_arrays(*rows), -1).reshape(*np.shape(rows[0]), 3, 3)
 
 
 def mean_rotation(rotations: NDArray[Any], weights: ArrayLike | None = None) -> NDArray[np.float64]:
-    """The chordal L2 mean of (n, 3, 3) rotations (Hartley et al. 2013): the weighted sum, projected back to SO(3) by SVD."""
+    """The chordal L2 mean of (n, 3, 3) rotations (Hartley et al. 2013): the weighted sum, projected back to SO(3) by
+    SVD.
+    """
     w = np.ones(len(rotations)) if weights is None else np.asarray(weights, float)
     u, _, vt = np.linalg.svd(np.einsum("n,nij->ij", w, rotations))
     return np.asarray(u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt)

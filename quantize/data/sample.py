@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Indices of the 68 iBUG points behind the five landmarks: image-left eye contour, image-right eye contour, nose tip, mouth corners.
+#: The iBUG points (of 68) behind the five landmarks: contours of the image-left and image-right eye, nose tip, corners.
 EYE_RIGHT, EYE_LEFT, NOSE_TIP, MOUTH_RIGHT, MOUTH_LEFT = slice(36, 42), slice(42, 48), 30, 48, 54
 
 
@@ -22,9 +22,11 @@ def points5_from_68(points: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
 
 @dataclass
 class FaceLabel:
-    """One face. ``box`` (4,) xyxy; ``points`` (5, 2); ``rotation`` (3, 3) head to optical frame; ``quality`` 0–1; None where unknown.
+    """One face. ``box`` (4,) xyxy; ``points`` (5, 2); ``rotation`` (3, 3) head to optical frame; ``quality`` 0–1; None
+    where unknown.
 
-    ``ignore`` faces count neither as face nor as background. ``extra`` keeps what a format says besides (points68, pose, attributes).
+    ``ignore`` faces count neither as face nor as background. ``extra`` keeps what a format says besides (points68,
+    pose, attributes).
     """
 
     box: NDArray[np.float32]
@@ -38,8 +40,14 @@ class FaceLabel:
         def rounded(a: NDArray[np.float32] | None, digits: int) -> Any:
             return None if a is None else np.round(np.asarray(a, float), digits).tolist()
 
-        return {"box": rounded(self.box, 2), "points": rounded(self.points, 2), "rotation": rounded(self.rotation, 5),
-                "quality": None if self.quality is None else round(float(self.quality), 4), "ignore": self.ignore, "extra": self.extra}
+        return {
+            "box": rounded(self.box, 2),
+            "points": rounded(self.points, 2),
+            "rotation": rounded(self.rotation, 5),
+            "quality": None if self.quality is None else round(float(self.quality), 4),
+            "ignore": self.ignore,
+            "extra": self.extra,
+        }
 
     @staticmethod
     def from_json(o: dict[str, Any]) -> FaceLabel:
@@ -49,7 +57,9 @@ class FaceLabel:
         box = array("box")
         if box is None or box.shape != (4,):
             raise ValueError(f"box must be four numbers, but got {o.get('box')!r}")
-        return FaceLabel(box, array("points"), array("rotation"), o.get("quality"), bool(o.get("ignore")), o.get("extra") or {})
+        return FaceLabel(
+            box, array("points"), array("rotation"), o.get("quality"), bool(o.get("ignore")), o.get("extra") or {}
+        )
 
 
 @dataclass
@@ -64,13 +74,25 @@ class Sample:
     source: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        return {"path": str(self.path), "width": self.width, "height": self.height, "complete": self.complete, "source": self.source,
-                "faces": [f.to_json() for f in self.faces]}
+        return {
+            "path": str(self.path),
+            "width": self.width,
+            "height": self.height,
+            "complete": self.complete,
+            "source": self.source,
+            "faces": [f.to_json() for f in self.faces],
+        }
 
     @staticmethod
     def from_json(o: dict[str, Any]) -> Sample:
-        return Sample(Path(o["path"]), int(o["width"]), int(o["height"]), [FaceLabel.from_json(f) for f in o["faces"]], bool(o["complete"]),
-                      o.get("source", ""))
+        return Sample(
+            Path(o["path"]),
+            int(o["width"]),
+            int(o["height"]),
+            [FaceLabel.from_json(f) for f in o["faces"]],
+            bool(o["complete"]),
+            o.get("source", ""),
+        )
 
 
 def write_samples(path: Path, samples: list[Sample]) -> None:

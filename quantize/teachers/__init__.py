@@ -1,6 +1,8 @@
-"""Teacher networks as plug-ins: each is a small class that takes a BGR photo (h, w, 3) uint8 and boxes, and returns arrays.
+"""Teacher networks as plug-ins: each is a small class that takes a BGR photo (h, w, 3) uint8 and boxes, and returns
+arrays.
 
-None of their weights is part of edgeface; ``folder`` says where the user keeps them. Licences stand in each module and go to the lineage.
+None of their weights is part of edgeface; ``folder`` says where the user keeps them. Licences stand in each module
+and go to the lineage.
 """
 
 from quantize.teachers.fsanet import FsaNet

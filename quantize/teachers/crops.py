@@ -9,11 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: Where InsightFace's ArcFace expects the five landmarks in a 112x112 crop.
-ARCFACE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32)
+ARCFACE = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
+)
 
 
-def square_crop(image: NDArray[np.uint8], box: NDArray[Any], size: int, scale: float = 1.0, shift_y: float = 0.0) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """The square of side ``scale``·max(w, h) around the box, moved down by ``shift_y`` of max(w, h), as (size, size, 3).
+def square_crop(
+    image: NDArray[np.uint8], box: NDArray[Any], size: int, scale: float = 1.0, shift_y: float = 0.0
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """The square of side ``scale``·max(w, h) around the box, moved down by ``shift_y``·max(w, h), as (size, size, 3).
 
     Also returns the (2, 3) affine that takes crop pixels back to the photo.
     """

@@ -1,4 +1,6 @@
-"""FSA-Net (shamangary/FSA-Net, Apache-2.0): head pose, the mean of the three published networks and of the mirrored crop."""
+"""FSA-Net (shamangary/FSA-Net, Apache-2.0): head pose, the mean of the three published networks and of the mirrored
+crop.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,10 @@ class FsaNet:
             model.reshape([-1, 64, 64, 3])
             self.networks.append(core.compile_model(model, "CPU"))
 
-    def __call__(self, image: NDArray[np.uint8], boxes: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Rotations (n, 3, 3) head to optical frame, and the spread of the six opinions about their mean (n,), degrees."""
+    def __call__(
+        self, image: NDArray[np.uint8], boxes: NDArray[Any]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Rotations (n, 3, 3) head to optical frame, and the spread of six opinions about the mean (n,), degrees."""
         if not len(boxes):
             return np.zeros((0, 3, 3), np.float32), np.zeros(0, np.float32)
         crops = np.stack([square_crop(image, b, 64, 1.6)[0] for b in boxes]).astype(np.float32)

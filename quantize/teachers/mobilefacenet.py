@@ -1,4 +1,6 @@
-"""MobileFaceNet (foamliu/MobileFaceNet, Apache-2.0): embeddings that give quality targets; edgeface itself identifies nobody."""
+"""MobileFaceNet (foamliu/MobileFaceNet, Apache-2.0): embeddings that give quality targets; edgeface itself identifies
+nobody.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""3DDFA_V2, MobileNet x0.5 (cleardusk/3DDFA_V2, MIT): 68 points with the hidden side projected, and a rotation matrix."""
+"""3DDFA_V2, MobileNet x0.5 (cleardusk/3DDFA_V2, MIT): 68 points, the hidden side projected, and a rotation matrix."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ class Tddfa:
         self.input = self.session.get_inputs()[0].name
         self.outputs = [o.name for o in self.session.get_outputs()]
 
-    def __call__(self, image: NDArray[np.uint8], boxes: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def __call__(
+        self, image: NDArray[np.uint8], boxes: NDArray[Any]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Points (n, 68, 2) in photo pixels and rotations (n, 3, 3) head to optical frame."""
         points, rotations = [], []
         for box in np.asarray(boxes, float):

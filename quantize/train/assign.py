@@ -1,8 +1,10 @@
-"""Which cells answer for which face: SimOTA (Ge et al. 2021, arXiv 2107.08430) over the three levels, batched, with a preference for scale.
+"""Which cells answer for which face: SimOTA (Ge et al. 2021, arXiv 2107.08430) over the three levels, batched, with a
+preference for scale.
 
-A cell may answer for a face when its centre lies in the box or within ``RADIUS`` strides of the box's centre. Its cost is the score loss plus
-three times the box loss plus a price for a level whose stride does not suit the face's size. Each face takes as many cells as its ten best IoUs
-sum to, at least one; a cell that two faces want goes to the cheaper.
+A cell may answer for a face when its centre lies in the box or within ``RADIUS`` strides of the box's centre. Its
+cost is the score loss plus three times the box loss plus a price for a level whose stride does not suit the face's
+size. Each face takes as many cells as its ten best IoUs sum to, at least one; a cell that two faces want goes to the
+cheaper.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ class Grid:
     def of(height: int, width: int, device: torch.device) -> Grid:
         centres, strides = [], []
         for s in STRIDES:
-            y, x = torch.meshgrid(torch.arange(height // s, device=device), torch.arange(width // s, device=device), indexing="ij")
+            y, x = torch.meshgrid(
+                torch.arange(height // s, device=device), torch.arange(width // s, device=device), indexing="ij"
+            )
             centres.append((torch.stack([x, y], -1).reshape(-1, 2) + 0.5) * s)
             strides.append(torch.full((len(centres[-1]),), float(s), device=device))
         return Grid(torch.cat(centres), torch.cat(strides))
@@ -58,7 +62,8 @@ def pair_iou(a: Tensor, b: Tensor) -> Tensor:
 def assign(logits: Tensor, boxes: Tensor, grid: Grid, faces: Tensor, real: Tensor) -> Tensor:
     """The face index of each cell, (n, p) int64, −1 for none.
 
-    ``logits`` (n, p); ``boxes`` (n, p, 4) predicted; ``faces`` (n, m, 4) labelled, padded; ``real`` (n, m) bool: neither padding nor ignored.
+    ``logits`` (n, p); ``boxes`` (n, p, 4) predicted; ``faces`` (n, m, 4) labelled, padded; ``real`` (n, m) bool:
+    neither padding nor ignored.
     """
     n, m, _ = faces.shape
     p = logits.shape[1]
@@ -74,7 +79,12 @@ def assign(logits: Tensor, boxes: Tensor, grid: Grid, faces: Tensor, real: Tenso
     side = ((x2 - x1) * (y2 - y1)).clamp(min=1).sqrt()
     off_scale = ((side / (grid.stride * 4)).log2().abs() - 1).clamp(min=0)
     # the score part of the cost is that of a positive: −log sigmoid
-    cost = torch.nn.functional.softplus(-logits)[:, None] - 3 * (iou + 1e-6).log() + 2.0 * off_scale + 10.0 * (~(inside & near))
+    cost = (
+        torch.nn.functional.softplus(-logits)[:, None]
+        - 3 * (iou + 1e-6).log()
+        + 2.0 * off_scale
+        + 10.0 * (~(inside & near))
+    )
     cost = torch.where(allowed, cost, torch.full_like(cost, FAR))
     wanted = torch.where(allowed, iou, torch.zeros_like(iou)).topk(min(10, p), dim=2).values.sum(2).int().clamp(min=1)
     k = int(min(wanted.max().item(), p))

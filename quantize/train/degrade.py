@@ -1,4 +1,4 @@
-"""Degradations for quality: one photo of a face made worse on purpose, by kind and strength 0–1. RGB uint8 (h, w, 3)."""
+"""Degradations for quality: a photo of a face made worse on purpose, by kind and strength 0–1. RGB uint8 (h, w, 3)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,25 @@ from numpy.typing import NDArray
 
 from quantize.train.photometric import Image, noise
 
-KINDS = ("none", "defocus", "motion", "noise", "low_resolution", "jpeg", "dark", "bright", "contrast", "occlusion", "crop")
+KINDS = (
+    "none",
+    "defocus",
+    "motion",
+    "noise",
+    "low_resolution",
+    "jpeg",
+    "dark",
+    "bright",
+    "contrast",
+    "occlusion",
+    "crop",
+)
 
 
 def degrade(image: Image, kind: str, strength: float, points: NDArray[Any], rng: np.random.Generator) -> Image:
-    """``points`` (5, 2) pixels say where the face is, and its scale. Raises ValueError for a kind that is not in ``KINDS``."""
+    """``points`` (5, 2) pixels say where the face is, and its scale. Raises ValueError for a kind that is not in
+    ``KINDS``.
+    """
     h, w, _ = image.shape
     eye = max(4.0, float(np.linalg.norm(points[1] - points[0])))
     out = image
@@ -27,7 +41,7 @@ def degrade(image: Image, kind: str, strength: float, points: NDArray[Any], rng:
         kernel = np.zeros((n, n), np.float32)
         a, c = rng.uniform(0, np.pi), n // 2
         d = np.array([np.cos(a), np.sin(a)]) * c
-        cv2.line(kernel, tuple(int(round(c - v)) for v in d), tuple(int(round(c + v)) for v in d), 1.0)
+        cv2.line(kernel, tuple(round(c - v) for v in d), tuple(round(c + v) for v in d), 1.0)
         out = cv2.filter2D(image, -1, kernel / kernel.sum())
     elif kind == "noise":
         out = noise(image, rng, 3 + 90 * strength)
@@ -43,7 +57,9 @@ def degrade(image: Image, kind: str, strength: float, points: NDArray[Any], rng:
     elif kind == "bright":
         out = np.clip(image.astype(np.float32) * (1 + 2 * strength) + 90 * strength, 0, 255).astype(np.uint8)
     elif kind == "contrast":
-        out = (image.astype(np.float32) * (1 - 0.93 * strength) + rng.uniform(60, 190) * 0.93 * strength).astype(np.uint8)
+        out = (image.astype(np.float32) * (1 - 0.93 * strength) + rng.uniform(60, 190) * 0.93 * strength).astype(
+            np.uint8
+        )
     elif kind == "occlusion":
         out = image.copy()
         side = eye * (0.5 + 2.0 * strength)
@@ -54,7 +70,16 @@ def degrade(image: Image, kind: str, strength: float, points: NDArray[Any], rng:
         if shape == 0:
             cv2.rectangle(out, (x, y), (int(x + side * rng.uniform(0.6, 1.6)), int(y + side)), colour, -1)
         elif shape == 1:
-            cv2.ellipse(out, (int(centre[0]), int(centre[1])), (int(side * 0.7), int(side * 0.5)), float(rng.uniform(0, 180)), 0, 360, colour, -1)
+            cv2.ellipse(
+                out,
+                (int(centre[0]), int(centre[1])),
+                (int(side * 0.7), int(side * 0.5)),
+                float(rng.uniform(0, 180)),
+                0,
+                360,
+                colour,
+                -1,
+            )
         else:  # a piece of the photo itself: texture instead of a flat colour
             s = int(max(2, min(side, h // 2, w // 2)))
             sx, sy = int(rng.integers(0, w - s + 1)), int(rng.integers(0, h - s + 1))

@@ -17,10 +17,12 @@ from quantize.train.losses import Batch
 from quantize.train.views import Targets, Views
 
 
-def collate(images: list[np.ndarray[Any, Any]], targets: list[Targets], numbers: list[int]) -> tuple[torch.Tensor, Batch]:
+def collate(
+    images: list[np.ndarray[Any, Any]], targets: list[Targets], numbers: list[int]
+) -> tuple[torch.Tensor, Batch]:
     """uint8 (n, 3, h, w) in channels-last memory, and the padded targets."""
     x = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
-    n, m = len(images), max(1, max(len(t.box) for t in targets))
+    n, m = len(images), max(1, *(len(t.box) for t in targets))
 
     def padded(name: str, shape: tuple[int, ...], fill: float) -> torch.Tensor:
         out = np.full((n, m, *shape), fill, np.float32)
@@ -32,18 +34,42 @@ def collate(images: list[np.ndarray[Any, Any]], targets: list[Targets], numbers:
     for i, t in enumerate(targets):
         ignore[i, : len(t.box)] = t.ignore
         real[i, : len(t.box)] = ~t.ignore
-    return x, Batch(padded("box", (4,), 0.0), padded("points", (5, 2), np.nan), padded("rotation", (3, 3), np.nan), padded("quality", (), np.nan),
-                    torch.from_numpy(real), torch.from_numpy(ignore), torch.tensor(numbers))
+    return x, Batch(
+        padded("box", (4,), 0.0),
+        padded("points", (5, 2), np.nan),
+        padded("rotation", (3, 3), np.nan),
+        padded("quality", (), np.nan),
+        torch.from_numpy(real),
+        torch.from_numpy(ignore),
+        torch.tensor(numbers),
+    )
 
 
 class ViewBatches(IterableDataset):  # type: ignore[type-arg]
-    """Batch ``k`` of a run is made of views k·batch … k·batch + batch − 1, whoever makes it, so that a resumed run sees what it would have seen."""
+    """Batch ``k`` of a run is made of views k·batch … k·batch + batch − 1, whoever makes it, so that a resumed run sees
+    what it would have seen.
+    """
 
-    def __init__(self, folder: Path, config: dict[str, Any], seed: int, size: int, batch: int, first: int, count: int, rank: int = 0, world: int = 1,
-                 again: Any = None, again_slots: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: dict[str, Any],
+        seed: int,
+        size: int,
+        batch: int,
+        first: int,
+        count: int,
+        rank: int = 0,
+        world: int = 1,
+        again: Any = None,
+        again_slots: int = 0,
+    ) -> None:
         self.folder, self.config, self.seed, self.size, self.batch = folder, config, seed, size, batch
         self.first, self.count, self.rank, self.world = first, count, rank, world
-        self.again, self.again_slots = again, again_slots  # a queue of view numbers that refill up to so many places of a batch (MOS)
+        self.again, self.again_slots = (
+            again,
+            again_slots,
+        )  # a queue of view numbers that refill up to so many places of a batch (MOS)
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, Batch]]:
         cv2.setNumThreads(1)

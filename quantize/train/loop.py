@@ -1,4 +1,6 @@
-"""Step ``train``: the loop. Phases of growing input size, AdamW, cosine schedule, EMA, checkpoints every few minutes, resume, DDP under torchrun."""
+"""Step ``train``: the loop. Phases of growing input size, AdamW, cosine schedule, EMA, checkpoints every few minutes,
+resume, DDP under torchrun.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ from quantize.train.losses import Batch, Losses
 
 
 class Ema:
-    """Exponential moving average of weights and batch-norm statistics; the decay warms up so that early weights are forgotten."""
+    """Exponential moving average of weights and batch-norm statistics; the decay warms up so that early weights are
+    forgotten.
+    """
 
     def __init__(self, model: Student, decay: float) -> None:
         self.model, self.decay, self.updates = copy.deepcopy(model).eval(), decay, 0
@@ -53,17 +57,19 @@ def learning_rate(step: int, total: int, base: float, warmup: int, final: float)
 
 
 class Trainer:
-    """One run. ``config`` is the parsed TOML (see quantize/configs); ``run`` the folder that receives config, log and checkpoints."""
+    """One run. ``config`` is the parsed TOML (see quantize/configs); ``run`` the folder that receives config, log and
+    checkpoints.
+    """
 
     def __init__(self, config: dict[str, Any], packed: Path, run: Path, device: str = "auto") -> None:
         self.config, self.packed, self.run = config, packed, run
-        self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        self.rank, self.world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         if self.world > 1 and not dist.is_initialized():
             dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
         self.device = pick_device(device)
         torch.manual_seed(config["seed"])
         torch.set_num_threads(config.get("threads", 1))
-        # a run starts from its own last checkpoint, else from another run's averaged network (the schedule anew), else from noise
+        # from the run's own last checkpoint, else from another run's network (the schedule anew), else from noise
         resumed = run / "last.pt"
         model = load_student(Path(config["init"])) if config.get("init") else Student(STUDENTS[config["student"]])
         if config.get("fold_norm"):
@@ -71,9 +77,15 @@ class Trainer:
         self.model = model.train().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.losses = Losses(config["losses"], config.get("uncertainty", False)).to(self.device)
         decayed = [p for p in self.model.parameters() if p.dim() > 1]
-        plain = [p for p in self.model.parameters() if p.dim() <= 1] + [p for p in self.losses.parameters() if p.requires_grad]
+        plain = [p for p in self.model.parameters() if p.dim() <= 1] + [
+            p for p in self.losses.parameters() if p.requires_grad
+        ]
         optim = config["optimizer"]
-        self.optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": optim["weight_decay"]}, {"params": plain, "weight_decay": 0.0}], lr=optim["lr"], betas=(0.9, 0.99))
+        self.optimizer = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": optim["weight_decay"]}, {"params": plain, "weight_decay": 0.0}],
+            lr=optim["lr"],
+            betas=(0.9, 0.99),
+        )
         self.ema = Ema(self.model, config.get("ema", 0.999))
         self.step = 0
         self.total = sum(p["steps"] for p in config["phases"])
@@ -94,8 +106,14 @@ class Trainer:
         """``last.pt`` goes on where it stopped; ``ema.pt`` is the network itself, small enough to commit."""
         if self.rank:
             return
-        state = {"model": self.model.state_dict(), "ema": self.ema.model.state_dict(), "updates": self.ema.updates, "optimizer": self.optimizer.state_dict(),
-                 "losses": self.losses.state_dict(), "step": self.step}
+        state = {
+            "model": self.model.state_dict(),
+            "ema": self.ema.model.state_dict(),
+            "updates": self.ema.updates,
+            "optimizer": self.optimizer.state_dict(),
+            "losses": self.losses.state_dict(),
+            "step": self.step,
+        }
         small = checkpoint_of(self.ema.model, step=self.step, seed=self.config["seed"])
         for name, content in (("last.pt", state), ("ema.pt", small)):
             torch.save(content, self.run / f"{name}.part")
@@ -103,35 +121,53 @@ class Trainer:
 
     def log(self, **values: Any) -> None:
         if self.rank == 0:
-            with open(self.run / "log.jsonl", "a") as f:
+            with (self.run / "log.jsonl").open("a") as f:
                 f.write(json.dumps({"step": self.step, **values}) + "\n")
 
     def train(self, validate: Any = None) -> None:
         """Runs to the end of the last phase. ``validate(model) -> dict`` is called at each checkpoint."""
         model: nn.Module = self.model
         if self.world > 1:
-            model = nn.parallel.DistributedDataParallel(self.model, device_ids=[self.device.index] if self.device.type == "cuda" else None)
+            model = nn.parallel.DistributedDataParallel(
+                self.model, device_ids=[self.device.index] if self.device.type == "cuda" else None
+            )
         again = torch.multiprocessing.Queue(maxsize=256) if self.config.get("again_slots") else None
         begin = 0
         saved = time.monotonic()
         for phase in self.config["phases"]:
             end = begin + phase["steps"]
             if self.step < end:
-                data = ViewBatches(self.packed, self.config["views"] | phase.get("views", {}), self.config["seed"], phase["size"], phase["batch"], self.step, end - self.step, self.rank, self.world,
-                                   again, self.config.get("again_slots", 0))
+                data = ViewBatches(
+                    self.packed,
+                    self.config["views"] | phase.get("views", {}),
+                    self.config["seed"],
+                    phase["size"],
+                    phase["batch"],
+                    self.step,
+                    end - self.step,
+                    self.rank,
+                    self.world,
+                    again,
+                    self.config.get("again_slots", 0),
+                )
                 saved = self._phase(model, loader(data, self.config.get("workers", 1)), phase, saved, validate, again)
             begin = end
         self.save()
         self.log(**(validate(self.ema.model) if validate and self.rank == 0 else {}), done=True)
 
-    def _phase(self, model: nn.Module, batches: Any, phase: dict[str, Any], saved: float, validate: Any, again: Any) -> float:
+    def _phase(
+        self, model: nn.Module, batches: Any, phase: dict[str, Any], saved: float, validate: Any, again: Any
+    ) -> float:
         optim, sums, t0, seen, steps = self.config["optimizer"], {}, time.monotonic(), 0, 0
         model.train()
-        for x, batch in batches:
+        for pixels, targets in batches:
             for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(self.step, self.total, optim["lr"], optim["warmup"], optim.get("final", 0.01))
-            x = x.to(self.device).to(torch.float32).sub_(128).div_(128).contiguous(memory_format=torch.channels_last)
-            batch = type(batch)(*(v.to(self.device) for v in vars(batch).values()))
+                group["lr"] = learning_rate(
+                    self.step, self.total, optim["lr"], optim["warmup"], optim.get("final", 0.01)
+                )
+            x = pixels.to(self.device).to(torch.float32).sub_(128).div_(128)
+            x = x.contiguous(memory_format=torch.channels_last)
+            batch = Batch(*(v.to(self.device) for v in vars(targets).values()))
             loss, terms = self.losses(model(x), batch)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -146,7 +182,12 @@ class Trainer:
             for k, v in (terms | {"loss": float(loss.detach())}).items():
                 sums[k] = sums.get(k, 0.0) + v
             if self.step % 50 == 0:
-                self.log(lr=self.optimizer.param_groups[0]["lr"], size=phase["size"], views_per_s=round(seen / (time.monotonic() - t0), 1), **{k: round(v / steps, 4) for k, v in sums.items()})
+                self.log(
+                    lr=self.optimizer.param_groups[0]["lr"],
+                    size=phase["size"],
+                    views_per_s=round(seen / (time.monotonic() - t0), 1),
+                    **{k: round(v / steps, 4) for k, v in sums.items()},
+                )
                 sums, t0, seen, steps = {}, time.monotonic(), 0, 0
             if time.monotonic() - saved > self.config.get("checkpoint_minutes", 4) * 60:
                 self.save()
@@ -157,8 +198,12 @@ class Trainer:
         return saved
 
     def _show_again(self, again: Any, batch: Batch) -> None:
-        """Online feedback (MOS, arXiv 2110.10953): views with a confident false positive come back once, so that it is learned from."""
-        for number in batch.number[(self.losses.false_positives > self.config.get("again_score", 0.5)) & (batch.number >= 0)].tolist():
+        """Online feedback (MOS, arXiv 2110.10953): views with a confident false positive come back once, so that it is
+        learned from.
+        """
+        for number in batch.number[
+            (self.losses.false_positives > self.config.get("again_score", 0.5)) & (batch.number >= 0)
+        ].tolist():
             try:
                 again.put_nowait(number)
             except queue.Full:

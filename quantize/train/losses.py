@@ -1,4 +1,6 @@
-"""The losses of one batch. Every term is a mean over the cells it concerns, so that the weights do not depend on batch or picture size."""
+"""The losses of one batch. Every term is a mean over the cells it concerns, so that the weights do not depend on batch
+or picture size.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,10 @@ TASKS = ("score", "box", "points", "rotation", "quality")
 
 @dataclass
 class Batch:
-    """Targets of n views, padded to m faces: ``box`` (n, m, 4), ``points`` (n, m, 5, 2), ``rotation`` (n, m, 3, 3), ``quality`` (n, m), NaN where
-    unknown; ``real`` (n, m) and ``ignore`` (n, m) bool (padding is neither); ``number`` (n,) int64, negative for a view shown again."""
+    """Targets of n views, padded to m faces: ``box`` (n, m, 4), ``points`` (n, m, 5, 2), ``rotation`` (n, m, 3, 3),
+    ``quality`` (n, m), NaN where unknown; ``real`` (n, m) and ``ignore`` (n, m) bool (padding is neither); ``number``
+    (n,) int64, negative for a view shown again.
+    """
 
     box: Tensor
     points: Tensor
@@ -29,12 +33,18 @@ class Batch:
 
 
 def quality_focal(logits: Tensor, target: Tensor, beta: float = 2.0) -> Tensor:
-    """Quality focal loss (Li et al. 2020, arXiv 2006.04388), elementwise: |target − sigmoid|^beta times the cross-entropy with a soft target."""
-    return (target - logits.sigmoid()).abs().pow(beta) * F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    """Quality focal loss (Li et al. 2020, arXiv 2006.04388), elementwise: |target − sigmoid|^beta times the
+    cross-entropy with a soft target.
+    """
+    return (target - logits.sigmoid()).abs().pow(beta) * F.binary_cross_entropy_with_logits(
+        logits, target, reduction="none"
+    )
 
 
 def eiou(pred: Tensor, target: Tensor) -> Tensor:
-    """EIoU loss (Zhang et al. 2021, arXiv 2101.08158), per box: 1 − IoU, plus squared distances of centres, widths and heights over the hull's."""
+    """EIoU loss (Zhang et al. 2021, arXiv 2101.08158), per box: 1 − IoU, plus squared distances of centres, widths and
+    heights over the hull's.
+    """
     hull = torch.maximum(pred[..., 2:], target[..., 2:]) - torch.minimum(pred[..., :2], target[..., :2])
     square = hull.pow(2) + 1e-7
     apart = (pred[..., :2] + pred[..., 2:] - target[..., :2] - target[..., 2:]) / 2
@@ -50,17 +60,23 @@ def rotation_from_6d(x: Tensor) -> Tensor:
 
 
 def chordal(pred: Tensor, target: Tensor) -> Tensor:
-    """‖R − R'‖_F / √2 = 2 sin(θ/2)·..., about the geodesic angle in radians, with a gradient that does not vanish near the target."""
+    """‖R − R'‖_F / √2 = 2·sin(θ/2), about the geodesic angle θ in radians, with a gradient that does not fade near 0."""
     return ((pred - target).pow(2).sum((-1, -2)) / 2 + 1e-6).sqrt()
 
 
 def points_loss(pred: Tensor, target: Tensor, side: Tensor) -> Tensor:
-    """Smooth L1 of five points over the face's side, per face; linear beyond 2 % of it. ``pred``, ``target`` (..., 5, 2) pixels, ``side`` (...)."""
-    return F.smooth_l1_loss(pred / side[..., None, None], target / side[..., None, None], reduction="none", beta=0.02).mean((-1, -2))
+    """Smooth L1 of five points over the face's side, linear beyond 2 % of it: ``pred``, ``target`` (..., 5, 2)
+    pixels, ``side`` (...).
+    """
+    return F.smooth_l1_loss(
+        pred / side[..., None, None], target / side[..., None, None], reduction="none", beta=0.02
+    ).mean((-1, -2))
 
 
 class Losses(nn.Module):
-    """All tasks of one batch. ``weights``: fixed factors; with ``uncertainty`` each task is also weighted by a learned exp(−s) (Kendall et al. 2018)."""
+    """All tasks of one batch. ``weights``: fixed factors; with ``uncertainty`` each task is also weighted by a learned
+    exp(−s) (Kendall et al. 2018).
+    """
 
     def __init__(self, weights: dict[str, float], uncertainty: bool = False) -> None:
         super().__init__()
@@ -94,17 +110,33 @@ class Losses(nn.Module):
         side = (target_box[:, 2:] - target_box[:, :2]).prod(-1).clamp(min=1).sqrt()
         terms = {"score": score, "box": (eiou(boxes[image, cell], target_box)).sum() / count}
         points = centre[:, None] + pred[:, LANDMARKS].reshape(-1, 5, 2) * stride[:, None, None]
-        terms["points"] = _known_mean(lambda k: points_loss(points[k], batch.points[image, which][k], side[k]), ~batch.points[image, which].isnan().flatten(1).any(1))
+        terms["points"] = _known_mean(
+            lambda k: points_loss(points[k], batch.points[image, which][k], side[k]),
+            ~batch.points[image, which].isnan().flatten(1).any(1),
+        )
         target_rotation = batch.rotation[image, which]
-        terms["rotation"] = _known_mean(lambda k: chordal(rotation_from_6d(pred[k, ROTATION]), target_rotation[k]) + 0.05 * (pred[k, ROTATION].reshape(-1, 2, 3).norm(dim=-1) - 1).pow(2).sum(-1),
-                                        ~target_rotation.isnan().flatten(1).any(1))
+        terms["rotation"] = _known_mean(
+            lambda k: (
+                chordal(rotation_from_6d(pred[k, ROTATION]), target_rotation[k])
+                + 0.05 * (pred[k, ROTATION].reshape(-1, 2, 3).norm(dim=-1) - 1).pow(2).sum(-1)
+            ),
+            ~target_rotation.isnan().flatten(1).any(1),
+        )
         target_quality = batch.quality[image, which]
-        terms["quality"] = _known_mean(lambda k: F.binary_cross_entropy_with_logits(pred[k, QUALITY], target_quality[k], reduction="none"), ~target_quality.isnan())
+        terms["quality"] = _known_mean(
+            lambda k: F.binary_cross_entropy_with_logits(pred[k, QUALITY], target_quality[k], reduction="none"),
+            ~target_quality.isnan(),
+        )
         total = raw.new_zeros(())
         for i, task in enumerate(TASKS):
             term = terms[task] * self.weights[task]
-            total = total + (term * (-self.log_variance[i]).exp() + self.log_variance[i] if self.log_variance.requires_grad else term)
-        return total, {t: float(v.detach()) for t, v in terms.items()} | {"positives": float(count) / n, "iou": float(overlap.mean()) if len(overlap) else 0.0}
+            total = total + (
+                term * (-self.log_variance[i]).exp() + self.log_variance[i] if self.log_variance.requires_grad else term
+            )
+        return total, {t: float(v.detach()) for t, v in terms.items()} | {
+            "positives": float(count) / n,
+            "iou": float(overlap.mean()) if len(overlap) else 0.0,
+        }
 
     @staticmethod
     def _ignored(grid: Grid, batch: Batch) -> Tensor:

@@ -1,4 +1,6 @@
-"""What cameras do to pictures: light, colour, blur, noise, low resolution, JPEG. All on RGB uint8 (h, w, 3), seeded by the caller."""
+"""What cameras do to pictures: light, colour, blur, noise, low resolution, JPEG. All on RGB uint8 (h, w, 3), seeded by
+the caller.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ def blur(image: Image, rng: np.random.Generator, most: float) -> Image:
     kernel = np.zeros((n, n), np.float32)
     a = rng.uniform(0, np.pi)
     c, d = n // 2, np.array([np.cos(a), np.sin(a)]) * (n // 2)
-    cv2.line(kernel, tuple(int(round(c - v)) for v in d), tuple(int(round(c + v)) for v in d), 1.0)
+    cv2.line(kernel, tuple(round(c - v) for v in d), tuple(round(c + v) for v in d), 1.0)
     return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum()), np.uint8)
 
 

@@ -1,8 +1,8 @@
 """Training views: a window of a packed photo brought to the network's size, with its faces carried along.
 
-The window is chosen from a face: its side at the network's input is drawn log-uniformly, so that every octave of face sizes is trained equally
-often however the photos are distributed. Stitched views (MOS, arXiv 2110.10953, with up to 4 x 4 tiles) put smaller windows beside one another; they
-are where photos of one large face give small ones.
+The window is chosen from a face: its side at the network's input is drawn log-uniformly, so that every octave of face
+sizes is trained equally often however the photos are distributed. Stitched views (MOS, arXiv 2110.10953, with up to 4
+x 4 tiles) put smaller windows beside one another; they are where photos of one large face give small ones.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ MIRROR_POINTS = [1, 0, 2, 4, 3]
 
 @dataclass
 class Targets:
-    """Faces of one view, arrays over faces: ``box`` (n, 4) xyxy, ``points`` (n, 5, 2), ``rotation`` (n, 3, 3), ``quality`` (n,); NaN where unknown.
+    """Faces of one view, arrays over faces: ``box`` (n, 4) xyxy, ``points`` (n, 5, 2), ``rotation`` (n, 3, 3),
+    ``quality`` (n,); NaN where unknown.
 
     ``ignore`` (n,): neither face nor background.
     """
@@ -40,20 +41,36 @@ class Targets:
     def of(faces: list[FaceLabel]) -> Targets:
         def stacked(values: list[Any], shape: tuple[int, ...]) -> NDArray[np.float32]:
             unknown = np.full(shape, np.nan, np.float32)
-            return np.stack([unknown if v is None else np.asarray(v, np.float32) for v in values]) if values else np.zeros((0, *shape), np.float32)
+            return (
+                np.stack([unknown if v is None else np.asarray(v, np.float32) for v in values])
+                if values
+                else np.zeros((0, *shape), np.float32)
+            )
 
-        return Targets(stacked([f.box for f in faces], (4,)), stacked([f.points for f in faces], (5, 2)), stacked([f.rotation for f in faces], (3, 3)),
-                       stacked([f.quality for f in faces], ()), np.array([f.ignore for f in faces], bool))
+        return Targets(
+            stacked([f.box for f in faces], (4,)),
+            stacked([f.points for f in faces], (5, 2)),
+            stacked([f.rotation for f in faces], (3, 3)),
+            stacked([f.quality for f in faces], ()),
+            np.array([f.ignore for f in faces], bool),
+        )
 
     @staticmethod
     def joined(parts: list[Targets]) -> Targets:
-        return Targets(*(np.concatenate([getattr(p, k) for p in parts]) for k in ("box", "points", "rotation", "quality", "ignore")))
+        return Targets(
+            *(
+                np.concatenate([getattr(p, k) for p in parts])
+                for k in ("box", "points", "rotation", "quality", "ignore")
+            )
+        )
 
     def take(self, keep: NDArray[Any]) -> Targets:
         return Targets(self.box[keep], self.points[keep], self.rotation[keep], self.quality[keep], self.ignore[keep])
 
 
-def carry(targets: Targets, affine: NDArray[np.float64], mirror: bool, width: int, height: int, smallest: float) -> Targets:
+def carry(
+    targets: Targets, affine: NDArray[np.float64], mirror: bool, width: int, height: int, smallest: float
+) -> Targets:
     """Faces of the photo as the view sees them. ``affine`` (2, 3) takes photo to view coordinates, mirror included.
 
     Faces whose centre leaves the view go; those below ``smallest`` pixels or mostly cut off become ignore regions.
@@ -99,7 +116,9 @@ class Views:
         share = np.array([weights[k] for k in weights if k in sets], float)
         self.share = share / share.sum()
 
-    def window(self, rng: np.random.Generator, width: int, height: int, most_side: float) -> tuple[NDArray[np.uint8], Targets]:
+    def window(
+        self, rng: np.random.Generator, width: int, height: int, most_side: float
+    ) -> tuple[NDArray[np.uint8], Targets]:
         """One window of one photo, (height, width, 3), and its faces."""
         c = self.config
         i = int(rng.choice(self.sets[int(rng.choice(len(self.sets), p=self.share))]))
@@ -123,8 +142,12 @@ class Views:
             scale = float(np.exp(rng.uniform(np.log(0.35), np.log(1.5)))) * max(width / pw, height / ph)
             middle = np.array([rng.uniform(0, pw), rng.uniform(0, ph)])
         mirror = bool(rng.random() < 0.5)
-        angle = float(np.radians(rng.uniform(-1, 1) * (c.get("turn", 30) if rng.random() < c.get("turn_share", 0.3) else 5)))
-        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag([-1.0 if mirror else 1.0, 1.0])
+        angle = float(
+            np.radians(rng.uniform(-1, 1) * (c.get("turn", 30) if rng.random() < c.get("turn_share", 0.3) else 5))
+        )
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag(
+            [-1.0 if mirror else 1.0, 1.0]
+        )
         m = turn * scale
         t = np.array([width, height]) / 2 - m @ middle
         affine = np.c_[m, t]
@@ -133,9 +156,17 @@ class Views:
             faces.quality = np.full_like(faces.quality, np.nan)
         return self._render(image, affine, scale, width, height, rng), faces
 
-    def _render(self, image: NDArray[Any], affine: NDArray[np.float64], scale: float, width: int, height: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    def _render(
+        self,
+        image: NDArray[Any],
+        affine: NDArray[np.float64],
+        scale: float,
+        width: int,
+        height: int,
+        rng: np.random.Generator,
+    ) -> NDArray[np.uint8]:
         m, t = affine[:, :2], affine[:, 2]
-        # Only the part of the photo that the view sees, shrunk by area averaging half of the time: devices shrink both ways
+        # only what the view sees of the photo; half of the time by area averaging: devices shrink both ways
         inverse = np.linalg.inv(m)
         corners = (np.array([[0, 0], [width, 0], [0, height], [width, height]]) - t) @ inverse.T
         lo = np.floor(corners.min(0) - 2).astype(int).clip(0)
@@ -151,9 +182,13 @@ class Views:
             part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
         shift = t + m @ np.array([0.5, 0.5]) - 0.5  # OpenCV counts from pixel centres
         fill = (128, 128, 128) if rng.random() < 0.7 else tuple(int(v) for v in rng.integers(0, 256, 3))
-        return np.asarray(cv2.warpAffine(part, np.c_[m, shift], (width, height), flags=cv2.INTER_LINEAR, borderValue=fill), np.uint8)
+        return np.asarray(
+            cv2.warpAffine(part, np.c_[m, shift], (width, height), flags=cv2.INTER_LINEAR, borderValue=fill), np.uint8
+        )
 
-    def view(self, seed: int, number: int, size: int, grids: list[float] | None = None) -> tuple[NDArray[np.uint8], Targets]:
+    def view(
+        self, seed: int, number: int, size: int, grids: list[float] | None = None
+    ) -> tuple[NDArray[np.uint8], Targets]:
         """View ``number`` of the run with ``seed``: RGB (size, size, 3) uint8 and its faces."""
         rng = np.random.default_rng([seed, number])
         shares = self.config.get("grids", [0.45, 0.35, 0.12, 0.08]) if grids is None else grids
@@ -166,7 +201,15 @@ class Views:
                 tile, faces = self.window(rng, x2 - x, y2 - y, (x2 - x) * 0.9)
                 canvas[y:y2, x:x2] = tile
                 offset = np.array([x, y], np.float32)
-                parts.append(Targets(faces.box + np.r_[offset, offset], faces.points + offset, faces.rotation, faces.quality, faces.ignore))
+                parts.append(
+                    Targets(
+                        faces.box + np.r_[offset, offset],
+                        faces.points + offset,
+                        faces.rotation,
+                        faces.quality,
+                        faces.ignore,
+                    )
+                )
         image, targets = canvas, Targets.joined(parts)
         if np.isfinite(targets.quality).any():  # further damage would belie the measured quality; light alone does not
             image = relight(image, rng, 0.5) if rng.random() < 0.3 else image
