@@ -14,8 +14,9 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
-from edgeface.bundle import Bundle, ModelSpec
+from edgeface.bundle import Bundle, ModelSpec, OutputSpec
 from edgeface.errors import BundleError, RuntimeUnavailableError, must_be
+from edgeface.manifest import CHANNELS
 
 __all__ = ["RUNTIMES", "Choice", "Runtime", "choose", "installed", "open_runtime"]
 
@@ -157,6 +158,12 @@ def open_runtime(
 def tensor_shape(layout: str, channels: int, width: int, height: int) -> tuple[int, int, int, int]:
     """Shape of a one-picture tensor."""
     return (1, channels, height, width) if layout == "NCHW" else (1, height, width, channels)
+
+
+def output_shape(output: OutputSpec, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Shape of an output for an input of (width, height); its last cells may reach beyond the input."""
+    width, height = (-(-side // output.stride) for side in size)
+    return tensor_shape(output.layout, CHANNELS, width, height)
 
 
 def check_tensor(what: str, expected: tuple[str, Sequence[int]], got: tuple[str, Sequence[Any]]) -> None:

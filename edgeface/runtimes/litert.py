@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from edgeface.bundle import ModelSpec
 from edgeface.errors import BundleError, RuntimeFailedError, RuntimeUnavailableError
-from edgeface.manifest import CHANNELS
-from edgeface.runtimes import check_tensor, tensor_shape
+from edgeface.runtimes import check_tensor, output_shape, tensor_shape
 
 __all__ = ["load"]
 
@@ -59,7 +58,7 @@ class LiteRtRuntime:
         check_tensor(f"tensor {model.input.name}", (model.input.dtype, image), _described(self._tensor()))
         self._outputs = []
         for spec in model.outputs:
-            shape = tensor_shape(spec.layout, CHANNELS, -(-width // spec.stride), -(-height // spec.stride))
+            shape = output_shape(spec, size)
             view = self._interpreter.tensor(outputs[spec.name]["index"])
             check_tensor(f"tensor {spec.name}", (spec.dtype, shape), _described(view()))
             self._outputs.append((view, np.zeros(shape, spec.dtype)))

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from edgeface.bundle import ModelSpec
 from edgeface.errors import BundleError, RuntimeFailedError
-from edgeface.manifest import CHANNELS
-from edgeface.runtimes import check_tensor, tensor_shape
+from edgeface.runtimes import check_tensor, output_shape, tensor_shape
 
 __all__ = ["load"]
 
@@ -53,10 +52,7 @@ class OnnxRuntime:
         self._check(model, size)
         width, height = size
         self._input = np.zeros(tensor_shape(model.input.layout, 3, width, height), model.input.dtype)
-        self._outputs = [
-            np.zeros(tensor_shape(o.layout, CHANNELS, -(-width // o.stride), -(-height // o.stride)), o.dtype)
-            for o in model.outputs
-        ]
+        self._outputs = [np.zeros(output_shape(output, size), output.dtype) for output in model.outputs]
         self._binding = self._session.io_binding()
         image = self._input
         self._binding.bind_input(model.input.name, "cpu", 0, image.dtype.type, image.shape, image.ctypes.data)
@@ -76,8 +72,8 @@ class OnnxRuntime:
         wanted: dict[str, Any] = {
             model.input.name: (model.input.dtype, tensor_shape(model.input.layout, 3, width, height))
         }
-        for o in model.outputs:
-            wanted[o.name] = (o.dtype, tensor_shape(o.layout, CHANNELS, -(-width // o.stride), -(-height // o.stride)))
+        for output in model.outputs:
+            wanted[output.name] = (output.dtype, output_shape(output, size))
         for name, expected in wanted.items():
             node = inputs.get(name) or outputs[name]
             check_tensor(f"tensor {name}", expected, (_DTYPES.get(node.type, node.type), node.shape))

@@ -154,7 +154,7 @@ def test_every_verb_has_help(verb: str, capfd: pytest.CaptureFixture[str]) -> No
 def test_models_shows_a_bundle(bundle: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["models", str(bundle)]) == 0
     out = capfd.readouterr().out
-    assert all(word in out for word in ("tiny", "tiny.onnx", "int8", "any x32", "Apache-2.0"))
+    assert all(word in out for word in ("tiny", "tiny.onnx", "int8", "any x16", "Apache-2.0"))
     assert main(["models", str(bundle), "--json"]) == 0
     assert json.loads(capfd.readouterr().out)[0]["name"] == "tiny"
 

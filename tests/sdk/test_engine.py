@@ -188,6 +188,15 @@ def test_any_size_that_the_bundle_serves(bundle: Path) -> None:
             expect_face(faces[0], (84, 20))
 
 
+@pytest.mark.parametrize("runtime", [name for name in ("onnxruntime", "litert") if installed(name)])
+def test_a_height_that_the_coarsest_stride_does_not_divide(tmp_path: Path, runtime: str) -> None:
+    path = tiny.write_bundle(tmp_path / "b.efm", tflite_sizes=((320, 240),))
+    with FaceEngine(path, runtime=runtime, size=(320, 240)) as engine:
+        faces = engine.detect(tiny.red_squares((320, 240), [(312, 232)]), color="bgr")
+    assert len(faces) == 1
+    expect_face(faces[0], (316, 236))
+
+
 def test_sizes_are_parsed() -> None:
     assert parse_size("640x480") == parse_size((640, 480)) == parse_size([np.int64(640), 480]) == (640, 480)
     for bad in ("640", "640x", "0x480", "-1x5", (640,), (640.0, 480), None, 5, (True, 5), "9999999x1"):

@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import files, version
 from pathlib import Path
 
 import pytest
@@ -47,6 +47,22 @@ def test_versions_agree() -> None:
     from edgeface import _core
 
     assert edgeface.__version__ == version("edgeface") == _core.__version__
+
+
+def test_the_distribution_holds_this_package_and_nothing_else() -> None:
+    """A package called quantize, or tests, would be in the way of others on a device."""
+    installed = [file for file in files("edgeface") or () if file.parts[0] != ".."]
+    if any("editable" in file.name for file in installed):
+        pytest.skip("an editable install has no files of its own")
+    tops = {file.parts[0] for file in installed}
+    assert tops == {"edgeface", f"edgeface-{edgeface.__version__}.dist-info"}
+    assert not [file for file in installed if file.suffix in (".cpp", ".h", ".hpp")]
+
+
+def test_the_bundles_in_the_wheel_are_small() -> None:
+    from edgeface.bundle import bundled_models
+
+    assert sum(path.stat().st_size for path in bundled_models().values()) < 2_000_000
 
 
 @pytest.mark.parametrize("name", sorted(set(edgeface.__all__) - {"__version__"}))

@@ -76,7 +76,7 @@ def onnx_network(
         constants += [numpy_helper.from_array(kernel, f"w{stride}"), numpy_helper.from_array(bias, f"b{stride}")]
         out = f"p{stride}" if layout == "NCHW" else f"n{stride}"
         nodes.append(helper.make_node("Conv", [image, f"w{stride}", f"b{stride}"], [out], strides=[stride, stride]))
-        cells = [s // stride if isinstance(s, int) else None for s in sides]
+        cells = [-(-s // stride) if isinstance(s, int) else None for s in sides]
         if layout == "NHWC":
             nodes.append(helper.make_node("Transpose", [out], [f"p{stride}"], perm=[0, 2, 3, 1]))
         out_shape = [1, 22, *cells] if layout == "NCHW" else [1, *cells, 22]
@@ -119,7 +119,7 @@ def tflite_network(size: tuple[int, int], color: str = "rgb") -> bytes:
         operator, options = schema.OperatorT(), schema.Conv2DOptionsT()
         options.padding, options.strideW, options.strideH = schema.Padding.VALID, stride, stride
         operator.inputs = [image, tensor(f"w{stride}", list(kernel.shape), kernel), tensor(f"b{stride}", [22], bias)]
-        operator.outputs = [tensor(f"p{stride}", [1, height // stride, width // stride, 22])]
+        operator.outputs = [tensor(f"p{stride}", [1, -(-height // stride), -(-width // stride), 22])]
         operator.opcodeIndex = 0
         operator.builtinOptionsType, operator.builtinOptions = schema.BuiltinOptions.Conv2DOptions, options
         graph.operators.append(operator)
@@ -143,7 +143,7 @@ def model_entry(file: str, network: bytes, dtype: str, layout: str, size: Any = 
         "format": file.rpartition(".")[2],
         "precision": "int8",
         "size": list(size) if size else None,
-        "size_multiple": 32,
+        "size_multiple": 16,
         "input": dict(name="image", dtype=dtype, layout=layout, color=color, scale=scale, zero_point=zero_point),
         "outputs": [
             dict(name=f"p{s}", stride=s, layout=layout, dtype="float32", scale=1.0, zero_point=0) for s in STRIDES
