@@ -4,6 +4,7 @@ or picture size.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from quantize.model import BOX, LANDMARKS, QUALITY, ROTATION, SCORE
 from quantize.train.assign import Grid, assign, decode_boxes, flatten, pair_iou
 
+RESOLVED = 40.0  # pixels of a face's side from which on its points and rotation count in full
 TASKS = ("score", "box", "points", "rotation", "quality")
 
 
@@ -60,7 +62,7 @@ def rotation_from_6d(x: Tensor) -> Tensor:
 
 
 def chordal(pred: Tensor, target: Tensor) -> Tensor:
-    """‖R − R'‖_F / √2 = 2·sin(θ/2), about the geodesic angle θ in radians, with a gradient that does not fade near 0."""
+    """‖R − R'‖_F / √2 = 2·sin(θ/2), the geodesic angle θ in radians nearly, with a gradient that does not fade at 0."""
     return ((pred - target).pow(2).sum((-1, -2)) / 2 + 1e-6).sqrt()
 
 
@@ -110,9 +112,12 @@ class Losses(nn.Module):
         side = (target_box[:, 2:] - target_box[:, :2]).prod(-1).clamp(min=1).sqrt()
         terms = {"score": score, "box": (eiou(boxes[image, cell], target_box)).sum() / count}
         points = centre[:, None] + pred[:, LANDMARKS].reshape(-1, 5, 2) * stride[:, None, None]
+        # of a face of a few pixels neither the points nor the direction can be told: it must not drown the others
+        resolved = (side / RESOLVED).clamp(0.1, 1)
         terms["points"] = _known_mean(
             lambda k: points_loss(points[k], batch.points[image, which][k], side[k]),
             ~batch.points[image, which].isnan().flatten(1).any(1),
+            resolved,
         )
         target_rotation = batch.rotation[image, which]
         terms["rotation"] = _known_mean(
@@ -121,11 +126,13 @@ class Losses(nn.Module):
                 + 0.05 * (pred[k, ROTATION].reshape(-1, 2, 3).norm(dim=-1) - 1).pow(2).sum(-1)
             ),
             ~target_rotation.isnan().flatten(1).any(1),
+            resolved,
         )
         target_quality = batch.quality[image, which]
         terms["quality"] = _known_mean(
             lambda k: F.binary_cross_entropy_with_logits(pred[k, QUALITY], target_quality[k], reduction="none"),
             ~target_quality.isnan(),
+            torch.ones_like(side),
         )
         total = raw.new_zeros(())
         for i, task in enumerate(TASKS):
@@ -149,7 +156,9 @@ class Losses(nn.Module):
         return (inside & batch.ignore[..., None]).any(1)
 
 
-def _known_mean(loss, known: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-    """Mean of ``loss(indices)`` over the faces whose label is known; zero where there is none."""
+def _known_mean(loss: Callable[[Tensor], Tensor], known: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean of ``loss(indices)`` over the faces whose label is known; zero where there is none."""
     index = known.nonzero(as_tuple=True)[0]
-    return loss(index).mean() if len(index) else torch.zeros((), device=known.device)
+    if not len(index):
+        return torch.zeros((), device=known.device)
+    return (loss(index) * weight[index]).sum() / weight[index].sum()
