@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from quantize.model import STUDENTS, Student, checkpoint_of, fuse, load_student
+from quantize.train.distill import DenseTeacher
 from quantize.train.loader import ViewBatches, loader
 from quantize.train.losses import Batch, Losses
 
@@ -87,6 +88,10 @@ class Trainer:
             betas=(0.9, 0.99),
         )
         self.ema = Ema(self.model, config.get("ema", 0.999))
+        self.teacher = None
+        if config.get("distill"):
+            teacher = fuse(load_student(Path(config["distill"]["teacher"]), self.device))
+            self.teacher = DenseTeacher(teacher.to(memory_format=torch.channels_last), config["distill"]["weight"])  # type: ignore[call-overload]
         self.step = 0
         self.total = sum(p["steps"] for p in config["phases"])
         run.mkdir(parents=True, exist_ok=True)
@@ -168,7 +173,11 @@ class Trainer:
             x = pixels.to(self.device).to(torch.float32).sub_(128).div_(128)
             x = x.contiguous(memory_format=torch.channels_last)
             batch = Batch(*(v.to(self.device) for v in vars(targets).values()))
-            loss, terms = self.losses(model(x), batch)
+            outputs = model(x)
+            loss, terms = self.losses(outputs, batch)
+            if self.teacher is not None:
+                distilled = self.teacher(x, outputs)
+                loss, terms["distilled"] = loss + distilled, float(distilled.detach())
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             norm = nn.utils.clip_grad_norm_(self.model.parameters(), optim.get("clip", 10.0))
