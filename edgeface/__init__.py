@@ -29,6 +29,9 @@ if TYPE_CHECKING:  # the list of _HOMES again, for type checkers and editors; te
     from edgeface.faces import Face as Face
     from edgeface.faces import Faces as Faces
     from edgeface.frame import Frame as Frame
+    from edgeface.gate import QualityGate as QualityGate
+    from edgeface.tracking.smoothing import Smoothing as Smoothing
+    from edgeface.tracking.tracker import Tracker as Tracker
 
 #: Public name -> module that defines it. A new public name is one line here and one above.
 _HOMES = {
@@ -37,6 +40,9 @@ _HOMES = {
     "FaceEngine": "edgeface.engine",
     "Faces": "edgeface.faces",
     "Frame": "edgeface.frame",
+    "QualityGate": "edgeface.gate",
+    "Smoothing": "edgeface.tracking.smoothing",
+    "Tracker": "edgeface.tracking.tracker",
     "angles_to_rotation": "edgeface.angles",
     "errors": "edgeface.errors",
     "rotation_to_angles": "edgeface.angles",

@@ -5,21 +5,29 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 import edgeface
 from edgeface import _core
+from edgeface.affinity import checked_cpus, pinned
 from edgeface.bundle import Bundle
 from edgeface.errors import EngineClosedError, must_be
 from edgeface.faces import Faces
 from edgeface.frame import Frame
 from edgeface.runtimes import choose, open_runtime
+from edgeface.sizing import choose_size
+
+if TYPE_CHECKING:
+    from edgeface.sources.base import Source
+    from edgeface.streaming.stream import Stream
+    from edgeface.tracking.tracker import Tracker
 
 __all__ = ["DEFAULT_MODEL", "EngineInfo", "FaceEngine", "parse_size"]
 
@@ -41,6 +49,7 @@ class EngineInfo:
         min_score, nms_iou: as in force.
         warmup_s: seconds of the first inference; None if there was no warm-up.
         sdk: version of edgeface.
+        affinity: the cores that inference is kept on; None for any.
     """
 
     model: str
@@ -60,6 +69,7 @@ class EngineInfo:
     nms_iou: float
     warmup_s: float | None
     sdk: str
+    affinity: tuple[int, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The same as a JSON-ready dict."""
@@ -76,8 +86,13 @@ class FaceEngine:
         model: name of a bundled model, or path of a bundle.
         runtime: "auto" (LiteRT where it is installed, else onnxruntime), "onnxruntime", "litert" or "tflite".
         size: (width, height) of the network's input or "WIDTHxHEIGHT"; the bundle's default if None. Larger finds
-            smaller faces and costs in proportion to the area.
+            smaller faces and costs in proportion to the area. "auto" takes the cheapest of the bundle's sizes in which
+            a face of `min_face` pixels in frames of `frame_size` can be found (see `edgeface.sizing.choose_size`).
+        min_face: height in pixels of the smallest face that is wanted, for ``size="auto"``.
+        frame_size: (width, height) of the frames as they are seen upright, for ``size="auto"``.
         threads: that compute one inference, the calling one included. None of them spins.
+        affinity: numbers of the cores to compute on, such as the big ones of a big.LITTLE; any if None. The calling
+            thread is moved there for the inference only.
         min_score: faces below it are left out, 0 to 1; the bundle's if None.
         nms_iou: of two boxes that overlap by more than this the lower-scored one goes, 0 to 1; the bundle's if None.
         max_faces: at most so many faces a frame, the best-scored ones.
@@ -102,7 +117,10 @@ class FaceEngine:
         *,
         runtime: str = "auto",
         size: tuple[int, int] | str | None = None,
+        min_face: float | None = None,
+        frame_size: tuple[int, int] | None = None,
         threads: int = 1,
+        affinity: Iterable[int] | None = None,
         min_score: float | None = None,
         nms_iou: float | None = None,
         max_faces: int = 256,
@@ -112,13 +130,19 @@ class FaceEngine:
     ) -> None:
         self._lock = threading.Lock()
         self._runtime = None
+        self._tracker: Tracker | None = None
+        self._cpus = None if affinity is None else checked_cpus(affinity)
         threads = _integer("threads", threads, 1, 256)
         self._max_faces = _integer("max_faces", max_faces, 1, 65536)
         if precision not in (None, "int8", "float32"):
             raise must_be("precision", "int8, float32 or None", repr(precision))
         bundle = Bundle.find(model)
         manifest = bundle.manifest
-        wanted = manifest.default_size if size is None else parse_size(size)
+        wanted = manifest.default_size
+        if size == "auto":
+            wanted = choose_size(bundle.sizes(), frame_size or (0, 0), min_face or 0)
+        elif size is not None:
+            wanted = parse_size(size)
         choice = choose(bundle, runtime, wanted, precision)
         spec = choice.model
         self._min_score = manifest.decode.min_score if min_score is None else _fraction("min_score", min_score)
@@ -131,10 +155,11 @@ class FaceEngine:
             "zero_points": [o.zero_point for o in spec.outputs],
             "channel_scales": [np.array(manifest.decode.channel_scale[o.stride], np.float32) for o in spec.outputs],
         }
-        self._runtime = open_runtime(choice.runtime, bundle.read(spec), spec, wanted, threads=threads, exact=exact)
-        started = perf_counter()
-        if warmup:
-            self._runtime.run()
+        with pinned(self._cpus):  # the runtime's threads are started here, and stay where they are started
+            self._runtime = open_runtime(choice.runtime, bundle.read(spec), spec, wanted, threads=threads, exact=exact)
+            started = perf_counter()
+            if warmup:
+                self._runtime.run()
         #: What runs, and why.
         self.info = EngineInfo(
             model=manifest.name,
@@ -154,6 +179,7 @@ class FaceEngine:
             nms_iou=self._nms_iou,
             warmup_s=perf_counter() - started if warmup else None,
             sdk=edgeface.__version__,
+            affinity=None if self._cpus is None else tuple(sorted(self._cpus)),
         )
 
     def detect(
@@ -216,7 +242,8 @@ class FaceEngine:
                 zero_point=image.zero_point,
             )
             preprocessed = perf_counter()
-            outputs = runtime.run()
+            with pinned(self._cpus):
+                outputs = runtime.run()
             inferred = perf_counter()
             boxes, scores, landmarks, rotations, quality = _core.decode(
                 outputs,
@@ -242,6 +269,67 @@ class FaceEngine:
                 "decode": decoded - inferred,
             },
         )
+
+    def track(
+        self,
+        frame: Frame | NDArray[np.uint8],
+        color: str | None = None,
+        *,
+        tracker: Tracker | None = None,
+        rotation: int = 0,
+        roi: tuple[int, int, int, int] | None = None,
+        timestamp_ns: int | None = None,
+        sequence: int | None = None,
+    ) -> Faces:
+        """Find the faces of the next frame of a video and give each person a stable number.
+
+        Args:
+            frame: as for `detect`; frames in order. Time stamps make the motion model right when frames are missing.
+            color: as for `detect`.
+            tracker: that remembers the frames before, with settings of yours; one a camera. The engine's own if None.
+            rotation, roi, timestamp_ns, sequence: as for `detect`.
+
+        Returns:
+            The faces seen, by falling score, with `track_ids`, smoothed (see `edgeface.tracking.Tracker`).
+
+        Raises:
+            InvalidInputError: as `detect`, and a time stamp before the last one.
+            EdgeFaceError: the tracker is in use by another thread.
+
+        Example:
+            >>> for image in video:                                         # doctest: +SKIP
+            ...     for face in engine.track(image, color="bgr"):
+            ...         print(face.track_id, face.box, face.yaw)
+        """
+        from edgeface.tracking.engine import track_frame
+        from edgeface.tracking.tracker import Tracker
+
+        frame = _as_frame(frame, color, rotation=rotation, roi=roi, timestamp_ns=timestamp_ns, sequence=sequence)
+        with self._lock:
+            self._tracker = self._tracker or Tracker()
+        return track_frame(self, frame, self._tracker if tracker is None else tracker)
+
+    def stream(self, source: int | str | os.PathLike[str] | Source, **options: Any) -> Stream:
+        """Read a source in a background thread and find the faces of its newest frame whenever they are asked for.
+
+        Args:
+            source: camera number, path, address, GStreamer pipeline, or a `Source` of yours (see
+                `edgeface.sources.open_source`).
+            **options: `tracker`, `latest`, `rotation`, `roi`, `retry`, `patience` of `edgeface.streaming.Stream`; all
+                others are the source's.
+
+        Raises:
+            InvalidInputError: an option that neither has, or out of range.
+            SourceError: a file that does not exist.
+
+        Example:
+            >>> with engine.stream("/dev/video0", size=(640, 480)) as stream:     # doctest: +SKIP
+            ...     for result in stream:
+            ...         print(result.faces.track_ids, result.age_s, result.dropped)
+        """
+        from edgeface.streaming.open import open_stream
+
+        return open_stream(self, source, options)
 
     def close(self) -> None:
         """Free the model's memory; waits for a `detect` in another thread. May be called more than once."""

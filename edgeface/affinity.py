@@ -1,0 +1,50 @@
+"""Keep inference on chosen cores: on big.LITTLE a slow core in the team makes all of them wait."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from edgeface.errors import must_be
+
+__all__ = ["checked_cpus", "pinned"]
+
+
+def checked_cpus(cpus: Iterable[int]) -> frozenset[int]:
+    """The cores to use.
+
+    Raises:
+        InvalidInputError: none, or one that this process may not use.
+
+    Example:
+        >>> checked_cpus([0]) <= os.sched_getaffinity(0)
+        True
+    """
+    allowed = os.sched_getaffinity(0)
+    try:
+        wanted = frozenset(cpus)
+    except TypeError:
+        wanted = frozenset()
+    if not wanted or not wanted <= allowed:
+        got = sorted(wanted - allowed, key=repr) if wanted else cpus
+        raise must_be("affinity", f"some of the cores {sorted(allowed)}", got)
+    return wanted
+
+
+@contextmanager
+def pinned(cpus: frozenset[int] | None) -> Iterator[None]:
+    """Run the calling thread on these cores only; threads that it starts meanwhile inherit that for good.
+
+    Args:
+        cpus: from `checked_cpus`; None changes nothing.
+    """
+    if cpus is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)  # on Linux: of the calling thread
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

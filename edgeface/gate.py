@@ -1,0 +1,300 @@
+"""Quality gate: which faces are worth working with, and what is wrong with the others."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeface.appearance import measure_appearance
+from edgeface.errors import must_be
+from edgeface.faces import Face, Faces
+from edgeface.frame import Frame
+
+__all__ = ["PRESETS", "GateReport", "QualityGate", "Reason"]
+
+
+class Reason(enum.StrEnum):
+    """What is wrong with a face.
+
+    `iso` is the quality component of ISO/IEC 29794-5 that it belongs to, where there is one.
+    """
+
+    LOW_SCORE = "low_score"
+    LOW_QUALITY = "low_quality"
+    TOO_SMALL = "too_small"
+    YAW = "yaw"
+    PITCH = "pitch"
+    ROLL = "roll"
+    CUT_OFF = "cut_off"
+    BLURRED = "blurred"
+    TOO_DARK = "too_dark"
+    TOO_BRIGHT = "too_bright"
+    LOW_CONTRAST = "low_contrast"
+    OCCLUDED = "occluded"
+    SEVERAL_FACES = "several_faces"
+
+    @property
+    def iso(self) -> str | None:
+        """Name in ISO/IEC 29794-5, or None."""
+        return _ISO.get(self)
+
+    @property
+    def advice(self) -> str:
+        """What the person in front of the camera, or whoever set it up, can do."""
+        return _ADVICE[self]
+
+
+_ISO: Final = {
+    Reason.LOW_QUALITY: "unified quality score",
+    Reason.TOO_SMALL: "inter-eye distance",
+    Reason.YAW: "head pose yaw",
+    Reason.PITCH: "head pose pitch",
+    Reason.ROLL: "head pose roll",
+    Reason.CUT_OFF: "leftward, rightward, upward and downward crop of the face image",
+    Reason.BLURRED: "sharpness",
+    Reason.TOO_DARK: "under-exposure prevention",
+    Reason.TOO_BRIGHT: "over-exposure prevention",
+    Reason.LOW_CONTRAST: "dynamic range",
+    Reason.OCCLUDED: "face occlusion prevention",
+    Reason.SEVERAL_FACES: "single face present",
+}
+_ADVICE: Final = {
+    Reason.LOW_SCORE: "this may not be a face",
+    Reason.LOW_QUALITY: "try another shot",
+    Reason.TOO_SMALL: "come nearer",
+    Reason.YAW: "look straight ahead, not to the side",
+    Reason.PITCH: "look straight ahead, not up or down",
+    Reason.ROLL: "hold the head upright",
+    Reason.CUT_OFF: "move to the middle of the picture",
+    Reason.BLURRED: "hold still, or focus the camera",
+    Reason.TOO_DARK: "more light on the face",
+    Reason.TOO_BRIGHT: "less light on the face",
+    Reason.LOW_CONTRAST: "no light from behind, no fog on the lens",
+    Reason.OCCLUDED: "nothing in front of the face",
+    Reason.SEVERAL_FACES: "one person at a time",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class GateReport:
+    """What a gate found about one face.
+
+    Attributes:
+        passed: no reason against it.
+        reasons: what is wrong, in the order of `Reason`.
+        measures: the numbers that were compared, by name.
+    """
+
+    passed: bool
+    reasons: tuple[Reason, ...]
+    measures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class QualityGate:
+    """Thresholds; None switches a test off. Sizes in pixels of the frame, angles in degrees, shares from 0 to 1.
+
+    Called with `Faces` it tests what is known without pixels; `check` and `on` take the frame as well. The default is
+    made for "is this face usable at all": it discards about the worst fifth of the project's set of degraded faces
+    (docs: "Quality gate", with how the error falls).
+
+    Attributes:
+        min_score: of the detector.
+        min_quality: of the network's quality output.
+        min_size: shorter side of the box.
+        max_yaw, max_pitch, max_roll: absolute angles.
+        max_cut: share of the box outside the frame.
+        min_sharpness, min_brightness, max_brightness, max_dark, max_bright, min_contrast: see
+            `edgeface.appearance.Appearance`; tested only with a frame.
+        occlusion_quality: a face of lower quality that nothing else is wrong with counts as occluded; tested only with
+            a frame.
+        single: refuse all faces of a frame that has several.
+
+    Raises:
+        InvalidInputError: a threshold that is not a number, negative, or a share above 1.
+
+    Example:
+        >>> gate = QualityGate(min_quality=0.5, max_yaw=45, min_size=48)
+        >>> len(Faces.empty().filter(gate))
+        0
+        >>> QualityGate.preset("enrol", min_size=80).max_yaw
+        15.0
+    """
+
+    min_score: float | None = 0.5
+    min_quality: float | None = 0.4
+    min_size: float | None = 24.0
+    max_yaw: float | None = 75.0
+    max_pitch: float | None = 60.0
+    max_roll: float | None = None
+    max_cut: float | None = 0.3
+    min_sharpness: float | None = 0.035
+    min_brightness: float | None = 30.0
+    max_brightness: float | None = 225.0
+    max_dark: float | None = 0.6
+    max_bright: float | None = 0.4
+    min_contrast: float | None = 8.0
+    occlusion_quality: float | None = None
+    single: bool = False
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if entry.name == "single" or value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not value >= 0:
+                raise must_be(entry.name, "a number of at least 0, or None", repr(value))
+            if entry.name in _SHARES and value > 1:
+                raise must_be(entry.name, "from 0 to 1", value)
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> Self:
+        """A gate for a purpose.
+
+        Args:
+            name: "enrol": the one picture that all later ones are compared with; "verify": a picture to compare;
+                "attention": whether and where somebody looks, identity does not matter.
+            **changes: attributes to set otherwise.
+
+        Raises:
+            InvalidInputError: no such preset.
+        """
+        if name not in PRESETS:
+            raise must_be("preset", f"one of {', '.join(PRESETS)}", repr(name))
+        return replace(cls(**PRESETS[name]), **changes)
+
+    def __call__(self, faces: Faces) -> NDArray[np.bool_]:
+        """(n,) bools: which faces pass all tests that need no pixels."""
+        return np.array([report.passed for report in self.check(faces)], np.bool_)
+
+    def on(self, frame: Frame) -> Callable[[Faces], NDArray[np.bool_]]:
+        """The gate with a frame's pixels, for ``faces.filter(gate.on(frame))``."""
+        return lambda faces: np.array([report.passed for report in self.check(faces, frame)], np.bool_)
+
+    def check(self, faces: Faces, frame: Frame | None = None) -> list[GateReport]:
+        """Test each face and say what is wrong with it.
+
+        Args:
+            faces: of one frame.
+            frame: that frame, for the tests of light and sharpness.
+
+        Returns:
+            One report a face, in their order.
+
+        Example:
+            >>> for face, report in zip(faces, gate.check(faces, frame)):     # doctest: +SKIP
+            ...     print(report.passed, [reason.advice for reason in report.reasons])
+        """
+        return [self._report(face, faces, frame) for face in faces]
+
+    def _report(self, face: Face, faces: Faces, frame: Frame | None) -> GateReport:
+        yaw, pitch, roll = (float(angle) for angle in face.angles)
+        measures = {
+            "score": face.score,
+            "quality": face.quality,
+            "size": min(face.width, face.height),
+            "yaw": yaw,
+            "pitch": pitch,
+            "roll": roll,
+            "cut": _cut(face, faces.size),
+        }
+        wrong = {
+            Reason.LOW_SCORE: _below(face.score, self.min_score),
+            Reason.LOW_QUALITY: _below(face.quality, self.min_quality),
+            Reason.TOO_SMALL: _below(measures["size"], self.min_size),
+            Reason.YAW: _above(abs(yaw), self.max_yaw),
+            Reason.PITCH: _above(abs(pitch), self.max_pitch),
+            Reason.ROLL: _above(abs(roll), self.max_roll),
+            Reason.CUT_OFF: _above(measures["cut"], self.max_cut),
+            Reason.SEVERAL_FACES: self.single and len(faces) > 1,
+        }
+        seen = None if frame is None else measure_appearance(frame, face)
+        if seen is not None:
+            measures |= seen._asdict()
+            wrong |= {
+                Reason.BLURRED: _below(seen.sharpness, self.min_sharpness),
+                Reason.TOO_DARK: _below(seen.brightness, self.min_brightness) or _above(seen.dark, self.max_dark),
+                Reason.TOO_BRIGHT: _above(seen.brightness, self.max_brightness) or _above(seen.bright, self.max_bright),
+                Reason.LOW_CONTRAST: _below(seen.contrast, self.min_contrast),
+            }
+            explained = any(bad for reason, bad in wrong.items() if reason is not Reason.LOW_QUALITY)
+            wrong[Reason.OCCLUDED] = not explained and _below(face.quality, self.occlusion_quality)
+        reasons = tuple(reason for reason in Reason if wrong.get(reason))
+        return GateReport(not reasons, reasons, measures)
+
+
+_SHARES: Final = frozenset(
+    ("min_score", "min_quality", "max_cut", "max_dark", "max_bright", "min_sharpness", "occlusion_quality")
+)
+
+#: What the presets differ in from the default gate.
+PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "enrol": {
+        "min_score": 0.7,
+        "min_quality": 0.6,
+        "min_size": 112.0,
+        "max_yaw": 15.0,
+        "max_pitch": 15.0,
+        "max_roll": 15.0,
+        "max_cut": 0.0,
+        "min_sharpness": 0.06,
+        "min_brightness": 50.0,
+        "max_brightness": 200.0,
+        "max_dark": 0.3,
+        "max_bright": 0.1,
+        "min_contrast": 15.0,
+        "single": True,
+    },
+    "verify": {
+        "min_score": 0.6,
+        "min_quality": 0.5,
+        "min_size": 64.0,
+        "max_yaw": 35.0,
+        "max_pitch": 25.0,
+        "max_roll": 30.0,
+        "max_cut": 0.1,
+        "min_sharpness": 0.045,
+        "min_brightness": 40.0,
+        "max_brightness": 215.0,
+        "max_dark": 0.45,
+        "max_bright": 0.25,
+        "min_contrast": 12.0,
+    },
+    "attention": {
+        "min_quality": None,
+        "min_size": 20.0,
+        "max_yaw": None,
+        "max_pitch": None,
+        "max_cut": 0.5,
+        "min_sharpness": None,
+        "min_brightness": None,
+        "max_brightness": None,
+        "max_dark": None,
+        "max_bright": None,
+        "min_contrast": None,
+    },
+}
+
+
+def _below(value: float, threshold: float | None) -> bool:
+    return threshold is not None and not value >= threshold  # so that NaN fails
+
+
+def _above(value: float, threshold: float | None) -> bool:
+    return threshold is not None and not value <= threshold
+
+
+def _cut(face: Face, size: tuple[int, int]) -> float:
+    """Share of the box outside the frame; 0 where the frame's size is unknown."""
+    x1, y1, x2, y2 = (float(v) for v in face.box)
+    width, height = size
+    area = (x2 - x1) * (y2 - y1)
+    if not width or not height or not area > 0:
+        return 0.0
+    inside = max(0.0, min(x2, width) - max(x1, 0.0)) * max(0.0, min(y2, height) - max(y1, 0.0))
+    return 1 - inside / area

@@ -1,0 +1,105 @@
+"""Several regions of one frame: small faces in large frames without a larger network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeface.errors import must_be
+from edgeface.faces import Faces
+from edgeface.frame import Frame
+
+if TYPE_CHECKING:
+    from edgeface.tracking.engine import Detector
+
+__all__ = ["detect_regions", "tiles"]
+
+
+def tiles(size: tuple[int, int], across: int, down: int, *, overlap: float = 0.2) -> list[tuple[int, int, int, int]]:
+    """Cut a frame into overlapping regions.
+
+    Args:
+        size: (width, height) of the frame.
+        across, down: how many.
+        overlap: of neighbours, as a fraction of a tile; a face that is smaller than it lies wholly in one of them.
+
+    Returns:
+        (x1, y1, x2, y2) each, row by row.
+
+    Raises:
+        InvalidInputError: less than one tile, an overlap outside 0 to 0.9, or tiles of less than a pixel.
+
+    Example:
+        >>> tiles((640, 480), 2, 1, overlap=0.0)
+        [(0, 0, 320, 480), (320, 0, 640, 480)]
+    """
+    if not 0 <= overlap <= 0.9:
+        raise must_be("overlap", "from 0 to 0.9", overlap)
+    columns, rows = (_spans(*pair, overlap) for pair in ((size[0], across), (size[1], down)))
+    return [(x1, y1, x2, y2) for y1, y2 in rows for x1, x2 in columns]
+
+
+def detect_regions(
+    engine: Detector, frame: Frame, regions: Iterable[tuple[int, int, int, int]], *, nms_iou: float = 0.45
+) -> Faces:
+    """Detect in each region and merge: one inference a region.
+
+    A face that the edge of a region cuts is given by the region that sees more of it.
+
+    Args:
+        engine: a `FaceEngine`.
+        frame: its own `roi` is ignored.
+        regions: (x1, y1, x2, y2) in whole pixels of the frame; an extra one of the whole frame finds the large faces.
+        nms_iou: of two boxes from different regions that overlap by more than this the lower-scored one goes.
+
+    Returns:
+        By falling score, in pixels of the frame; `timings` are sums.
+
+    Raises:
+        InvalidInputError: no regions, or one outside the frame.
+
+    Example:
+        >>> faces = detect_regions(engine, frame, tiles(frame.size, 2, 2))       # doctest: +SKIP
+    """
+    parts = [engine.detect(replace(frame, roi=region)) for region in regions]
+    if not parts:
+        raise must_be("regions", "at least one", "none")
+    names = ("boxes", "scores", "landmarks", "rotations", "quality")
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    stages = {stage for part in parts for stage in part.timings}
+    merged = Faces(
+        **arrays,
+        size=frame.size,
+        timestamp_ns=frame.timestamp_ns,
+        sequence=frame.sequence,
+        timings={stage: sum(part.timings.get(stage, 0.0) for part in parts) for stage in sorted(stages)},
+    )
+    return merged[_suppressed(merged.boxes, merged.scores, nms_iou)]
+
+
+def _suppressed(boxes: NDArray[np.float32], scores: NDArray[np.float32], nms_iou: float) -> NDArray[np.intp]:
+    """Greedy suppression; a box that lies mostly within a better one goes too: it is a face cut by its region."""
+    order = np.argsort(-scores, kind="stable")
+    area = (boxes[:, 2:] - boxes[:, :2]).clip(0).prod(1)
+    kept: list[int] = []
+    for i in order:
+        low, high = np.maximum(boxes[kept, :2], boxes[i, :2]), np.minimum(boxes[kept, 2:], boxes[i, 2:])
+        inter = (high - low).clip(0).prod(1)
+        smaller = np.minimum(area[kept], area[i])
+        if not ((inter > nms_iou * (area[kept] + area[i] - inter)) | (inter > 0.7 * smaller)).any():
+            kept.append(int(i))
+    return np.array(kept, np.intp)
+
+
+def _spans(length: int, count: int, overlap: float) -> list[tuple[int, int]]:
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise must_be("tiles", "at least 1 each way", count)
+    span = length / (count - (count - 1) * overlap)
+    if span < 1:
+        raise must_be("tiles", f"at least a pixel each of {length}", count)
+    starts = [round(i * span * (1 - overlap)) for i in range(count)]
+    return [(start, min(length, round(start + span))) for start in starts]

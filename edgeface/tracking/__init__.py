@@ -1,0 +1,7 @@
+"""Faces over time: stable ids, smoothing, and the best shot of each person."""
+
+from edgeface.tracking.best_shot import BestShot
+from edgeface.tracking.smoothing import Smoothing
+from edgeface.tracking.tracker import Tracker, TrackInfo, TrackState
+
+__all__ = ["BestShot", "Smoothing", "TrackInfo", "TrackState", "Tracker"]
