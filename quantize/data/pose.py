@@ -7,24 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edgeface.angles import angles_to_rotation
+
 
 def rotation_from_300wlp(yaw: ArrayLike, pitch: ArrayLike, roll: ArrayLike) -> NDArray[np.float64]:
-    """R = Rx(−pitch) · Ry(yaw) · Rz(roll), degrees in, (..., 3, 3) out, head to camera in the optical frame."""
-    y, p, r = (np.radians(np.asarray(a, float)) for a in (yaw, pitch, roll))
-    p = -p
-    cy, sy, cp, sp, cr, sr = np.cos(y), np.sin(y), np.cos(p), np.sin(p), np.cos(r), np.sin(r)
-    rows = [
-        cy * cr,
-        -cy * sr,
-        sy,
-        cp * sr + sp * sy * cr,
-        cp * cr - sp * sy * sr,
-        -sp * cy,
-        sp * sr - cp * sy * cr,
-        sp * cr + cp * sy * sr,
-        cp * cy,
-    ]
-    return np.stack(np.broadcast_arrays(*rows), -1).reshape(*np.shape(rows[0]), 3, 3)
+    """``edgeface.angles.angles_to_rotation`` of three arrays: degrees in, (..., 3, 3) out, head to optical frame."""
+    return angles_to_rotation(np.stack(np.broadcast_arrays(yaw, pitch, roll), -1))
 
 
 def mean_rotation(rotations: NDArray[Any], weights: ArrayLike | None = None) -> NDArray[np.float64]:

@@ -1,0 +1,101 @@
+"""Views and what they carry along: points stay on what they marked, whatever the window, turn and mirror."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
+
+from quantize.data.pack import PackedPhotos, pack  # noqa: E402
+from quantize.data.pose import rotation_from_300wlp  # noqa: E402
+from quantize.data.sample import FaceLabel, Sample, points5_from_68, read_samples, write_samples  # noqa: E402
+from quantize.train.views import Targets, Views, carry  # noqa: E402
+
+# a "face" whose five points have colours of their own, so that a view shows where they went
+COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255)]
+POINTS = np.array([[130, 120], [170, 120], [150, 145], [135, 170], [165, 170]], np.float32)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> PackedPhotos:
+    image = np.full((300, 320, 3), 40, np.uint8)
+    for (x, y), colour in zip(POINTS.astype(int), COLOURS, strict=True):
+        image[y - 4 : y + 4, x - 4 : x + 4] = colour[::-1]
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    face = FaceLabel(np.array([110, 90, 190, 195], np.float32), POINTS, np.eye(3, dtype=np.float32), 0.7)
+    sample = Sample(tmp_path / "a.png", 320, 300, [face], True, "drawn")
+    missing = Sample(tmp_path / "none.png", 1, 1, [], True, "drawn")
+    skipped = pack([sample, missing], tmp_path / "packed")
+    assert len(skipped) == 1 and "none.png" in skipped[0]
+    return PackedPhotos(tmp_path / "packed")
+
+
+def plain(**more: object) -> dict[str, object]:
+    return {"weights": {"drawn": 1}, "camera": 0.0, "grids": [1.0], "smallest_side": 60, "most_upscale": 3.0, **more}
+
+
+@pytest.mark.parametrize("grids", [[1.0], [0.0, 1.0]])
+def test_points_stay_on_their_colours(photos: PackedPhotos, grids: list[float]) -> None:
+    views = Views(photos, plain(grids=grids, turn=40, turn_share=1.0))
+    mirrored_colours = [COLOURS[i] for i in (1, 0, 2, 4, 3)]
+    seen = 0
+    for number in range(40):
+        image, targets = views.view(3, number, 256)
+        for box, points, rotation in zip(targets.box, targets.points, targets.rotation, strict=True):
+            mirror = np.linalg.det(np.stack([points[1] - points[0], points[3] - points[0]])) < 0
+            assert not mirror, "the image-left eye must stay image-left of the person's mouth"
+            assert np.linalg.det(rotation) == pytest.approx(1, abs=1e-4)
+            found = []
+            for x, y in points:
+                if 2 <= x < 254 and 2 <= y < 254 and box[0] < x < box[2] and box[1] < y < box[3]:
+                    found.append(image[int(y), int(x)].astype(int))
+            if len(found) == 5:
+                seen += 1
+                errors = [np.abs(np.array(found) - np.array(c)).max() for c in (COLOURS, mirrored_colours)]
+                assert min(errors) < 110
+    assert seen >= 10
+
+
+def test_the_same_seed_gives_the_same_view(photos: PackedPhotos) -> None:
+    views = Views(photos, plain(camera=1.0))
+    a, b, other = views.view(1, 5, 96), views.view(1, 5, 96), views.view(2, 5, 96)
+    assert np.array_equal(a[0], b[0]) and np.array_equal(a[1].box, b[1].box)
+    assert not np.array_equal(a[0], other[0])
+
+
+def test_in_plane_turn_turns_the_rotation() -> None:
+    face = FaceLabel(np.array([10, 10, 30, 30], np.float32), None, np.eye(3, dtype=np.float32))
+    a = np.radians(20)
+    turn = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
+    out = carry(Targets.of([face]), np.c_[turn, 20 - turn @ [20, 20]], False, 40, 40, 4)
+    assert out.rotation[0] == pytest.approx(rotation_from_300wlp(0, 0, 20), abs=1e-6)  # clockwise is positive roll
+    assert out.box[0] == pytest.approx([10, 10, 30, 30], abs=1e-4)
+    assert np.isnan(out.points).all()
+
+
+def test_small_and_cut_faces_become_ignore_regions() -> None:
+    faces = [
+        FaceLabel(np.array(b, np.float32))
+        for b in ([0, 0, 40, 40], [90, 40, 130, 80], [50, 50, 56, 56], [200, 200, 240, 240])
+    ]
+    out = carry(Targets.of(faces), np.eye(3)[:2] * 0.5, False, 50, 50, 4)
+    assert out.box[:, 0].tolist() == [0, 45, 25]
+    assert out.ignore.tolist() == [False, True, True]  # whole; a quarter of it visible; 3 pixels wide
+
+
+def test_samples_survive_the_file(tmp_path: Path) -> None:
+    face = FaceLabel(np.array([1, 2, 3, 4], np.float32), POINTS, None, 0.5, True, {"person": "a"})
+    write_samples(tmp_path / "s.jsonl", [Sample(Path("a.png"), 5, 6, [face], False, "set")])
+    (back,) = read_samples(tmp_path / "s.jsonl")
+    assert back.faces[0].extra == {"person": "a"} and back.faces[0].ignore and back.faces[0].rotation is None
+    assert np.array_equal(back.faces[0].points, POINTS)  # type: ignore[arg-type]
+    (tmp_path / "s.jsonl").write_text('{"path": "a"}\n')
+    with pytest.raises(ValueError, match=r"s\.jsonl:1"):
+        read_samples(tmp_path / "s.jsonl")
+
+
+def test_five_points_of_68() -> None:
+    p = np.zeros((68, 2), np.float32)
+    p[36:42], p[42:48], p[30], p[48], p[54] = 1, 2, 3, 4, 5
+    assert points5_from_68(p)[:, 0].tolist() == [1, 2, 3, 4, 5]
