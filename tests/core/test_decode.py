@@ -1,12 +1,16 @@
-"""The core's decode against the NumPy reference."""
+"""The core's decode against the NumPy reference, and what it refuses."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 from core_strategies import Heads, heads
 from hypothesis import given, settings
 
 from edgeface import _core, reference
+from edgeface.errors import InvalidInputError
 
 
 @settings(max_examples=300, deadline=None)
@@ -18,3 +22,101 @@ def test_equals_reference(case: Heads) -> None:
         assert a.shape == b.shape
         assert a.dtype == np.float32
         np.testing.assert_allclose(a, b, rtol=2e-6, atol=2e-5)
+
+
+@settings(max_examples=50, deadline=None)
+@given(heads())
+def test_strided_outputs_are_read_in_place(case: Heads) -> None:
+    outputs, *rest = case.arguments
+    wide = [np.repeat(o, 2, axis=-1)[..., ::2] for o in outputs]
+    upside_down = [np.ascontiguousarray(o[..., ::-1])[..., ::-1] for o in outputs]
+    for variant in (wide, upside_down):
+        for a, b in zip(
+            _core.decode(variant, *rest, **case.options), _core.decode(outputs, *rest, **case.options), strict=True
+        ):
+            np.testing.assert_array_equal(a, b)
+
+
+@settings(max_examples=100, deadline=None)
+@given(heads())
+def test_rotations_are_rotations(case: Heads) -> None:
+    _, scores, _, rotations, quality = _core.decode(*case.arguments, **case.options)
+    identity = np.broadcast_to(np.eye(3), rotations.shape)
+    np.testing.assert_allclose(rotations @ rotations.transpose(0, 2, 1), identity, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.det(rotations), np.ones(len(rotations)), atol=1e-5)
+    assert (scores >= np.float32(case.options["min_score"])).all()
+    assert (np.diff(scores) <= 0).all()
+    assert ((quality >= 0) & (quality <= 1)).all()
+
+
+def one_face(**changes: Any) -> tuple[np.ndarray, ...]:
+    """A single cell of stride 16 that holds a face, with some arguments changed."""
+    head = np.zeros((1, 2, 2, 22), np.float32)
+    head[..., 0] = -9
+    head[0, 1, 0] = [3, 0, 0.5, 0, 0, np.log(2), *[0] * 10, 1, 0, 0, 0, 1, 0]
+    arguments = {
+        "outputs": [head],
+        "strides": [16],
+        "layouts": ["NHWC"],
+        "scales": [1.0],
+        "zero_points": [0],
+        "channel_scales": [np.ones(22, np.float32)],
+        "transform": np.array([[1.0, 0, 0], [0, 1.0, 0]]),
+        "min_score": 0.5,
+        "nms_iou": 0.5,
+    }
+    return _core.decode(**{**arguments, **changes})
+
+
+def test_one_face_by_hand() -> None:
+    boxes, scores, landmarks, rotations, quality = one_face()
+    # cell centre (8, 24); the box lies half a stride to the right, 16 wide and 32 high
+    np.testing.assert_allclose(boxes, [[8, 8, 24, 40]])
+    np.testing.assert_allclose(scores, [1 / (1 + np.exp(-3))], rtol=1e-6)
+    np.testing.assert_allclose(landmarks, np.full((1, 5, 2), [8, 24]))
+    np.testing.assert_array_equal(rotations, [np.eye(3)])
+    np.testing.assert_array_equal(quality, [0.5])
+
+
+def test_turned_camera() -> None:
+    # A frame 40 high that must be turned clockwise by 90 degrees: tensor (x, y) was frame (y, 40 - x).
+    boxes, _, _, rotations, _ = one_face(transform=np.array([[0, 1.0, 0], [-1.0, 0, 40]]))
+    np.testing.assert_allclose(boxes, [[8, 16, 40, 32]])
+    # The head's x axis pointed right in the upright picture, which is up in the frame.
+    np.testing.assert_array_equal(rotations[0], [[0, 1, 0], [-1, 0, 0], [0, 0, 1]])
+
+
+def test_no_face_is_shaped() -> None:
+    shapes = [a.shape for a in one_face(min_score=0.99)]
+    assert shapes == [(0, 4), (0,), (0, 5, 2), (0, 3, 3), (0,)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"outputs": []}, "outputs must be 1 to 8 arrays"),
+        ({"outputs": [np.zeros((1, 2, 2, 21), np.float32)]}, "output 0 must be of shape"),
+        ({"outputs": [np.zeros((1, 2, 2, 22))]}, "output 0 must be int8, uint8 or float32"),
+        ({"outputs": [np.zeros((2, 2, 2, 22), np.float32)]}, "output 0 must be of shape"),
+        ({"outputs": [np.zeros((1, 0, 2, 22), np.float32)]}, "output 0 must be 1 to 16384 cells"),
+        ({"outputs": ["face"]}, "output 0 must be a NumPy array, but got str"),
+        ({"layouts": ["CHW"]}, "layout"),
+        ({"strides": [0]}, "stride must be"),
+        ({"strides": [8, 16]}, "strides must be as many as the outputs"),
+        ({"scales": [0.0]}, "scale must be positive"),
+        ({"scales": [np.nan]}, "scale must be positive"),
+        ({"channel_scales": [np.ones(3, np.float32)]}, "channel_scales must be 22 numbers"),
+        ({"channel_scales": [-np.ones(22, np.float32)]}, "channel_scales must be positive"),
+        ({"transform": np.eye(3)}, "transform must be a 2x3 array"),
+        ({"transform": np.array([[1.0, 0.5, 0], [0, 1, 0]])}, "transform must be scales and a turn"),
+        ({"transform": np.array([[-1.0, 0, 0], [0, 1, 0]])}, "transform must be scales and a turn"),
+        ({"transform": np.full((2, 3), np.nan)}, "transform must be scales and a turn"),
+        ({"min_score": 0.0}, "min_score must be between 0 and 1"),
+        ({"min_score": np.nan}, "min_score must be between 0 and 1"),
+        ({"nms_iou": 1.5}, "nms_iou must be 0 to 1"),
+        ({"max_faces": 0}, "max_faces must be"),
+    ],
+)
+def test_refuses(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        one_face(**changes)
