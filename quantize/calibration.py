@@ -1,0 +1,118 @@
+"""Photos that ranges are measured on (of the training sets only), and the scale of each output channel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from quantize.data.sample import Sample
+from quantize.detectors import letterbox
+from quantize.model import CHANNELS, LANDMARKS, SCORE, STRIDES, Student
+
+Images = NDArray[np.uint8]
+
+#: Logits beyond it are certain either way: no range is spent on them.
+LOGIT_LIMIT = 8.0
+#: Cells below this score are never decoded; what they say of box, points and rotation may be clipped.
+RELEVANT_SCORE = 0.1
+PERCENTILE = 99.9
+#: A channel that never moves still gets a range.
+SMALLEST_RANGE = 0.05
+
+
+def choose_photos(samples: Sequence[Sample], count: int, seed: int) -> list[Path]:
+    """``count`` photos, as many of each source as there are, in an order that the seed fixes.
+
+    Raises:
+        ValueError: a photo lies in a folder called ``val`` or ``test``: calibration may not see what is measured.
+    """
+    rng = np.random.default_rng(seed)
+    by_source: dict[str, list[Path]] = {}
+    for s in samples:
+        if {"val", "test"} & set(s.path.parts):
+            raise ValueError(f"calibration photos must be of the training sets, but got {s.path}")
+        by_source.setdefault(s.source, []).append(s.path)
+    queues = [[paths[i] for i in rng.permutation(len(paths))] for _, paths in sorted(by_source.items())]
+    chosen: list[Path] = []
+    while len(chosen) < count and any(queues):
+        for queue in queues:
+            if queue and len(chosen) < count:
+                chosen.append(queue.pop())
+    return chosen
+
+
+def load_photos(paths: Iterable[Path], size: tuple[int, int]) -> Images:
+    """RGB (n, h, w, 3) uint8, letterboxed to ``size`` (width, height) as the device does. Unreadable photos raise ValueError."""
+    tensors = []
+    for path in paths:
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if image is None:
+            raise ValueError(f"calibration photo must be readable, but got {path}")
+        out = np.empty((1, size[1], size[0], 3), np.uint8)
+        letterbox(np.asarray(image, np.uint8), out, 1 / 128, 128)
+        tensors.append(out)
+    if not tensors:
+        raise ValueError("there must be calibration photos, but got none")
+    return np.concatenate(tensors)
+
+
+def as_real(images: Images) -> NDArray[np.float32]:
+    """(n, h, w, 3) uint8 to (n, 3, h, w) float32 of real values, (p − 128) / 128."""
+    return np.ascontiguousarray((images.astype(np.float32) - 128) / 128).transpose(0, 3, 1, 2)
+
+
+@torch.no_grad()
+def outputs(model: Student, images: Images, batch: int = 8) -> Iterator[tuple[torch.Tensor, ...]]:
+    """The network's outputs, batch by batch."""
+    for i in range(0, len(images), batch):
+        x = torch.from_numpy(as_real(images[i : i + batch])).contiguous(memory_format=torch.channels_last)
+        yield model(x)
+
+
+def channel_scales(model: Student, images: Images) -> dict[int, NDArray[np.float32]]:
+    """The factor s of every channel of every level, so that channel / s fills −1…1 on the cells that matter.
+
+    All channels of a level share one int8 scale; unscaled, the score's ±8 would leave a rotation's ±1 four bits. The range of the
+    score is the 99.9th percentile of |logit| over all cells, at most ``LOGIT_LIMIT``; that of the others the percentile over
+    cells whose score is above ``RELEVANT_SCORE``. The five landmarks share one scale a level.
+    """
+    values: list[list[torch.Tensor]] = [[] for _ in STRIDES]
+    logits: list[list[torch.Tensor]] = [[] for _ in STRIDES]
+    threshold = float(np.log(RELEVANT_SCORE / (1 - RELEVANT_SCORE)))
+    for levels in outputs(model, images):
+        for i, level in enumerate(levels):
+            cells = level.permute(0, 2, 3, 1).reshape(-1, CHANNELS)
+            logits[i].append(cells[:, SCORE])
+            values[i].append(cells[cells[:, SCORE] > threshold])
+    scales = {}
+    for stride, level_values, level_logits in zip(STRIDES, values, logits, strict=True):
+        cells = torch.cat(level_values).abs().numpy()
+        s = np.ones(CHANNELS, np.float32)
+        if len(cells):
+            s = np.percentile(cells, PERCENTILE, axis=0).astype(np.float32)
+            s[LANDMARKS] = s[LANDMARKS].max()
+        s[SCORE] = min(LOGIT_LIMIT, float(np.percentile(torch.cat(level_logits).abs().numpy(), PERCENTILE)))
+        scales[stride] = np.maximum(s, SMALLEST_RANGE)
+    return scales
+
+
+@torch.no_grad()
+def fold_scales(model: Student, scales: dict[int, NDArray[np.float32]]) -> Student:
+    """Divides the head's weights and biases by the channels' scales, in place; the decoder multiplies them back."""
+    for head, stride in zip(model.heads, STRIDES, strict=True):
+        conv: Any = head
+        s = torch.from_numpy(scales[stride])
+        conv.weight.div_(s[:, None, None, None])
+        conv.bias.div_(s)
+    return model
+
+
+def unit_scales() -> dict[int, NDArray[np.float32]]:
+    """Of a network whose outputs are the real numbers themselves."""
+    return {s: np.ones(CHANNELS, np.float32) for s in STRIDES}

@@ -1,0 +1,128 @@
+"""What `quantize.evaluate` measures: a bundle through edgeface, a float network on torch, or a peer. One description names each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from quantize.metrics import Found
+from quantize.model import STRIDES
+from quantize.peers import Detector, open_peer
+
+#: Scores from here on make the precision-recall curve; a lower one changes the area in the fourth digit.
+MIN_SCORE = 0.02
+NMS_IOU = 0.45
+#: Photos of crowds hold hundreds of faces, and the curve needs the doubtful ones too.
+MAX_FACES = 1500
+
+
+@dataclass(frozen=True)
+class DetectorSpec:
+    """A detector and its input, as plain values: it can be sent to another process.
+
+    Attributes:
+        model: path of a bundle, name of a bundled one, or a peer ``ADAPTER:FILE``.
+        size: (width, height) of the network's input.
+        runtime: of a bundle, as `edgeface.FaceEngine` takes it.
+        precision: of a bundle, int8 or float32; None for int8 where it has it.
+    """
+
+    model: str
+    size: tuple[int, int]
+    runtime: str = "onnxruntime"
+    precision: str | None = None
+
+    def open(self) -> Detector:
+        """Loads the network."""
+        adapter, colon, _ = self.model.partition(":")
+        if colon and adapter.isidentifier():
+            return open_peer(self.model, self.size, MIN_SCORE)
+        return BundleDetector(self)
+
+
+class BundleDetector:
+    """The shipped path: bundle, runtime and C++ core behind `edgeface.FaceEngine`, with int8 products as ARM has them."""
+
+    def __init__(self, spec: DetectorSpec) -> None:
+        from edgeface import FaceEngine
+
+        self.engine = FaceEngine(
+            spec.model,
+            runtime=spec.runtime,
+            size=spec.size,
+            precision=spec.precision,
+            min_score=MIN_SCORE,
+            max_faces=MAX_FACES,
+            exact=True,
+            warmup=False,
+        )
+        info = self.engine.info
+        self.name = f"{info.model} {info.precision} {info.runtime}"
+        self.rule = f"letterbox {spec.size[0]}x{spec.size[1]}"
+
+    def detect(self, image: NDArray[np.uint8]) -> Found:
+        """See `quantize.peers.Detector`."""
+        return Found.of(self.engine.detect(image, "bgr"))
+
+
+class FloatDetector:
+    """A student on torch with the core's preprocessing and decoding: for curves while training, before there is a bundle.
+
+    ``model`` takes and returns what `quantize.model.Student` does; it is used as it is (put it in evaluation mode first).
+    """
+
+    def __init__(
+        self, model: nn.Module, size: tuple[int, int], channel_scale: dict[int, Sequence[float]] | None = None
+    ) -> None:
+        self.model, self.size = model, size
+        self.name, self.rule = "torch float32", f"letterbox {size[0]}x{size[1]}"
+        self.device = next(model.parameters()).device
+        ones = np.ones(22, np.float32)
+        self.scales = [np.array(channel_scale[s], np.float32) if channel_scale else ones for s in STRIDES]
+
+    @torch.no_grad()
+    def detect(self, image: NDArray[np.uint8]) -> Found:
+        """See `quantize.peers.Detector`."""
+        from edgeface.angles import rotation_to_angles
+
+        core = core_functions()
+        tensor = np.empty((1, 3, self.size[1], self.size[0]), np.float32)
+        transform = letterbox(image, tensor)
+        x = torch.from_numpy(tensor).to(self.device).contiguous(memory_format=torch.channels_last)
+        outputs = [o.float().cpu().contiguous().numpy() for o in self.model(x)]
+        n = len(outputs)
+        boxes, scores, points, rotations, quality = core.decode(
+            outputs, list(STRIDES), ["NCHW"] * n, [1.0] * n, [0] * n, self.scales, transform,
+            min_score=MIN_SCORE, nms_iou=NMS_IOU, max_faces=MAX_FACES,
+        )
+        return Found(*(np.asarray(a, np.float64) for a in (boxes, scores, points, rotation_to_angles(rotations), quality)))
+
+
+def letterbox(image: NDArray[np.uint8], out: NDArray[Any], scale: float = 1 / 128, zero_point: int = 0) -> NDArray[np.float64]:
+    """Fills a network's input (1, 3, h, w) or (1, h, w, 3), RGB, from a BGR photo as the device does; returns the affine back
+    to the photo (2, 3)."""
+    layout = "NCHW" if out.shape[1] == 3 else "NHWC"
+    height, width = image.shape[:2]
+    planes = [np.ascontiguousarray(image)]
+    return np.asarray(
+        core_functions().preprocess(
+            planes, "bgr", width, height, out, layout=layout, color="rgb", scale=scale, zero_point=zero_point
+        )
+    )
+
+
+def core_functions() -> Any:
+    """The C++ core; where it is not built, its NumPy definition, which gives the same numbers slowly."""
+    try:
+        from edgeface import _core
+    except ImportError:
+        from edgeface import reference
+
+        return reference
+    return _core

@@ -1,0 +1,236 @@
+"""Step ``evaluate``: any bundle and any peer, through the path that ships, on any labelled sets, side by side.
+
+Predictions are kept as JSON lines (one file a detector, input rule and set), so that an interrupted run goes on where it
+stopped and anybody can score them again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from torch import nn
+
+from quantize.data.jsonl import read_jsonl
+from quantize.data.sample import Sample
+from quantize.detectors import BundleDetector, DetectorSpec, FloatDetector
+from quantize.engines import Engine, open_engine
+from quantize.metrics import Found, read_predictions, score_quality, score_samples
+from quantize.peers import Detector
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One set at one input size: ``name`` of the folder, (width, height)."""
+
+    name: str
+    size: tuple[int, int]
+
+
+#: What the tables of the documentation are made of.
+TRIALS = (
+    Trial("wider", (640, 640)),
+    Trial("wider", (320, 320)),
+    Trial("mask_web", (640, 640)),
+    Trial("aflw2000", (320, 320)),
+    Trial("afw", (640, 640)),
+    Trial("background", (640, 640)),
+    Trial("people_degraded", (320, 320)),
+)
+
+#: Rows of the table: key, heading, whether less is better.
+FIGURES = {
+    "ap_all": "AP all",
+    "ap_ge16": "AP ≥16 px",
+    "ap_ge32": "AP ≥32 px",
+    "ap_ge64": "AP ≥64 px",
+    "nme5": "5-point error / eye distance, %",
+    "nme5_median": "the same, median, %",
+    "nme5_box": "5-point error / box, %",
+    "miss5": "faces with points not found",
+    "pose_mae": "pose MAE, °",
+    "yaw": "yaw, °",
+    "pitch": "pitch, °",
+    "roll": "roll, °",
+    "geodesic": "geodesic, °",
+    "pose_miss": "faces with pose not found",
+    "fp_per_100@0.5": "detections over .5 per 100 empty photos",
+    "edc_area": "quality: error-versus-discard area",
+}
+
+
+def predict(
+    spec: DetectorSpec, samples: Sequence[Sample], path: Path, engine: Engine | None = None, detector: Detector | None = None
+) -> dict[str, Found]:
+    """Runs a detector over photos, appending to ``path``; photos that stand there already are not run again.
+
+    ``detector`` is an opened one, for work in this process. A photo that cannot be read raises ValueError: a figure over
+    some of the photos would pass for one over all of them.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done = _finished_lines(path)
+    todo = [s for s in samples if s.path.stem not in done]
+    if todo:
+        local = engine or open_engine("local")
+        work = detector.detect if detector is not None else None
+        with open(path, "a") as f:
+            for line in local.map(_Worker(spec, work), [str(s.path) for s in todo], f"{spec.model} {path.stem}"):
+                f.write(line)
+    return read_predictions(path)
+
+
+class _Worker:
+    """Photo path to line of JSON; opens its detector where it runs, once a process."""
+
+    _open: dict[DetectorSpec, Detector] = {}  # noqa: RUF012 - one for the whole process is what is wanted
+
+    def __init__(self, spec: DetectorSpec, detect: Any = None) -> None:
+        self.spec, self.detect = spec, detect
+
+    def __call__(self, file: str) -> str:
+        detect = self.detect
+        if detect is None:
+            if self.spec not in self._open:
+                cv2.setNumThreads(1)
+                self._open[self.spec] = self.spec.open()
+            detect = self._open[self.spec].detect
+        image = cv2.imread(file, cv2.IMREAD_COLOR)
+        if image is None:
+            raise ValueError(f"photo must be a readable picture, but got {file}")
+        return json.dumps({"file": Path(file).stem, "faces": detect(np.asarray(image, np.uint8)).to_json()}) + "\n"
+
+
+def _finished_lines(path: Path) -> set[str]:
+    """Stems whose line is whole; a line that an interruption cut is removed from the file."""
+    if not path.is_file():
+        return set()
+    lines = path.read_text().splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        lines.pop()
+        path.write_text("".join(lines))
+    return {str(json.loads(line)["file"]) for line in lines}
+
+
+def evaluate(
+    specs: Iterable[str], sets: Path, run: Path, trials: Sequence[Trial] = TRIALS, *, runtime: str = "onnxruntime",
+    precision: str | None = None, engine: Engine | None = None,
+) -> list[dict[str, Any]]:
+    """Every detector on every trial.
+
+    Args:
+        specs: bundles (path or name) and peers (``ADAPTER:FILE``).
+        sets: folder that holds the labelled sets.
+        run: receives predictions, ``table.json`` and ``table.md``.
+        trials: sets and input sizes; one whose folder is not there is left out and said in the table.
+        runtime, precision: of bundles.
+        engine: where photos are worked on; this process if None.
+
+    Returns:
+        One result a detector and trial: ``model``, ``rule``, ``set`` and the figures of `quantize.metrics`.
+    """
+    results = []
+    for model in specs:
+        for trial in trials:
+            folder = sets / trial.name
+            if not (folder / "labels.jsonl").is_file():
+                continue
+            spec = DetectorSpec(model, trial.size, runtime, precision)
+            detector = spec.open()
+            samples, skipped = read_jsonl(folder)
+            if skipped:
+                raise ValueError(f"labels to measure by must all be readable, but got {skipped[0]}")
+            path = run / "predictions" / f"{_slug(detector, model)}-{_slug(detector, detector.rule)}-{trial.name}.jsonl"
+            found = predict(spec, samples, path, engine, detector if engine is None else None)
+            figures = score_samples(samples, found)
+            if (folder / "embeddings.npz").is_file():
+                figures |= score_quality(samples, found, folder / "embeddings.npz")
+            results.append({"model": detector.name, "rule": detector.rule, "set": trial.name, **figures})
+            write_table(run, results)
+    return results
+
+
+def _slug(detector: Detector, text: str) -> str:
+    """A file name; of a bundle it includes the network's hash, so that new weights never meet old predictions."""
+    if isinstance(detector, BundleDetector) and text != detector.rule:
+        info = detector.engine.info
+        text = f"{info.model}-{info.precision}-{info.runtime}-{info.sha256[:10]}"
+    elif ":" in text:
+        adapter, _, file = text.partition(":")
+        text = f"{adapter}-{hashlib.sha256(Path(file).read_bytes()).hexdigest()[:10]}"
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", text)
+
+
+def write_table(run: Path, results: list[dict[str, Any]]) -> None:
+    """``table.json`` and ``table.md`` of the results so far."""
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "table.json").write_text(json.dumps(results, indent=1, ensure_ascii=False))
+    (run / "table.md").write_text(markdown(results))
+
+
+def markdown(results: Sequence[dict[str, Any]]) -> str:
+    """Detectors side by side, one row a figure with its set and input rule."""
+    models = list(dict.fromkeys(r["model"] for r in results))
+    rows = [f"| set, input | figure | {' | '.join(models)} |", "|---" * (len(models) + 2) + "|"]
+    for name, rule in dict.fromkeys((r["set"], r["rule"]) for r in results):
+        cells = {r["model"]: r for r in results if (r["set"], r["rule"]) == (name, rule)}
+        for key, heading in FIGURES.items():
+            values = [cells.get(m, {}).get(key) for m in models]
+            if any(v is not None for v in values):
+                shown = " | ".join("–" if v is None else f"{v:.4g}" for v in values)
+                rows.append(f"| {name}, {rule} | {heading} | {shown} |")
+        for low_high in dict.fromkeys(k for c in cells.values() for k in c.get("pose_by_yaw", {})):
+            values = [cells.get(m, {}).get("pose_by_yaw", {}).get(low_high, {}).get("pose_mae") for m in models]
+            shown = " | ".join("–" if v is None else f"{v:.4g}" for v in values)
+            rows.append(f"| {name}, {rule} | pose MAE at yaw {low_high}°, ° | {shown} |")
+    return "\n".join(rows) + "\n"
+
+
+def validate_float(model: nn.Module, sets: Path, *, wider: int = 60, aflw2000: int = 150) -> dict[str, float]:
+    """A quick look at a float network on every n-th photo of two sets, for curves while training.
+
+    Args:
+        model: takes and returns what `quantize.model.Student` does; put into evaluation mode for the time being.
+        sets: folder that holds ``wider`` and ``aflw2000``.
+        wider: photos for AP, letterboxed to 640x640.
+        aflw2000: photos for pose and points, letterboxed to 320x320.
+
+    Returns:
+        ``val_ap_ge16``, ``val_ap_ge32``, ``val_ap_ge64``, ``val_pose_mae``, ``val_nme_box``, ``val_pose_miss``.
+        They rank checkpoints; they are not the figures of `evaluate`, which takes every photo.
+    """
+    was_training = model.training
+    model.eval()
+    result: dict[str, float] = {}
+    keys = {"wider": ("ap_ge16", "ap_ge32", "ap_ge64"), "aflw2000": ("pose_mae", "nme5_box", "pose_miss")}
+    for name, count, side in (("wider", wider, 640), ("aflw2000", aflw2000, 320)):
+        detector = FloatDetector(model, (side, side))
+        samples = every_nth(read_jsonl(sets / name)[0], count)
+        found = {s.path.stem: detector.detect(_photo(s)) for s in samples}
+        figures = score_samples(samples, found)
+        result |= {f"val_{key}": float("nan") if figures.get(key) is None else figures[key] for key in keys[name]}
+    model.train(was_training)
+    return result
+
+
+def every_nth(samples: list[Sample], count: int) -> list[Sample]:
+    """About ``count`` samples, spread evenly."""
+    return samples[:: max(1, len(samples) // count)]
+
+
+def photos(samples: Iterable[Sample]) -> Iterator[tuple[Sample, np.ndarray[Any, np.dtype[np.uint8]]]]:
+    """Samples with their photos, BGR (h, w, 3)."""
+    return ((s, _photo(s)) for s in samples)
+
+
+def _photo(sample: Sample) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    image = cv2.imread(str(sample.path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"photo must be a readable picture, but got {sample.path}")
+    return np.asarray(image, np.uint8)

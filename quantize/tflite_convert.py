@@ -1,0 +1,101 @@
+"""Converts a folded student to full-int8 TFLite. Runs in an environment of its own (litert-torch), as a script:
+
+    python -m quantize.tflite_convert JOB.json
+
+The job: {"checkpoint": folded checkpoint, "outputs": {"320x240": {"images": calibration .npy, "file": result}}, ...}. Prints one JSON
+object: per size the input and outputs of the network with their scales and zero points. `quantize.tflite_export` writes the
+job and reads the answer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import torch
+
+from quantize.model import STRIDES, load_student
+
+
+def convert(checkpoint: Path, images: np.ndarray[Any, Any], path: Path) -> dict[str, Any]:
+    """One int8 network for the size of the calibration images (n, h, w, 3) uint8."""
+    import litert_torch
+    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_quantizer import quantizer, recipe
+
+    _, height, width, _ = images.shape
+    model = load_student(checkpoint)
+    example = torch.zeros(1, 3, height, width)
+    last = litert_torch.to_channel_last_io(model, args=[0], outputs=list(range(len(STRIDES)))).eval()
+    with tempfile.TemporaryDirectory() as folder:
+        float_path = str(Path(folder) / "float.tflite")
+        litert_torch.convert(last, (example.permute(0, 2, 3, 1).contiguous(),)).export(float_path)
+        signature, io = next(iter(Interpreter(float_path).get_signature_list().items()))
+        quantise = quantizer.Quantizer(float_path, recipe.static_wi8_ai8())
+        real = (images.astype(np.float32) - 128) / 128
+        ranges = quantise.calibrate({signature: [{io["inputs"][0]: x[None]} for x in real]}, num_threads=1)
+        _fix_ranges(ranges, float_path)
+        result = quantise.quantize(ranges)
+        result.export_model(str(path), overwrite=True)
+    return describe(path)
+
+
+def _fix_ranges(ranges: dict[str, Any], float_path: str) -> None:
+    """The input is p − 128 at scale 1/128, and what matters of every output lies in −1…1 (folded channel scales)."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(float_path)
+    for detail in interpreter.get_input_details():
+        _set(ranges[detail["name"]], -1.0, 127 / 128)
+    for detail in interpreter.get_output_details():
+        _set(ranges[detail["name"]], -1.0, 127 / 128)
+
+
+def _set(entry: dict[str, Any], low: float, high: float) -> None:
+    for key, value in (("min", low), ("max", high)):
+        entry[key] = np.full_like(np.asarray(entry[key], np.float32), value)
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Names, shapes, scales and zero points of a network's input and outputs, the outputs by rising stride."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path))
+
+    def plain(detail: dict[str, Any]) -> dict[str, Any]:
+        scale, zero = detail["quantization"]
+        return {
+            "name": detail["name"],
+            "shape": [int(n) for n in detail["shape"]],
+            "dtype": np.dtype(detail["dtype"]).name,
+            "scale": float(scale),
+            "zero_point": int(zero),
+        }
+
+    (image,) = map(plain, interpreter.get_input_details())
+    outputs = sorted(map(plain, interpreter.get_output_details()), key=lambda o: -o["shape"][1] * o["shape"][2])
+    return {"input": image, "outputs": outputs}
+
+
+def main(job_path: str) -> None:
+    """Reads the job, converts, prints what came of it."""
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    job = json.loads(Path(job_path).read_text())
+    done = {}
+    for size, part in job["outputs"].items():
+        done[size] = convert(Path(job["checkpoint"]), np.load(part["images"]), Path(part["file"]))
+    Path(job["answer"]).write_text(json.dumps(done))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
