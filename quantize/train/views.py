@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.data.pack import PackedPhotos
-from quantize.data.pose import mirrored
+from quantize.data.pose import geodesic_degrees, mirrored
 from quantize.data.sample import FaceLabel
 from quantize.train.photometric import camera, relight
 
@@ -102,6 +102,14 @@ def carry(
     return Targets(box.astype(np.float32), points.astype(np.float32), rotation, quality, ignore).take(keep)
 
 
+def turned(targets: Targets) -> float:
+    """How far the most turned labelled head of a photo is from frontal, 60 degrees and more being 1."""
+    known = ~targets.ignore & ~np.isnan(targets.rotation).any((1, 2))
+    if not known.any():
+        return 0.0
+    return min(1.0, float(geodesic_degrees(targets.rotation[known], np.eye(3)).max()) / 60)
+
+
 class Views:
     """Draws views. ``weights`` maps a set's name to its share; a seed and a number give a view, always the same one."""
 
@@ -115,13 +123,18 @@ class Views:
         self.sets = [np.array(sets[k]) for k in weights if k in sets]
         share = np.array([weights[k] for k in weights if k in sets], float)
         self.share = share / share.sum()
+        # turned heads are rare in photos: a photo with one counts up to 1 + turned_boost times
+        boost = np.array([1 + float(config.get("turned_boost", 0.0)) * turned(t) for t in self.targets])
+        self.within = [np.cumsum(boost[s]) / boost[s].sum() for s in self.sets]
 
     def window(
         self, rng: np.random.Generator, width: int, height: int, most_side: float
     ) -> tuple[NDArray[np.uint8], Targets]:
         """One window of one photo, (height, width, 3), and its faces."""
         c = self.config
-        i = int(rng.choice(self.sets[int(rng.choice(len(self.sets), p=self.share))]))
+        chosen = int(rng.choice(len(self.sets), p=self.share))
+        at = int(np.searchsorted(self.within[chosen], rng.random() * self.within[chosen][-1], side="right"))
+        i = int(self.sets[chosen][min(at, len(self.sets[chosen]) - 1)])
         image, targets = self.photos[i], self.targets[i]
         ph, pw = image.shape[:2]
         usable = np.flatnonzero(~targets.ignore) if len(targets.ignore) else np.zeros(0, int)
@@ -136,8 +149,8 @@ class Views:
             centre = (box[:2] + box[2:]) / 2
             room = np.array([width, height]) / scale
             margin = np.minimum(0.45, side / 2 / room)
-            at = centre - (rng.uniform(margin, 1 - margin)) * room  # the face lies anywhere in the view
-            middle = at + room / 2
+            start = centre - (rng.uniform(margin, 1 - margin)) * room  # the face lies anywhere in the view
+            middle = start + room / 2
         else:
             scale = float(np.exp(rng.uniform(np.log(0.35), np.log(1.5)))) * max(width / pw, height / ph)
             middle = np.array([rng.uniform(0, pw), rng.uniform(0, ph)])
