@@ -95,7 +95,7 @@ def _landmarks(canvas: NDArray[np.uint8], face: Face, line: int) -> None:
     import cv2
 
     # small faces get small points, or they would hide what they show
-    radius = min(2.0 * line, max(1.0, face.width / 25))
+    radius = min(3.0 * line, max(1.0, face.width / 25))
     for (x, y), color in zip(face.landmarks, _POINTS, strict=True):
         centre = _fixed(float(x), float(y))
         for size, ink in ((radius * 1.4, _INK), (radius, color)):
