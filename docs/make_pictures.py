@@ -2,7 +2,7 @@
 
     python docs/make_pictures.py
 
-Needs an installed edgeface. The head is ray-cast from two ellipsoids, with `edgeface.angles` as the only source of signs,
+Needs an installed edgeface. The head is ray-cast from two ellipsoids; `edgeface.angles` is the only source of signs,
 so that picture and code cannot disagree.
 """
 
