@@ -24,7 +24,7 @@ from quantize.data.sample import FaceLabel, Sample, points5_from_68
 from quantize.teachers import FsaNet, Tddfa, YuNet
 from quantize.teachers.yunet import iou_matrix
 
-VERSION = 5  # part of the cache key: raise it when the rules below change
+VERSION = 6  # part of the cache key: raise it when the rules below change
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,10 @@ class LabelRules:
     doubt_score: float = 0.5
     match_iou: float = 0.4
     min_pose_side: float = 20
+    max_pose_spread: float = 12
+    """Degrees that FSA-Net's six opinions may lie apart on average: the confidence that SemiUHPE takes from an entropy."""
+    max_pose_disagreement: float = 25
+    """Degrees between FSA-Net's and 3DDFA's rotations beyond which neither is believed."""
     tddfa_weight: float = 0.3
     """Weight of 3DDFA's rotation beside FSA-Net's 1.0 in the mean."""
 
@@ -111,7 +115,7 @@ class Labeller:
         for f, r, s, p, t in zip(todo, fsa, spread, points68, tddfa, strict=True):
             disagreement = float(geodesic_degrees(r, t))
             f.extra |= {"pose_spread": round(float(s), 2), "pose_disagreement": round(disagreement, 2)}
-            if f.rotation is None and disagreement < 40:
+            if f.rotation is None and s < rules.max_pose_spread and disagreement < rules.max_pose_disagreement:
                 f.rotation = mean_rotation(np.stack([r, t]), [1, rules.tddfa_weight]).astype(np.float32)
                 measured = f.extra.get("pose_pointing04")
                 if measured:
