@@ -37,7 +37,7 @@ class LabelRules:
     match_iou: float = 0.4
     min_pose_side: float = 20
     max_pose_spread: float = 12
-    """Degrees that FSA-Net's six opinions may lie apart on average: the confidence that SemiUHPE takes from an entropy."""
+    """Degrees that FSA-Net's six opinions may lie apart on average: the confidence that SemiUHPE takes from entropy."""
     max_pose_disagreement: float = 25
     """Degrees between FSA-Net's and 3DDFA's rotations beyond which neither is believed."""
     tddfa_weight: float = 0.3
