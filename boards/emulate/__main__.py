@@ -1,4 +1,7 @@
-"""``python -m boards.emulate``: build the arm64 root, count instructions (argparse: it runs before anything is installed)."""
+"""``python -m boards.emulate``: build the arm64 root, count instructions.
+
+It uses argparse, because it runs before anything is installed.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,13 @@ def _count(args: argparse.Namespace) -> None:
         for model in args.model:
             got = count_network(model, cpu, args.runtime, args.size)
             if args.json:
-                record = {"model": got.model, "runtime": got.runtime, "cpu": cpu, "size": got.size, "instructions": got.counts}
+                record = {
+                    "model": got.model,
+                    "runtime": got.runtime,
+                    "cpu": cpu,
+                    "size": got.size,
+                    "instructions": got.counts,
+                }
                 print(json.dumps(record))
             else:
                 print(f"{got.model}  {got.runtime}  {cpu}  {got.millions:.2f} M instructions/inference  {got.counts}")

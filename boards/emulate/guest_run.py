@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from boards.emulate import root as rootfs
 from boards.emulate.root import EmulationError
@@ -33,7 +34,11 @@ def _install_cpuinfo(cpu: str) -> Path:
 
 
 def guest_command(
-    argv: Sequence[str], cpu: str = DEFAULT_CPU, plugin: str = "", python_path: Sequence[Path] = (), env: Mapping[str, str] | None = None
+    argv: Sequence[str],
+    cpu: str = DEFAULT_CPU,
+    plugin: str = "",
+    python_path: Sequence[Path] = (),
+    env: Mapping[str, str] | None = None,
 ) -> list[str]:
     """The qemu command line that runs ``python3.11 argv…`` on *cpu*."""
     view = _install_cpuinfo(cpu)
@@ -55,10 +60,15 @@ def run_python(
     Raises:
         EmulationError: the program ended with another status than 0.
     """
-    done = subprocess.run(guest_command(argv, cpu, "", python_path, env), capture_output=True, text=True)
+    done = subprocess.run(guest_command(argv, cpu, "", python_path, env), check=False, capture_output=True, text=True)
     if done.returncode:
-        raise EmulationError(f"{' '.join(argv)} on {cpu} ended with status {done.returncode}:\n{done.stderr[-3000:]}")
+        _raise_failed(argv, cpu, done)
     return done.stdout
+
+
+def _raise_failed(argv: Sequence[str], cpu: str, done: subprocess.CompletedProcess[str]) -> NoReturn:
+    output = done.stdout[-2000:] + done.stderr[-3000:]
+    raise EmulationError(f"{' '.join(argv)} on {cpu} ended with status {done.returncode}:\n{output}")
 
 
 def parse_counts(text: str) -> tuple[dict[int, Counts], Counts, dict[str, int]]:
@@ -96,7 +106,11 @@ def count_python(
     with tempfile.TemporaryDirectory() as folder:
         record = Path(folder) / "counts"
         plugin = f"{rootfs.build_plugin()},out={record}" + (",symbols=on" if symbols else "")
-        done = subprocess.run(guest_command(argv, cpu, plugin, python_path, env), capture_output=True, text=True)
+        done = subprocess.run(
+            guest_command(argv, cpu, plugin, python_path, env), check=False, capture_output=True, text=True
+        )
         if done.returncode:
-            raise EmulationError(f"{' '.join(argv)} on {cpu} ended with status {done.returncode}:\n{done.stderr[-3000:]}")
+            raise EmulationError(
+                f"{' '.join(argv)} on {cpu} ended with status {done.returncode}:\n{done.stderr[-3000:]}"
+            )
         return parse_counts(record.read_text())

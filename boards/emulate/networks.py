@@ -26,7 +26,9 @@ class NetworkCount:
         return self.counts["total"] / 1e6
 
 
-def count_network(model: Path, cpu: str = DEFAULT_CPU, runtime: str | None = None, size: tuple[int, int] = (320, 320)) -> NetworkCount:
+def count_network(
+    model: Path, cpu: str = DEFAULT_CPU, runtime: str | None = None, size: tuple[int, int] = (320, 320)
+) -> NetworkCount:
     """Count the third inference of *model* (ONNX or TFLite) on the emulated *cpu*.
 
     *size* (width, height) fills free dimensions of an ONNX input only. The first two inferences are warm-up: engines

@@ -1,4 +1,4 @@
-"""The arm64 root: Debian's Python for arm64, the aarch64 wheels, and the counting plugin, kept outside the repository."""
+"""The arm64 root: Debian's Python, the aarch64 wheels, and the counting plugin, kept outside the repository."""
 
 from __future__ import annotations
 
@@ -17,7 +17,18 @@ ROOT_PACKAGES = (
     "bash,coreutils,tar,gzip,libgomp1"
 )
 # The versions that docs/boards.md was measured with.
-WHEELS = ("onnxruntime==1.32.0", "numpy<2.5", "ai-edge-litert==2.3.0", "typer", "rich", "pytest", "hypothesis", "jinja2")
+WHEELS = (
+    "onnxruntime==1.32.0",
+    "numpy<2.5",
+    "ai-edge-litert==2.3.0",
+    "opencv-python-headless==5.0.0.93",
+    "typer",
+    "rich",
+    "fastjsonschema",
+    "pytest",
+    "hypothesis",
+    "jinja2",
+)
 GLIBCS = ("2014", "_2_17", "_2_27", "_2_28", "_2_34")
 
 # MIDR part numbers of the cores that qemu models; onnxruntime's cpuinfo library crashes on the host's own file.
@@ -50,7 +61,7 @@ def plugin_path() -> Path:
 
 
 def _run(command: Sequence[str], what: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         raise EmulationError(f"{what} failed ({' '.join(command)}):\n{done.stdout[-1500:]}{done.stderr[-3000:]}")
 

@@ -1,4 +1,4 @@
-"""What is known of boards: `load_boards` reads the files that ship with the package, `recognise` finds the one we run on.
+"""What is known of boards: `load_boards` reads the files of the package, `recognise` finds the one we run on.
 
 Example:
     >>> from edgeface.boards import load_boards

@@ -275,7 +275,9 @@ class Host:
 
     def _iio_power(self) -> Iterator[PowerSensor]:
         for file in self.paths("/sys/bus/i2c/drivers/ina3221x/*/iio:device*/in_power*_input"):
-            rail = self.text(f"/{file.relative_to(self.root).parent}/{file.name.replace('in_power', 'rail_name_')[:11]}")
+            rail = self.text(
+                f"/{file.relative_to(self.root).parent}/{file.name.replace('in_power', 'rail_name_')[:11]}"
+            )
             yield PowerSensor(f"ina3221x {rail or file.name}", None, (file,), 1e-3)
 
     def _rapl(self) -> Iterator[PowerSensor]:

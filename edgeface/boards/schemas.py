@@ -41,4 +41,4 @@ def check(document: object, schema: Path, what: str) -> None:
     try:
         _validator(schema)(document)
     except fastjsonschema.JsonSchemaException as error:
-        raise InvalidInputError(f"{what} must fit {schema.name}, but got: {error.message}") from None
+        raise InvalidInputError(f"{what} must fit {schema.name}, but got: {error}") from None

@@ -1,15 +1,18 @@
-"""Where tables go."""
+"""Where tables are printed."""
 
 from __future__ import annotations
 
-from rich.console import Console
+from typing import TYPE_CHECKING
 
-__all__ = ["output"]
+if TYPE_CHECKING:
+    from rich.console import Console
 
-_PIPE_WIDTH = 160
+__all__ = ["wide_console"]
 
 
-def output() -> Console:
-    """A console on stdout, as wide as the terminal; a pipe has no width, and lines for it are not folded early."""
+def wide_console(width: int = 160) -> Console:
+    """A console for stdout that is as wide as the terminal, or *width* columns where there is none (a pipe, a log)."""
+    from rich.console import Console
+
     console = Console()
-    return console if console.is_terminal else Console(width=_PIPE_WIDTH)
+    return console if console.is_terminal else Console(width=width)

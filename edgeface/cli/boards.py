@@ -11,6 +11,8 @@ import typer
 if TYPE_CHECKING:
     from edgeface.boards import Board
 
+from edgeface.cli._console import wide_console
+
 app = typer.Typer()
 
 
@@ -22,7 +24,6 @@ def boards(
     """List the boards that are known, with what to run on each; the one that this is comes first."""
     if context.invoked_subcommand is not None:
         return
-    from rich.console import Console
     from rich.table import Table
 
     from edgeface.boards import load_boards, recognise
@@ -48,8 +49,7 @@ def boards(
             str(wanted.threads),
             ",".join(map(str, wanted.cpus)),
         )
-    console = Console()
-    console.print(table, width=None if console.is_terminal else 180)
+    wide_console(180).print(table)
     if here is None:
         typer.echo("This machine is none of them.", err=True)
 
@@ -59,7 +59,6 @@ def show(
     name: Annotated[str | None, typer.Argument(help="A board; the one that this is, if left out.")] = None,
 ) -> None:
     """Show all that is known of one board, with the source of each fact."""
-    from rich.console import Console
     from rich.tree import Tree
 
     from edgeface.boards import load_boards, recognise
@@ -75,8 +74,7 @@ def show(
         raise must_be("NAME", f"one of {', '.join(known)}", name)
     tree = Tree(f"[bold]{name}[/bold]")
     _grow(tree, known[name].facts)
-    console = Console()
-    console.print(tree, width=None if console.is_terminal else 160)
+    wide_console(160).print(tree)
 
 
 def _cores(board: Board) -> str:

@@ -111,7 +111,7 @@ def host_channels(host: Host, energy: EnergyMeter | None = None) -> tuple[list[C
     else:
         missing.append(Missing("power", "no hwmon, INA3221 or RAPL sensor that can be read"))
     if _rss(host) is not None:
-        channels.append(Channel("resident memory", "MB", lambda: _rss(host)))
+        channels.append(Channel("memory resident", "MB", lambda: _rss(host)))
     else:
         missing.append(Missing("memory", "/proc/self/status has no VmRSS"))
     if host.load() is not None:

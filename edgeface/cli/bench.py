@@ -1,0 +1,132 @@
+"""``edgeface bench``: latency by stage of one or many configurations, measured against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgeface.cli._console import wide_console
+
+app = typer.Typer()
+
+Source = Annotated[
+    str | None,
+    typer.Option(
+        metavar="IN",
+        help="Picture, folder, video or camera to look at. Without it: noise, in which there are no faces.",
+    ),
+]
+
+
+@app.command()
+def bench(
+    model: Annotated[list[str] | None, typer.Option(help="Bundled model or bundle; repeat to compare.")] = None,
+    size: Annotated[list[str] | None, typer.Option(metavar="WxH", help="Input size; repeat to compare.")] = None,
+    runtime: Annotated[list[str] | None, typer.Option(help="Runtime; repeat to compare.")] = None,
+    precision: Annotated[list[str] | None, typer.Option(help="int8 or float32; repeat to compare.")] = None,
+    threads: Annotated[str, typer.Option(help="Threads to try: 2, 1,2,4 or 1-4.")] = "1",
+    track: Annotated[bool, typer.Option("--track", help="Track faces too.")] = False,
+    source: Source = None,
+    duration: Annotated[float, typer.Option(help="Measured seconds of each configuration.")] = 10.0,
+    runs: Annotated[int, typer.Option(help="Interleaved slices of each configuration.")] = 10,
+    warmup: Annotated[int, typer.Option(help="Frames at the start of each slice that are not counted.")] = 5,
+    seed: Annotated[int, typer.Option(help="Of the order of the slices.")] = 0,
+    label: Annotated[str, typer.Option(help="What to call this measurement.")] = "",
+    out: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Write a report: .json, or .html; may be repeated.")
+    ] = None,
+) -> None:
+    """Measure latency by stage: grab, preprocess, infer, decode, track.
+
+    Every list of options makes combinations: --precision int8 --precision float32 --threads 1-4 is eight of them. They
+    are measured in slices that take turns in random order, so that a board that gets warm treats all alike.
+    """
+    from edgeface.profiling.report import write_report
+    from edgeface.profiling.session import bench as measure_all
+    from edgeface.profiling.subjects import Config, combinations, frame_feed, parse_threads
+
+    feed, frames = frame_feed(source)
+    configs = [
+        config
+        for name in model or ["edgeface-s"]
+        for config in combinations(
+            Config(name, track=track),
+            sizes=size or [None],
+            runtimes=runtime or ["auto"],
+            precisions=precision or [None],
+            threads=parse_threads(threads),
+        )
+    ]
+    with progress_bar("bench") as show:
+        report = measure_all(
+            configs,
+            feed,
+            frames,
+            duration_s=duration,
+            runs=runs,
+            warmup=warmup,
+            seed=seed,
+            label=label,
+            progress=show,
+        )
+    print_report(report)
+    for path in out or []:
+        write_report(report, path)
+
+
+class progress_bar:  # noqa: N801 - used like a function
+    """A bar on stderr where that is a terminal; called with what is measured and the fraction done."""
+
+    def __init__(self, title: str) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        console = Console(stderr=True)
+        self._bar = Progress(console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._bar.add_task(title, total=1.0)
+
+    def __enter__(self) -> progress_bar:
+        self._bar.start()
+        return self
+
+    def __call__(self, key: str, fraction: float) -> None:
+        self._bar.update(self._task, completed=fraction, description=key or "done")
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+def print_report(report: Mapping[str, Any]) -> None:
+    """The figures as a table on stdout; warnings, and what was skipped, on stderr."""
+    from rich.table import Table
+
+    table = Table()
+    heads = ("median", "MAD", "mode", "P90", "P95", "P99", "P99.9", "max", "n")
+    table.add_column("configuration", overflow="fold")
+    table.add_column("stage")
+    for head in heads:
+        table.add_column(head, justify="right")
+    for subject in report["subjects"]:
+        for i, (stage, s) in enumerate(subject["summary"].items()):
+            keys = ("median", "mad", "mode", "p90", "p95", "p99", "p999", "max")
+            values = ["–" if s[key] is None else f"{s[key] / 1000:.2f}" for key in keys]
+            table.add_row(subject["key"] if i == 0 else "", stage, *values, str(s["n"]), end_section=stage == "total")
+    wide_console(160).print(table)
+    for subject in report["subjects"]:
+        first = sorted(subject["first"]["total"])
+        energy = subject["joules_per_frame"]
+        text = (
+            f"{subject['key']}: {subject['frames_per_second']:.1f} frames/s, "
+            f"first frame {first[len(first) // 2] / 1000:.1f} ms, {subject['faces_per_frame']:.1f} faces a frame"
+        )
+        typer.echo(text + ("" if energy is None else f", {energy * 1000:.2f} mJ a frame"))
+    typer.echo(f"Milliseconds; {report['settings']['frames']}.")
+    for item in report["skipped"]:
+        typer.echo(f"skipped: {item['reason']}", err=True)
+    for item in report["missing"]:
+        typer.echo(f"not measured: {item['sensor']} ({item['reason']})", err=True)
+    for warning in report["warnings"]:
+        typer.echo(f"warning: {warning}", err=True)

@@ -1,0 +1,54 @@
+"""``edgeface profile``: one configuration for long, with temperatures, clocks, memory, layers and CPU affinity."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeface.cli.bench import Source
+
+app = typer.Typer()
+
+
+@app.command()
+def profile(
+    model: Annotated[str, typer.Option(help="Bundled model or bundle.")] = "edgeface-s",
+    size: Annotated[str | None, typer.Option(metavar="WxH", help="Input size.")] = None,
+    runtime: Annotated[str, typer.Option(help="auto, onnxruntime, litert or tflite.")] = "auto",
+    precision: Annotated[str | None, typer.Option(help="int8 or float32.")] = None,
+    threads: Annotated[int, typer.Option(help="Threads of one inference.")] = 1,
+    cpus: Annotated[str | None, typer.Option(metavar="LIST", help="CPUs to compute on, such as 4-7.")] = None,
+    track: Annotated[bool, typer.Option("--track", help="Track faces too.")] = False,
+    source: Source = None,
+    duration: Annotated[float, typer.Option(help="Seconds; boards need ten minutes to get warm.")] = 600.0,
+    matrix: Annotated[bool, typer.Option(help="Measure sets of CPUs and threads too.")] = True,
+    label: Annotated[str, typer.Option(help="What to call this measurement.")] = "",
+    out: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Write a report: .json, or .html; may be repeated.")
+    ] = None,
+) -> None:
+    """Run one configuration for long and watch the board: does it hold its speed when it is warm?
+
+    Sensors that a board does not have are named and left out. Without --out the reports go to edgeface-profile.json and
+    edgeface-profile.html.
+    """
+    from edgeface.boards.host import parse_cpu_list
+    from edgeface.cli.bench import print_report, progress_bar
+    from edgeface.errors import must_be
+    from edgeface.profiling.report import write_report
+    from edgeface.profiling.session import profile as run_profile
+    from edgeface.profiling.subjects import Config, frame_feed
+
+    numbers = None if cpus is None else parse_cpu_list(cpus)
+    if numbers == ():
+        raise must_be("--cpus", "numbers such as 4-7 or 0,2", repr(cpus))
+    feed, frames = frame_feed(source)
+    config = Config(model, size, runtime, precision, threads, numbers, track)
+    with progress_bar("profile") as show:
+        report = run_profile(config, feed, frames, duration_s=duration, label=label, progress=show, matrix=matrix)
+    print_report(report)
+    for path in out or [Path("edgeface-profile.json"), Path("edgeface-profile.html")]:
+        write_report(report, path)
+        typer.echo(f"written: {path}", err=True)

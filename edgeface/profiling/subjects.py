@@ -1,0 +1,196 @@
+"""Engines as subjects of `measure`: which combinations there are, and one frame of one of them by stage."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from edgeface.errors import EdgeFaceError, must_be
+
+if TYPE_CHECKING:
+    from edgeface.engine import FaceEngine
+    from edgeface.frame import Frame
+
+__all__ = ["Config", "EngineSubject", "Feed", "combinations", "frame_feed", "parse_threads", "prepare"]
+
+Feed = Callable[[], "Frame"]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Arguments of one `FaceEngine`, and whether to track."""
+
+    model: str = "edgeface-s"
+    size: str | None = None
+    runtime: str = "auto"
+    precision: str | None = None
+    threads: int = 1
+    cpus: tuple[int, ...] | None = None
+    track: bool = False
+
+    def open(self) -> FaceEngine:
+        """The engine; its first inference has not happened yet."""
+        from edgeface.engine import FaceEngine
+
+        return FaceEngine(
+            self.model,
+            size=self.size,
+            runtime=self.runtime,
+            precision=self.precision,
+            threads=self.threads,
+            affinity=self.cpus,
+            warmup=False,
+        )
+
+
+class EngineSubject:
+    """One configuration, fed with frames.
+
+    Args:
+        config: what to run.
+        info: `FaceEngine.info` of an engine opened so, as a dict.
+        feed: gives the next frame; its time is the stage "grab".
+        clock: nanoseconds that never go back.
+    """
+
+    def __init__(
+        self, config: Config, info: dict[str, Any], feed: Feed, clock: Callable[[], int] = time.perf_counter_ns
+    ) -> None:
+        self.config = config
+        self.info = info
+        self.faces = 0
+        self.frames = 0
+        self._feed = feed
+        self._clock = clock
+        self._engine: FaceEngine | None = None
+
+    @property
+    def key(self) -> str:
+        width, height = self.info["size"]
+        cpus = "" if self.config.cpus is None else f" on {','.join(map(str, self.config.cpus))}"
+        text = f"{self.info['model']} {self.info['precision']} {width}x{height} {self.info['runtime']}"
+        return f"{text} t{self.config.threads}{cpus}{' track' if self.config.track else ''}"
+
+    def open(self) -> None:
+        self._engine = self.config.open()
+
+    def step(self) -> Mapping[str, int]:
+        if self._engine is None:
+            raise must_be("the subject", "open", "a closed one")
+        started = self._clock()
+        frame = self._feed()
+        grabbed = self._clock() - started
+        faces = self._engine.track(frame) if self.config.track else self._engine.detect(frame)
+        self.faces += len(faces)
+        self.frames += 1
+        return {"grab": grabbed, **{stage: round(seconds * 1e9) for stage, seconds in faces.timings.items()}}
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+
+def combinations(
+    base: Config,
+    *,
+    sizes: Sequence[str | None] = (None,),
+    runtimes: Sequence[str] = ("auto",),
+    precisions: Sequence[str | None] = (None,),
+    threads: Sequence[int] = (1,),
+    cpus: Sequence[tuple[int, ...] | None] = (None,),
+) -> list[Config]:
+    """Every combination of the lists, with the rest as in *base*."""
+    return [
+        replace(base, size=size, runtime=runtime, precision=precision, threads=count, cpus=on)
+        for size, runtime, precision, count, on in product(sizes, runtimes, precisions, threads, cpus)
+    ]
+
+
+def prepare(configs: Iterable[Config], feed: Feed) -> tuple[list[EngineSubject], list[tuple[Config, str]]]:
+    """Subjects for the configurations that exist here, and the others, each with the reason.
+
+    Each engine is opened once to see whether it does, and what "auto" means here.
+    """
+    subjects: dict[str, EngineSubject] = {}
+    skipped: list[tuple[Config, str]] = []
+    for config in configs:
+        try:
+            with config.open() as engine:
+                info = engine.info.to_dict()
+        except EdgeFaceError as error:
+            skipped.append((config, str(error)))
+            continue
+        if "affinity" in info:
+            del info["affinity"]
+        subject = EngineSubject(config, info, feed)
+        if subject.key in subjects:
+            skipped.append((config, f"the same as {subject.key}"))
+        else:
+            subjects[subject.key] = subject
+    return list(subjects.values()), skipped
+
+
+def parse_threads(text: str) -> list[int]:
+    """Numbers of threads from text such as "1", "1,2,4" or "1-4".
+
+    Raises:
+        InvalidInputError: anything else.
+    """
+    numbers: list[int] = []
+    for part in text.split(","):
+        low, dash, high = part.partition("-")
+        if not low.strip().isdigit() or (dash and not high.strip().isdigit()):
+            raise must_be("threads", "numbers such as 1,2 or 1-4", repr(text))
+        numbers += range(int(low), int(high or low) + 1)
+    if not numbers or not all(1 <= number <= 256 for number in numbers):
+        raise must_be("threads", "numbers from 1 to 256", repr(text))
+    return sorted(set(numbers))
+
+
+def frame_feed(source: str | None, width: int = 640, height: int = 480) -> tuple[Feed, str]:
+    """Frames for ever, and what they are.
+
+    Args:
+        source: a picture, folder, video or camera as `edgeface.sources.open_source` takes it; None for a repeatable
+            picture of noise, in which there are no faces.
+        width, height: of the noise.
+    """
+    from edgeface.frame import Frame
+
+    if source is None:
+        import numpy as np
+
+        noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        frame = Frame.from_array(noise, "bgr")
+        return lambda: frame, f"noise {width}x{height} bgr"
+    from edgeface.sources import open_source
+
+    opened = open_source(source)
+    frames = _endless(opened)
+    first = next(frames)
+    if not opened.live:
+        # decoding a picture again and again is not what a camera does: keep some frames in memory
+        kept = [first, *(frame for frame, _ in zip(frames, range(15), strict=False))]
+        state = {"next": 0}
+
+        def feed() -> Frame:
+            state["next"] = (state["next"] + 1) % len(kept)
+            return kept[state["next"]]
+
+        return feed, f"{opened.name} {first.width}x{first.height} {first.color}, kept in memory"
+    return lambda: next(frames), f"{opened.name} {first.width}x{first.height} {first.color}"
+
+
+def _endless(source: Any) -> Iterator[Frame]:
+    while True:
+        some = False
+        with source:
+            while (frame := source.read()) is not None:
+                some = True
+                yield frame
+        if not some:
+            raise must_be("source", "one that gives frames", source.name)
