@@ -8,6 +8,7 @@ with landmarks at `LANDMARKS` (in strides), the rotation of `ANGLES`, and qualit
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 import json
 import zipfile
@@ -87,6 +88,11 @@ def onnx_network(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model)
     return model.SerializeToString()
+
+
+def tflite_writer_installed() -> bool:
+    """Whether `tflite_network` can work: its schema comes with ai-edge-litert, also where tflite-runtime is tested."""
+    return importlib.util.find_spec("ai_edge_litert") is not None
 
 
 def tflite_network(size: tuple[int, int], color: str = "rgb") -> bytes:
