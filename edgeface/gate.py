@@ -216,11 +216,14 @@ class QualityGate:
         seen = None if frame is None else measure_appearance(frame, face)
         if seen is not None:
             measures |= seen._asdict()
+            dark = _below(seen.brightness, self.min_brightness) or _above(seen.dark, self.max_dark)
+            bright = _above(seen.brightness, self.max_brightness) or _above(seen.bright, self.max_bright)
             wrong |= {
                 Reason.BLURRED: _below(seen.sharpness, self.min_sharpness),
-                Reason.TOO_DARK: _below(seen.brightness, self.min_brightness) or _above(seen.dark, self.max_dark),
-                Reason.TOO_BRIGHT: _above(seen.brightness, self.max_brightness) or _above(seen.bright, self.max_bright),
-                Reason.LOW_CONTRAST: _below(seen.contrast, self.min_contrast),
+                Reason.TOO_DARK: dark,
+                Reason.TOO_BRIGHT: bright,
+                # both take the contrast away: the cause is worth more than its effect
+                Reason.LOW_CONTRAST: not dark and not bright and _below(seen.contrast, self.min_contrast),
             }
             explained = any(bad for reason, bad in wrong.items() if reason is not Reason.LOW_QUALITY)
             wrong[Reason.OCCLUDED] = not explained and _below(face.quality, self.occlusion_quality)

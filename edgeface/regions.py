@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -101,5 +102,5 @@ def _spans(length: int, count: int, overlap: float) -> list[tuple[int, int]]:
     span = length / (count - (count - 1) * overlap)
     if span < 1:
         raise must_be("tiles", f"at least a pixel each of {length}", count)
-    starts = [round(i * span * (1 - overlap)) for i in range(count)]
-    return [(start, min(length, round(start + span))) for start in starts]
+    starts = [i * span * (1 - overlap) for i in range(count)]
+    return [(math.floor(start), min(length, math.ceil(start + span))) for start in starts]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 __all__ = ["StreamState", "StreamStats"]
 
@@ -44,7 +43,3 @@ class StreamStats:
     last_error: str | None = None
     age_s: float | None = None
     fps: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same as a JSON-ready dict."""
-        return asdict(self)

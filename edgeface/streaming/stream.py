@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -97,6 +98,7 @@ class Stream:
         self._slot = FrameSlot(source.live if latest is None else latest)
         self._capture = Capture(source, self._slot, self._stats, retry=retry, patience=patience)
         self._started = self._closed = False
+        self._starting = threading.Lock()
         self._last_size: tuple[int, int] | None = None
         self._last_stamp: int | None = None
 
@@ -107,11 +109,12 @@ class Stream:
 
     def start(self) -> None:
         """Begin to read the source. Done by ``with``, by iteration and by `read` too."""
-        if self._closed:
-            raise EngineClosedError("stream must be open, but got a closed one")
-        if not self._started:
-            self._started = True
-            self._capture.start()
+        with self._starting:
+            if self._closed:
+                raise EngineClosedError("stream must be open, but got a closed one")
+            if not self._started:
+                self._capture.start()
+                self._started = True
 
     def read(self, timeout: float | None = None) -> StreamResult | None:
         """Wait for a frame and find its faces.
@@ -155,7 +158,8 @@ class Stream:
 
     def close(self) -> None:
         """Stop reading, within a second. May be called more than once, and from another thread."""
-        self._closed = True
+        with self._starting:
+            self._closed = True
         if self._started and not self._capture.stop(_STOP_S):
             self._stats.last_error = "the source hangs in a read; it will be closed when that returns"
         self._stats.state = StreamState.CLOSED

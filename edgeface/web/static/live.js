@@ -1,0 +1,43 @@
+"use strict";
+const byId = (id) => document.getElementById(id);
+const degrees = (value) => `${value > 0 ? "+" : ""}${value.toFixed(0)}°`;
+
+function row(face) {
+  const [x1, y1, x2, y2] = face.box;
+  const gate = face.reasons === undefined ? "" : face.reasons.length ? face.reasons.join(", ").replaceAll("_", " ") : "good";
+  const values = [
+    face.track_id ?? "", face.score.toFixed(2), degrees(face.yaw), degrees(face.pitch), degrees(face.roll),
+    face.quality.toFixed(2), `${Math.round(x2 - x1)}×${Math.round(y2 - y1)}`, gate,
+  ];
+  const line = document.createElement("tr");
+  for (const value of values) {
+    const cell = document.createElement("td");
+    cell.textContent = value;
+    line.append(cell);
+  }
+  if (gate) line.lastChild.className = gate === "good" ? "good" : "bad";
+  return line;
+}
+
+function show(record) {
+  byId("count").textContent = record.faces.length;
+  byId("faces").replaceChildren(...record.faces.map(row));
+  const numbers = { picture: `${record.width}×${record.height}`, frame: record.sequence ?? "", ...record.stream };
+  byId("numbers").replaceChildren(...Object.entries(numbers).flatMap(([name, value]) => {
+    const term = document.createElement("dt"), text = document.createElement("dd");
+    term.textContent = name.replaceAll("_", " ");
+    text.textContent = typeof value === "number" && !Number.isInteger(value) ? value.toFixed(3) : value ?? "–";
+    return [term, text];
+  }));
+}
+
+function state(text, kind) {
+  byId("state").textContent = text;
+  byId("state").className = kind;
+}
+
+const events = new EventSource("events");
+events.onmessage = (event) => { state("live", "live"); show(JSON.parse(event.data)); };
+events.onerror = () => state("connection lost, trying again …", "lost");
+// the picture has no way of its own to come back
+byId("picture").onerror = () => setTimeout(() => { byId("picture").src = `stream.mjpg?${Date.now()}`; }, 2000);
