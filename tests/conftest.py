@@ -1,4 +1,4 @@
-"""For all tests: hypothesis without a clock, since boards, emulators and shared machines are slow; and the toolchain."""
+"""For all tests: hypothesis without a clock, since boards and shared machines are slow; and where the toolchain is."""
 
 import sys
 from pathlib import Path

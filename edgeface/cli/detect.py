@@ -116,7 +116,7 @@ def _show_jsonl(engine: FaceEngine, result: _Result) -> None:
 def _show_table(engine: FaceEngine, result: _Result) -> None:
     from rich.table import Table
 
-    from edgeface.cli._console import output
+    from edgeface.cli._console import wide_console
 
     if result.faces is None:
         return  # the line on stderr says it
@@ -136,7 +136,7 @@ def _show_table(engine: FaceEngine, result: _Result) -> None:
             f"{face.quality:.2f}",
             " ".join(f"{x:.0f},{y:.0f}" for x, y in face.landmarks),
         )
-    output().print(table)
+    wide_console().print(table)
 
 
 class _Writer:

@@ -20,7 +20,7 @@ def models(
     from rich.table import Table
 
     from edgeface.bundle import Bundle, bundled_models
-    from edgeface.cli._console import output
+    from edgeface.cli._console import wide_console
 
     opened = [Bundle.open(path) for path in (bundles if bundles else bundled_models().values())]
     if as_json:
@@ -36,4 +36,4 @@ def models(
             first = (manifest.name, manifest.version) if i == 0 else ("", "")
             kilobytes = f"{len(bundle.read(model)) / 1000:.0f}"
             table.add_row(*first, model.file, model.precision, size, kilobytes, model.sha256[:12], manifest.licence)
-    output().print(table)
+    wide_console().print(table)
