@@ -1,0 +1,40 @@
+"""Put a measured table between the marks of a document, with the command that printed it.
+
+    python docs/insert_figures.py runs/compare/table.md --command 'python -m quantize compare …'
+
+The table is that of `python -m quantize evaluate` or `compare`. Nothing is typed by hand, so nothing can be mistyped.
+"""
+
+import argparse
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+
+
+def inserted(document: str, table: str, command: str) -> str:
+    """The document with what lies between the marks replaced.
+
+    Raises:
+        ValueError: the marks are not there, once each and in order.
+    """
+    if document.count(BEGIN) != 1 or document.count(END) != 1 or document.index(BEGIN) > document.index(END):
+        raise ValueError(f"document must hold {BEGIN} and then {END}, once each, but got another arrangement")
+    before, _, rest = document.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\nPrinted by `{command}`:\n\n{table.strip()}\n{END}{after}"
+
+
+def main() -> None:
+    """Rewrite the document in place."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", type=Path)
+    parser.add_argument("--command", required=True)
+    parser.add_argument("--document", type=Path, default=ROOT / "README.md")
+    options = parser.parse_args()
+    text = inserted(options.document.read_text(), options.table.read_text(), options.command)
+    options.document.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""What the documents say must be there: links, files, and the blocks that `.ci/run` takes its commands from."""
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_links_to_files_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" not in target and not target.startswith(("#", "mailto:")):
+            assert (page.parent / target.partition("#")[0]).exists(), f"{page.name} links to {target}"
+
+
+def test_the_readme_has_the_two_commands() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = dict(re.findall(r"<!-- ci: (\w+) -->\n```sh\n(.*?)\n```", readme, flags=re.DOTALL))
+    assert commands["use"].startswith("pip install . && edgeface detect examples/")
+    assert (ROOT / commands["use"].split()[-1]).is_file()
+    assert commands["test"] == "pip install '.[dev]' && pytest"
+
+
+@pytest.fixture(scope="module")
+def figures() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("insert_figures", ROOT / "docs" / "insert_figures.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_figures_are_put_between_the_marks_again_and_again(figures: ModuleType) -> None:
+    document = f"a\n{figures.BEGIN}\nold\n{figures.END}\nb\n"
+    once = figures.inserted(document, "| x |\n|---|\n| 1 |\n", "measure")
+    assert once == f"a\n{figures.BEGIN}\nPrinted by `measure`:\n\n| x |\n|---|\n| 1 |\n{figures.END}\nb\n"
+    assert figures.inserted(once, "| x |\n|---|\n| 1 |\n", "measure") == once
+    figures.inserted((ROOT / "README.md").read_text(encoding="utf-8"), "| x |", "measure")
+
+
+@pytest.mark.parametrize("document", ["", "{e}{b}", "{b}{b}{e}", "{b}"])
+def test_a_document_without_marks_is_refused(figures: ModuleType, document: str) -> None:
+    with pytest.raises(ValueError, match="document must hold"):
+        figures.inserted(document.format(b=figures.BEGIN, e=figures.END), "| x |", "measure")
