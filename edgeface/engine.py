@@ -21,7 +21,7 @@ from edgeface.bundle import Bundle
 from edgeface.errors import EngineClosedError, must_be
 from edgeface.faces import Faces
 from edgeface.frame import Frame
-from edgeface.runtimes import choose, open_runtime
+from edgeface.runtimes import Runtime, choose_and_open
 from edgeface.sizing import choose_size
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class FaceEngine:
         warmup: bool = True,
     ) -> None:
         self._lock = threading.Lock()
-        self._runtime = None
+        self._runtime: Runtime | None = None
         self._tracker: Tracker | None = None
         self._cpus = None if affinity is None else checked_cpus(affinity)
         threads = _integer("threads", threads, 1, 256)
@@ -143,10 +143,15 @@ class FaceEngine:
             wanted = choose_size(bundle.sizes(), frame_size or (0, 0), min_face or 0)
         elif size is not None:
             wanted = parse_size(size)
-        choice = choose(bundle, runtime, wanted, precision)
-        spec = choice.model
         self._min_score = manifest.decode.min_score if min_score is None else _fraction("min_score", min_score)
         self._nms_iou = manifest.decode.nms_iou if nms_iou is None else _fraction("nms_iou", nms_iou)
+        with pinned(self._cpus):  # the runtime's threads are started here, and stay where they are started
+            choice, self._runtime = choose_and_open(bundle, runtime, wanted, precision, threads=threads, exact=exact)
+            started = perf_counter()
+            if warmup:
+                self._runtime.run()
+            warmup_s = perf_counter() - started if warmup else None
+        spec = choice.model
         self._input = spec.input
         self._levels: dict[str, Any] = {
             "strides": [o.stride for o in spec.outputs],
@@ -155,11 +160,6 @@ class FaceEngine:
             "zero_points": [o.zero_point for o in spec.outputs],
             "channel_scales": [np.array(manifest.decode.channel_scale[o.stride], np.float32) for o in spec.outputs],
         }
-        with pinned(self._cpus):  # the runtime's threads are started here, and stay where they are started
-            self._runtime = open_runtime(choice.runtime, bundle.read(spec), spec, wanted, threads=threads, exact=exact)
-            started = perf_counter()
-            if warmup:
-                self._runtime.run()
         #: What runs, and why.
         self.info = EngineInfo(
             model=manifest.name,
@@ -177,7 +177,7 @@ class FaceEngine:
             isa=_core.isa(),
             min_score=self._min_score,
             nms_iou=self._nms_iou,
-            warmup_s=perf_counter() - started if warmup else None,
+            warmup_s=warmup_s,
             sdk=edgeface.__version__,
             affinity=None if self._cpus is None else tuple(sorted(self._cpus)),
         )

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from edgeface.bundle import Bundle, ModelSpec, OutputSpec
 from edgeface.errors import BundleError, RuntimeUnavailableError, must_be
 from edgeface.manifest import CHANNELS
 
-__all__ = ["RUNTIMES", "Choice", "Runtime", "choose", "installed", "open_runtime"]
+__all__ = ["RUNTIMES", "Choice", "Runtime", "choose", "choose_and_open", "installed", "open_runtime"]
 
 
 class Runtime(Protocol):
@@ -81,7 +82,12 @@ def installed(name: str) -> bool:
 
 
 def choose(
-    bundle: Bundle, runtime: str = "auto", size: tuple[int, int] | None = None, precision: str | None = None
+    bundle: Bundle,
+    runtime: str = "auto",
+    size: tuple[int, int] | None = None,
+    precision: str | None = None,
+    *,
+    broken: Mapping[str, str] = MappingProxyType({}),
 ) -> Choice:
     """Pick a runtime that is installed and for which the bundle has a network.
 
@@ -90,10 +96,11 @@ def choose(
         runtime: one of `RUNTIMES`, or "auto": LiteRT where it is installed, else onnxruntime.
         size: (width, height) of the network's input; None for any.
         precision: "int8" or "float32"; None for int8 where the bundle has it.
+        broken: runtimes that are installed but cannot be used, and why.
 
     Raises:
         InvalidInputError: no such runtime.
-        RuntimeUnavailableError: it is not installed, or none is.
+        RuntimeUnavailableError: it is not installed or broken, or all of them are.
         BundleError: the bundle has no network for it.
     """
     if runtime != "auto" and runtime not in RUNTIMES:
@@ -103,6 +110,9 @@ def choose(
         if not installed(name):
             passed_over.append(f"{name} is not installed ({RUNTIMES[name].install})")
             continue
+        if name in broken:
+            passed_over.append(f"{name} is broken ({broken[name]})")
+            continue
         model = bundle.select(RUNTIMES[name].formats, size, precision)
         if model is None:
             passed_over.append(f"{name} has no network in the bundle")
@@ -111,7 +121,7 @@ def choose(
         return Choice(name, model, why)
     if runtime != "auto" and not installed(runtime):
         raise RuntimeUnavailableError(f"runtime must be installed, but got {passed_over[0]}")
-    if not any(installed(name) for name in RUNTIMES):
+    if not any(installed(name) and name not in broken for name in RUNTIMES):
         raise RuntimeUnavailableError(f"a runtime must be installed, but got none: {'; '.join(passed_over)}")
     wanted = " ".join(filter(None, [precision, f"{size[0]}x{size[1]}" if size else None])) or "any"
     sizes = sorted(
@@ -121,6 +131,26 @@ def choose(
         f"model {bundle.manifest.name} must have a network for {runtime} {wanted}, but got none "
         f"({'; '.join(passed_over)}; sizes: {', '.join(sizes)})"
     )
+
+
+def choose_and_open(
+    bundle: Bundle, runtime: str, size: tuple[int, int], precision: str | None, *, threads: int, exact: bool
+) -> tuple[Choice, Runtime]:
+    """`choose`, then `open_runtime`; "auto" goes on to the next runtime when one turns out to be broken.
+
+    Raises:
+        As both of them.
+    """
+    broken: dict[str, str] = {}
+    while True:
+        choice = choose(bundle, runtime, size, precision, broken=broken)
+        network = bundle.read(choice.model)
+        try:
+            return choice, open_runtime(choice.runtime, network, choice.model, size, threads=threads, exact=exact)
+        except RuntimeUnavailableError as error:
+            if runtime != "auto":
+                raise
+            broken[choice.runtime] = str(error)
 
 
 def open_runtime(

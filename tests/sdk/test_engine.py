@@ -1,4 +1,5 @@
 import gc
+import sys
 import threading
 from pathlib import Path
 
@@ -278,6 +279,17 @@ def test_auto_falls_back_and_says_why(bundle: Path, monkeypatch: pytest.MonkeyPa
     with FaceEngine(bundle) as engine:
         assert engine.info.runtime == "onnxruntime"
         assert "litert is not installed" in engine.info.reason
+
+
+@litert
+def test_auto_goes_on_when_a_runtime_is_broken(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a wheel was built for another libc: the package is there, and fails when it is imported."""
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    with FaceEngine(bundle) as engine:
+        assert engine.info.runtime == "onnxruntime"
+        assert "litert is broken (runtime litert must be importable, but got" in engine.info.reason
+    with pytest.raises(RuntimeUnavailableError, match="runtime litert must be importable"):
+        FaceEngine(bundle, runtime="litert")
 
 
 @litert
