@@ -41,7 +41,10 @@ class _Verbs(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in _verbs():
             return None
-        command = typer.main.get_command(importlib.import_module(f"edgeface.cli.{cmd_name}").app)
+        verb: typer.Typer = importlib.import_module(f"edgeface.cli.{cmd_name}").app
+        verb._add_completion = False  # the options for it belong to `edgeface` only
+        verb.rich_markup_mode = "markdown"  # paragraphs are filled, as wide as the terminal is
+        command = typer.main.get_command(verb)
         command.name = cmd_name
         return command
 
