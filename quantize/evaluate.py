@@ -234,3 +234,27 @@ def _photo(sample: Sample) -> np.ndarray[Any, np.dtype[np.uint8]]:
     if image is None:
         raise ValueError(f"photo must be a readable picture, but got {sample.path}")
     return np.asarray(image, np.uint8)
+
+
+def over_budget(results: Sequence[dict[str, Any]], name: str, budget: dict[str, float]) -> list[str]:
+    """Where the int8 network of bundle ``name`` loses more than ``budget`` (ap, degrees: absolute; nme: relative) against
+    ``name-float32``, a sentence each."""
+    broken = []
+    for r in results:
+        if not r["model"].startswith(f"{name} int8"):
+            continue
+        for f in results:
+            if not f["model"].startswith(f"{name}-float32 ") or (f["set"], f["rule"]) != (r["set"], r["rule"]):
+                continue
+            for key, figure, lost in (
+                ("ap", "ap_ge16", lambda a, b: b - a),
+                ("ap", "ap_ge32", lambda a, b: b - a),
+                ("ap", "ap_ge64", lambda a, b: b - a),
+                ("degrees", "pose_mae", lambda a, b: a - b),
+                ("nme", "nme5_box", lambda a, b: a / b - 1),
+            ):
+                if key in budget and r.get(figure) is not None and f.get(figure):
+                    loss = lost(r[figure], f[figure])
+                    if loss > budget[key]:
+                        broken.append(f"{figure} on {r['set']}, {r['rule']} must lose at most {budget[key]:g}, but got {loss:.4g}")
+    return broken

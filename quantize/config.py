@@ -1,0 +1,68 @@
+"""The config of a run: one TOML over `configs/defaults.toml`, with single values set on the command line."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+DEFAULTS = Path(__file__).parent / "configs" / "defaults.toml"
+
+
+class ConfigError(ValueError):
+    """The config is missing, not TOML, or has a value that no step can use."""
+
+
+def load_config(path: Path, settings: Sequence[str] = ()) -> dict[str, Any]:
+    """Reads a config.
+
+    Args:
+        path: a TOML file.
+        settings: ``key=value`` with dots in the key and a TOML value, such as ``quantize.qat.steps=100``; text needs no quotes.
+
+    Raises:
+        ConfigError: see there.
+
+    Example:
+        >>> load_config(Path("quantize/configs/s.toml"), ["export.tflite=false"])["export"]["tflite"]
+        False
+    """
+    config = _read(DEFAULTS)
+    _merge(config, _read(path))
+    config.setdefault("name", f"edgeface-{config.get('student', path.stem)}")
+    config.setdefault("run", f"runs/{path.stem}")
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"setting must be key=value, but got {setting}")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        *parents, last = key.split(".")
+        place = config
+        for part in parents:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"setting must name a table's key, but got {key}")
+        place[last] = value
+    return config
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"config must be a readable file, but got {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config must be TOML, but got {path}: {error}") from None
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:
+    """Tables are merged, everything else is replaced."""
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value
