@@ -126,12 +126,14 @@ def _label(canvas: NDArray[np.uint8], face: Face, line: int) -> None:
     if face.track_id is not None:
         text = f"#{face.track_id} {text}"
     height, width = canvas.shape[:2]
-    scale = max(0.35, 0.4 * line)
-    (text_width, text_height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, line)
+    # as wide as the face where that can be read, so that labels of a crowd do not hide each other
+    scale = max(0.34, min(face.width / 130, 0.0011 * min(height, width)))
+    weight = max(1, round(scale))
+    (text_width, text_height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, weight)
     x, y = (int(np.clip(v, -1e6, 1e6)) for v in face.box[:2])
     x = max(0, min(x, width - text_width))
     top = y - text_height - below - line
     if top < 0:  # no room above the face: inside its box
         top = max(0, y + line)
     cv2.rectangle(canvas, (x, top), (x + text_width, min(height, top + text_height + below)), _OUTLINE, -1)
-    cv2.putText(canvas, text, (x, top + text_height), cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, line, cv2.LINE_AA)
+    cv2.putText(canvas, text, (x, top + text_height), cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, weight, cv2.LINE_AA)
