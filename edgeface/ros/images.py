@@ -1,0 +1,77 @@
+"""``sensor_msgs/Image`` and ``CompressedImage`` as frames, without cv_bridge."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from edgeface.errors import must_be
+from edgeface.frame import Frame
+from edgeface.images import decode_image
+
+__all__ = ["frame_from_compressed", "frame_from_image"]
+
+#: sensor_msgs/image_encodings.hpp -> colour of a `Frame`.
+_COLORS: Final = {
+    "bgr8": "bgr",
+    "8UC3": "bgr",
+    "rgb8": "rgb",
+    "mono8": "gray",
+    "8UC1": "gray",
+    "yuv422": "uyvy",
+    "uyvy": "uyvy",
+    "yuv422_yuy2": "yuyv",
+    "yuyv": "yuyv",
+    "nv12": "nv12",
+    "nv21": "nv21",
+}
+_WITH_ALPHA: Final = {"bgra8": "bgr", "8UC4": "bgr", "rgba8": "rgb"}
+
+
+def frame_from_image(message: Any, *, rotation: int = 0, roi: tuple[int, int, int, int] | None = None) -> Frame:
+    """Wrap a ``sensor_msgs/Image``, rows of any step, without a copy where the encoding allows.
+
+    Args:
+        message: the image.
+        rotation: degrees clockwise (0, 90, 180, 270) that make it upright.
+        roi: as of a `Frame`.
+
+    Returns:
+        A frame whose time stamp is the header's, in nanoseconds.
+
+    Raises:
+        InvalidInputError: an encoding that edgeface does not know (Bayer, depth, 16 bits), or too little data.
+
+    Example:
+        >>> faces = engine.track(frame_from_image(message), tracker=tracker)     # doctest: +SKIP
+    """
+    encoding, size = message.encoding, (int(message.width), int(message.height))
+    extra: dict[str, Any] = {"rotation": rotation, "roi": roi, "timestamp_ns": _nanoseconds(message)}
+    if encoding in _WITH_ALPHA:
+        width, height = size
+        rows = np.frombuffer(message.data, np.uint8)
+        if message.step < 4 * width or rows.size < message.step * height:
+            raise must_be("image data", f"{height} rows of {4 * width} bytes or more", f"{rows.size} bytes")
+        pixels = rows[: message.step * height].reshape(height, message.step)[:, : 4 * width].reshape(height, width, 4)
+        return Frame.from_array(np.ascontiguousarray(pixels[..., :3]), _WITH_ALPHA[encoding], **extra)
+    if encoding not in _COLORS:
+        raise must_be("image encoding", f"one of {', '.join([*_COLORS, *_WITH_ALPHA])}", repr(encoding))
+    color = _COLORS[encoding]
+    steps = [int(message.step)] * (2 if color in ("nv12", "nv21") else 1)
+    return Frame.from_buffer(message.data, color, size, strides=steps, **extra)
+
+
+def frame_from_compressed(message: Any, *, rotation: int = 0, roi: tuple[int, int, int, int] | None = None) -> Frame:
+    """Decode a ``sensor_msgs/CompressedImage`` (JPEG or PNG).
+
+    Raises:
+        ImageError: damaged, or of an unknown format.
+        InvalidInputError: as `frame_from_image`.
+    """
+    picture = decode_image(bytes(message.data))
+    return Frame.from_array(picture, "bgr", rotation=rotation, roi=roi, timestamp_ns=_nanoseconds(message))
+
+
+def _nanoseconds(message: Any) -> int:
+    return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
