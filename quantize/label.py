@@ -24,7 +24,7 @@ from quantize.data.sample import FaceLabel, Sample, points5_from_68
 from quantize.teachers import FsaNet, Tddfa, YuNet
 from quantize.teachers.yunet import iou_matrix
 
-VERSION = 6  # part of the cache key: raise it when the rules below change
+VERSION = 7  # part of the cache key: raise it when the rules below change
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ class LabelRules:
     """Degrees that FSA-Net's six opinions may lie apart on average: the confidence that SemiUHPE takes from entropy."""
     max_pose_disagreement: float = 25
     """Degrees between FSA-Net's and 3DDFA's rotations beyond which neither is believed."""
-    tddfa_weight: float = 0.3
-    """Weight of 3DDFA's rotation beside FSA-Net's 1.0 in the mean."""
+    tddfa_weight: float = 1.0
+    """Weight of 3DDFA's rotation beside FSA-Net's 1.0: on train/pointing04 the plain mean follows the measured pan and
+    tilt best (residual 6.5 and 6.8 degrees; FSA-Net alone 6.6 and 6.9, 3DDFA alone 7.2 and 7.3)."""
 
 
 class Labeller:
