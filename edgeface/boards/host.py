@@ -201,11 +201,8 @@ class Host:
         Sources: the Raspberry Pi firmware's get_throttled bits (older kernels), the hwmon device rpi_volt (newer ones;
         it knows of under-voltage only), the cooling devices of the CPUs.
         """
-        bits = self.number("/sys/devices/platform/soc/soc:firmware/get_throttled")
-        if bits is None:
-            # the file holds bare hex digits
-            raw = self.text("/sys/devices/platform/soc/soc:firmware/get_throttled")
-            bits = int(raw, 16) if raw and re.fullmatch(r"[0-9a-fA-F]+", raw) else None
+        raw = self.text("/sys/devices/platform/soc/soc:firmware/get_throttled") or ""
+        bits = int(raw, 16) if re.fullmatch(r"(0x)?[0-9a-fA-F]{1,8}", raw) else None  # hex, with or without 0x
         now, past, sources = [], [], []
         if bits is not None:
             now += [name for i, name in enumerate(_PI_BITS) if bits >> i & 1]

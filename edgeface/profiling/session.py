@@ -121,7 +121,9 @@ def profile(
             joules=energy.read if energy.sensor is not None else None,
             progress=scaled,
         )
-    memory["after"], memory["peak"] = _status(host, "VmRSS"), _status(host, "VmHWM")
+    memory["after"] = _status(host, "VmRSS")
+    # the kernel updates its high-water mark lazily: it may lag behind by some pages
+    memory["peak"] = max((b for b in (*memory.values(), _status(host, "VmHWM")) if b is not None), default=None)
     cells = affinity_matrix(config, feed, host, duration_s=matrix_s) if matrix else []
     layers, reason = layer_times(config)
     if progress is not None:

@@ -1,0 +1,267 @@
+"""From configurations to JSON, HTML and comparisons, on the tiny network."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from support.tiny import write_bundle
+
+from edgeface.boards import Host
+from edgeface.boards.schemas import read_schema
+from edgeface.cli.app import main
+from edgeface.errors import InvalidInputError
+from edgeface.profiling.compare import columns_of, compare_columns
+from edgeface.profiling.html import render_report
+from edgeface.profiling.report import SCHEMA_PATH, read_report, write_report
+from edgeface.profiling.session import bench, cpu_sets
+from edgeface.profiling.subjects import Config, combinations, frame_feed, parse_threads, prepare
+
+Report = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bundle(tmp_path_factory.mktemp("bundle") / "tiny.efm", tflite_sizes=((64, 64),))
+
+
+@pytest.fixture(scope="module")
+def report(bundle: Path) -> Report:
+    configs = combinations(Config(str(bundle)), runtimes=["onnxruntime", "litert", "auto"], threads=[1, 2])
+    feed, frames = frame_feed(None, 64, 48)
+    return bench(configs, feed, frames, duration_s=0.05, runs=5, warmup=1, label="here", interval_s=0.02)
+
+
+def test_the_report_fits_its_published_schema(report: Report) -> None:
+    schema = read_schema(SCHEMA_PATH)
+    jsonschema.Draft7Validator.check_schema(schema)
+    jsonschema.validate(report, schema)  # by another implementation than the one that the package uses
+
+
+def test_each_configuration_has_its_own_measurements(report: Report) -> None:
+    keys = [subject["key"] for subject in report["subjects"]]
+    assert keys == [f"tiny int8 64x64 {runtime} t{n}" for runtime in ("onnxruntime", "litert") for n in (1, 2)]
+    for subject in report["subjects"]:
+        assert set(subject["summary"]) == {"grab", "preprocess", "infer", "decode", "total"}
+        counted = sum(len(run["stages"]["total"]) for run in subject["runs"])
+        assert subject["summary"]["total"]["n"] == counted
+        for run in subject["runs"]:
+            assert {len(times) for times in run["stages"].values()} == {len(run["stages"]["total"])}
+            parts = [sum(run["stages"][s]) for s in ("grab", "preprocess", "infer", "decode")]
+            assert sum(parts) <= sum(run["stages"]["total"]) + counted * 0.3  # rounding to 0.1 µs
+    hashes = {s["key"].split(" ")[3]: s["info"]["sha256"] for s in report["subjects"]}
+    assert hashes["onnxruntime"] != hashes["litert"]
+
+
+def test_what_does_not_exist_here_is_skipped_with_a_reason(report: Report, bundle: Path) -> None:
+    reasons = [item["reason"] for item in report["skipped"]]
+    assert reasons == [f"the same as tiny int8 64x64 litert t{n}" for n in (1, 2)]
+    feed, _ = frame_feed(None, 64, 48)
+    subjects, skipped = prepare([Config(str(bundle), precision="float32"), Config("no such model")], feed)
+    assert subjects == []
+    assert "float32" in skipped[0][1]
+    assert "no such model" in skipped[1][1]
+    with pytest.raises(InvalidInputError, match=r"one that exists here, but got: .*no such model"):
+        bench([Config("no such model")], feed, "")
+
+
+def test_a_frame_without_faces_is_warned_of(report: Report) -> None:
+    assert any("No face was found" in warning for warning in report["warnings"])
+
+
+def test_a_report_survives_its_file(report: Report, tmp_path: Path) -> None:
+    write_report(report, tmp_path / "a.json")
+    assert read_report(tmp_path / "a.json") == report
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda r: r.update(schema=2), "schema of .* must be at most 1, but got 2: update edgeface"),
+        (lambda r: r.pop("host"), "must fit report.schema.json, but got: data must contain"),
+        (lambda r: r["subjects"][0]["info"].update(sha256="no"), "sha256 must match pattern"),
+        (lambda r: r["subjects"].clear(), "subjects must contain at least 1 items"),
+        (lambda r: r["subjects"][0]["runs"][0]["stages"]["total"].append("x"), "must be number"),
+    ],
+)
+def test_damaged_reports_are_refused(damage: Any, message: str, report: Report, tmp_path: Path) -> None:
+    broken = copy.deepcopy(report)
+    damage(broken)
+    file = tmp_path / "broken.json"
+    file.write_text(json.dumps(broken))
+    with pytest.raises(InvalidInputError, match=message):
+        read_report(file)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000])
+def test_what_is_no_report_is_refused(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(data)
+    with pytest.raises(InvalidInputError, match="must"):
+        read_report(tmp_path / "x.json")
+
+
+class Links(HTMLParser):
+    """Collects everything that would make a browser ask for another file, and checks that tags are closed."""
+
+    VOID = frozenset({"meta", "br", "link", "img"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.links += [f"{tag} {k}={v}" for k, v in attrs if k in ("src", "href", "xlink:href", "data")]
+        self.links += [tag] if tag in ("script", "link", "iframe") else []
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def checked_page(page: str) -> str:
+    links = Links()
+    links.feed(page)
+    assert links.links == []
+    assert links.open == []
+    assert not re.search(r"url\(|@import|https?://", page)
+    return page
+
+
+def test_the_page_needs_nothing_beside_it(report: Report) -> None:
+    page = checked_page(render_report(report))
+    assert page.count("<svg") >= 2
+    for subject in report["subjects"]:
+        assert subject["key"] in page
+    assert len(page) < 500_000
+
+
+def test_names_cannot_break_the_page(report: Report) -> None:
+    evil = copy.deepcopy(report)
+    evil["label"] = "</title><script>alert(1)</script>"
+    evil["subjects"][0]["key"] = "<script>alert(2)</script>"
+    evil["subjects"][0]["layers"] = [{"name": "<b>&", "operator": '"', "microseconds": 5.0}]
+    evil["timeline"]["channels"].append(
+        {"name": "<i>", "unit": "<u>", "values": [1.0] * len(evil["timeline"]["seconds"])}
+    )
+    page = checked_page(render_report(evil))
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(2)" in page
+
+
+def slower(report: Report, factor: float) -> Report:
+    """The same report from a machine on which everything takes *factor* as long."""
+    other = copy.deepcopy(report)
+    for subject in other["subjects"]:
+        for run in subject["runs"]:
+            run["stages"] = {s: [t * factor for t in times] for s, times in run["stages"].items()}
+        for summary in subject["summary"].values():
+            for key in ("mean", "median", "min", "max"):
+                summary[key] *= factor
+    return other
+
+
+def only(report: Report, index: int) -> Report:
+    return {**report, "subjects": [report["subjects"][index]]}
+
+
+def test_compare_finds_what_was_put_in(report: Report) -> None:
+    columns = columns_of([("a", only(report, 0)), ("b", only(slower(report, 10), 0))])
+    assert [column.title for column in columns] == ["here (1)", "here (2)"]
+    rows = {row.stage: row for row in compare_columns(columns)}
+    ratio = rows["infer"].ratios[0]
+    assert ratio is not None
+    assert ratio.ratio == pytest.approx(10, rel=0.01)
+    assert list(rows)[-1] == "total"
+
+
+def test_a_report_does_not_differ_from_itself(report: Report) -> None:
+    rows = compare_columns(columns_of([("a", only(report, 0)), ("a", only(report, 0))]))
+    assert all(ratio is None or (ratio.ratio == 1 and not ratio.significant) for row in rows for ratio in row.ratios)
+
+
+def test_different_networks_are_refused_unless_told(report: Report) -> None:
+    columns = columns_of([("a", only(report, 0)), ("b", only(report, 2))])
+    with pytest.raises(InvalidInputError, match=r"networks must be the same .*\(--allow-different"):
+        compare_columns(columns)
+    assert len(compare_columns(columns, allow_different=True)) == 5
+    resized = copy.deepcopy(report)
+    resized["subjects"][0]["info"]["size"] = [128, 96]
+    columns = columns_of([("a", only(report, 0)), ("b", only(resized, 0))])
+    with pytest.raises(InvalidInputError, match=r"input sizes must be the same .* got \[64, 64\] and \[128, 96\]"):
+        compare_columns(columns)
+    with pytest.raises(InvalidInputError, match="at least two subjects"):
+        compare_columns(columns[:1])
+
+
+def test_a_stage_that_one_side_lacks_has_no_ratio(report: Report) -> None:
+    tracked = copy.deepcopy(report)
+    subject = tracked["subjects"][0]
+    subject["summary"]["track"] = subject["summary"]["infer"]
+    for run in subject["runs"]:
+        run["stages"]["track"] = run["stages"]["infer"]
+    rows = {row.stage: row for row in compare_columns(columns_of([("a", only(report, 0)), ("b", only(tracked, 0))]))}
+    assert rows["track"].ratios == (None,)
+    assert rows["track"].medians[0] is None
+
+
+def test_the_commands(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    common = ["--model", str(bundle), "--runtime", "onnxruntime", "--duration", "0.05"]
+    for name in ("a", "b"):
+        out = ["--out", str(tmp_path / f"{name}.json"), "--out", str(tmp_path / f"{name}.html")]
+        assert main(["bench", *common, "--runs", "4", "--label", name, *out]) == 0
+    assert "frames/s" in capsys.readouterr().out
+    page = tmp_path / "c.html"
+    assert main(["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json"), "--out", str(page)]) == 0
+    assert "verdict" in capsys.readouterr().out
+    checked_page(page.read_text(encoding="utf-8"))
+    checked_page((tmp_path / "a.html").read_text(encoding="utf-8"))
+    assert main(["compare", str(tmp_path / "a.json")]) == 1
+    assert "at least two subjects" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "litert"])
+def test_profile_measures_layers_memory_and_affinity(runtime: str, bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "p.json"
+    page = tmp_path / "p.html"
+    arguments = ["profile", "--model", str(bundle), "--runtime", runtime, "--duration", "0.1", "--out", str(out)]
+    assert main([*arguments, "--out", str(page)]) == 0
+    document = read_report(out)
+    (subject,) = document["subjects"]
+    assert len(subject["layers"]) >= 3, subject["layers_missing"]  # three convolutions
+    assert sum("onv" in layer["operator"] for layer in subject["layers"]) >= 3
+    assert document["memory"]["peak"] >= document["memory"]["before"] > 0
+    assert {cell["threads"] for cell in document["affinity"]} >= {1}
+    assert "Layers of" in checked_page(page.read_text(encoding="utf-8"))
+
+
+def test_cpu_sets_stay_within_what_is_allowed() -> None:
+    import os
+
+    for cpus in cpu_sets(Host()):
+        assert set(cpus) <= os.sched_getaffinity(0)
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"), [("1", [1]), ("1,2,4", [1, 2, 4]), ("1-4", [1, 2, 3, 4]), ("2, 1-2", [1, 2])]
+)
+def test_thread_lists(text: str, numbers: list[int]) -> None:
+    assert parse_threads(text) == numbers
+
+
+@pytest.mark.parametrize("text", ["", "a", "0", "1-", "-2", "4-1", "1000"])
+def test_bad_thread_lists(text: str) -> None:
+    with pytest.raises(InvalidInputError, match="threads must be numbers"):
+        parse_threads(text)
