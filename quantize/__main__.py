@@ -8,10 +8,15 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="TOML of the run, over quantize/configs/defaults.toml.")]
-Setting = Annotated[list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Change one value, such as quantize.photos=32.")]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="KEY=VALUE", help="Change one value, such as quantize.photos=32."),
+]
 Folder = Annotated[Path | None, typer.Option("--run", help="Run folder, instead of the config's.")]
 Engine = Annotated[str, typer.Option(help="Where photos are worked on: local, dask, or dask=ADDRESS of a scheduler.")]
 Workers = Annotated[int | None, typer.Option(help="Processes of --engine dask; as many as there are cores by default.")]
@@ -40,21 +45,35 @@ def data(config: Config, settings: Setting = None, run: Folder = None, again: Ag
 
 
 @app.command()
-def label(config: Config, settings: Setting = None, run: Folder = None, engine: Engine = "local", workers: Workers = None,
-          again: Again = False) -> None:
+def label(
+    config: Config,
+    settings: Setting = None,
+    run: Folder = None,
+    engine: Engine = "local",
+    workers: Workers = None,
+    again: Again = False,
+) -> None:
     """Let the teachers fill in what is missing, and pack the photos."""
     _run("label", config, settings, run, engine=engine, workers=workers, again=again)
 
 
 @app.command()
-def train(config: Config, settings: Setting = None, run: Folder = None, device: Device = "auto", again: Again = False) -> None:
+def train(
+    config: Config, settings: Setting = None, run: Folder = None, device: Device = "auto", again: Again = False
+) -> None:
     """Train the student (torchrun -m quantize train … for several processes)."""
     _run("train", config, settings, run, device=device, again=again)
 
 
 @app.command()
-def quantize(config: Config, settings: Setting = None, run: Folder = None, checkpoint: Checkpoint = None, device: Device = "auto",
-             again: Again = False) -> None:
+def quantize(
+    config: Config,
+    settings: Setting = None,
+    run: Folder = None,
+    checkpoint: Checkpoint = None,
+    device: Device = "auto",
+    again: Again = False,
+) -> None:
     """Make the weights int8, within the budget."""
     _run("quantize", config, settings, run, checkpoint=checkpoint, device=device, again=again)
 
@@ -66,8 +85,14 @@ def export(config: Config, settings: Setting = None, run: Folder = None, again: 
 
 
 @app.command()
-def evaluate(config: Config, settings: Setting = None, run: Folder = None, engine: Engine = "local", workers: Workers = None,
-             again: Again = False) -> None:
+def evaluate(
+    config: Config,
+    settings: Setting = None,
+    run: Folder = None,
+    engine: Engine = "local",
+    workers: Workers = None,
+    again: Again = False,
+) -> None:
     """Measure the bundle, its float network and the peers on labelled sets."""
     _run("evaluate", config, settings, run, engine=engine, workers=workers, again=again)
 
@@ -79,18 +104,29 @@ def package(config: Config, settings: Setting = None, run: Folder = None, again:
 
 
 @app.command(name="all")
-def everything(config: Config, settings: Setting = None, run: Folder = None, engine: Engine = "local", workers: Workers = None,
-               device: Device = "auto", again: Again = False) -> None:
+def everything(
+    config: Config,
+    settings: Setting = None,
+    run: Folder = None,
+    engine: Engine = "local",
+    workers: Workers = None,
+    device: Device = "auto",
+    again: Again = False,
+) -> None:
     """All seven steps, one after the other."""
     _run("all", config, settings, run, engine=engine, workers=workers, device=device, again=again)
 
 
 @app.command()
 def compare(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Bundles (path or name) and peers (ADAPTER:FILE.onnx).")],
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="Bundles (path or name) and peers (ADAPTER:FILE.onnx).")
+    ],
     sets: Annotated[Path, typer.Option(help="Folder that holds the labelled sets.")],
     out: Annotated[Path, typer.Option(help="Receives predictions and tables.")] = Path("runs/compare"),
-    trial: Annotated[list[str] | None, typer.Option(metavar="SET@WxH", help="Set and input size; those of the docs by default.")] = None,
+    trial: Annotated[
+        list[str] | None, typer.Option(metavar="SET@WxH", help="Set and input size; those of the docs by default.")
+    ] = None,
     runtime: Annotated[str, typer.Option(help="Of bundles.")] = "onnxruntime",
     precision: Annotated[str | None, typer.Option(help="Of bundles: int8 or float32.")] = None,
     engine: Engine = "local",
@@ -101,7 +137,9 @@ def compare(
     from quantize import evaluate as v
     from quantize.engines import open_engine
 
-    trials = [v.Trial(t.rpartition("@")[0], parse_size(t.rpartition("@")[2])) for t in trial] if trial else list(v.TRIALS)
+    trials = (
+        [v.Trial(t.rpartition("@")[0], parse_size(t.rpartition("@")[2])) for t in trial] if trial else list(v.TRIALS)
+    )
     opened = None if engine == "local" else open_engine(engine, workers)
     try:
         results = v.evaluate(models, sets, out, trials, runtime=runtime, precision=precision, engine=opened)
@@ -112,7 +150,9 @@ def compare(
 
 
 @app.command()
-def make_litert(folder: Annotated[Path | None, typer.Argument(help="Of the environment; .venv-litert by default.")] = None) -> None:
+def make_litert(
+    folder: Annotated[Path | None, typer.Argument(help="Of the environment; .venv-litert by default.")] = None,
+) -> None:
     """Make the environment that TFLite export runs in (2.1 GB)."""
     from quantize.tflite_export import VARIABLE, make_environment
 
@@ -130,7 +170,15 @@ def main() -> int:
 
     try:
         app()
-    except (EdgeFaceError, ConfigError, LineageError, BudgetError, StepError, ConverterMissingError, FileNotFoundError) as error:
+    except (
+        EdgeFaceError,
+        ConfigError,
+        LineageError,
+        BudgetError,
+        StepError,
+        ConverterMissingError,
+        FileNotFoundError,
+    ) as error:
         typer.echo(f"error: {error}", err=True)
         return 1
     return 0

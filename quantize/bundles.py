@@ -26,7 +26,13 @@ def onnx_spec(path: Path, precision: str, size: tuple[int, int] | None = None) -
     """The manifest's entry of an ONNX file that `quantize.onnx_export` wrote."""
     scale, zero, dtype = (INPUT_SCALE, INPUT_ZERO, "uint8") if precision == "int8" else (1.0, 0, "float32")
     return ModelSpec(
-        path.name, _sha256(path), "onnx", precision, size, SIZE_MULTIPLE, InputSpec(INPUT, dtype, "NCHW", "rgb", scale, zero),
+        path.name,
+        _sha256(path),
+        "onnx",
+        precision,
+        size,
+        SIZE_MULTIPLE,
+        InputSpec(INPUT, dtype, "NCHW", "rgb", scale, zero),
         tuple(OutputSpec(o, s, "NCHW", "float32", 1.0, 0) for o, s in zip(OUTPUTS, STRIDES, strict=True)),
     )
 
@@ -39,32 +45,66 @@ def tflite_spec(path: Path, described: Mapping[str, Any], size: tuple[int, int])
         for o, s in zip(described["outputs"], STRIDES, strict=True)
     )
     return ModelSpec(
-        path.name, _sha256(path), "tflite", "int8", size, SIZE_MULTIPLE,
-        InputSpec(image["name"], image["dtype"], "NHWC", "rgb", image["scale"], image["zero_point"]), outputs,
+        path.name,
+        _sha256(path),
+        "tflite",
+        "int8",
+        size,
+        SIZE_MULTIPLE,
+        InputSpec(image["name"], image["dtype"], "NHWC", "rgb", image["scale"], image["zero_point"]),
+        outputs,
     )
 
 
 def make_manifest(
-    name: str, version: str, models: Sequence[ModelSpec], channel_scale: Mapping[int, NDArray[np.float32]],
-    sizes: Sequence[tuple[int, int]], *, min_score: float = 0.5, nms_iou: float = 0.45, licence: str = "Apache-2.0", **free: dict[str, Any],
+    name: str,
+    version: str,
+    models: Sequence[ModelSpec],
+    channel_scale: Mapping[int, NDArray[np.float32]],
+    sizes: Sequence[tuple[int, int]],
+    *,
+    min_score: float = 0.5,
+    nms_iou: float = 0.45,
+    licence: str = "Apache-2.0",
+    **free: dict[str, Any],
 ) -> Manifest:
-    """A manifest of schema 1, read back through the SDK's own checks. ``free``: quality, training, calibration, metrics, lineage."""
+    """A manifest of schema 1, read back through the SDK's own checks. ``free``: quality, training, calibration,
+    metrics, lineage.
+    """
     decode = DecodeSpec(
-        DECODE_RULE, STRIDES, {s: tuple(float(np.float32(v)) for v in channel_scale[s]) for s in STRIDES}, min_score, nms_iou
+        DECODE_RULE,
+        STRIDES,
+        {s: tuple(float(np.float32(v)) for v in channel_scale[s]) for s in STRIDES},
+        min_score,
+        nms_iou,
     )
     manifest = Manifest(
-        SCHEMA, name, version, MIN_SDK, tuple(models), tuple(sizes)[0], tuple(sizes), decode, LANDMARK_NAMES, dict(POSE), licence, **free
+        SCHEMA,
+        name,
+        version,
+        MIN_SDK,
+        tuple(models),
+        sizes[0],
+        tuple(sizes),
+        decode,
+        LANDMARK_NAMES,
+        dict(POSE),
+        licence,
+        **free,
     )
     return Manifest.from_json(json.dumps(manifest.to_dict()))
 
 
 def write_bundle(path: Path, manifest: Manifest, files: Path) -> None:
-    """Zips the manifest and the networks it names (from the folder ``files``). The same contents give the same bytes."""
+    """Zips the manifest and the networks it names (in ``files``). The same contents give the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         text = json.dumps(manifest.to_dict(), indent=1, ensure_ascii=False)
-        for name, data in [("manifest.json", text.encode()), *((m.file, (files / m.file).read_bytes()) for m in manifest.models)]:
+        for name, data in [
+            ("manifest.json", text.encode()),
+            *((m.file, (files / m.file).read_bytes()) for m in manifest.models),
+        ]:
             info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             info.compress_type = zipfile.ZIP_DEFLATED
             info.external_attr = 0o644 << 16

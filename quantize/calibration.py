@@ -48,7 +48,9 @@ def choose_photos(samples: Sequence[Sample], count: int, seed: int) -> list[Path
 
 
 def load_photos(paths: Iterable[Path], size: tuple[int, int]) -> Images:
-    """RGB (n, h, w, 3) uint8, letterboxed to ``size`` (width, height) as the device does. Unreadable photos raise ValueError."""
+    """RGB (n, h, w, 3) uint8, letterboxed to ``size`` (width, height) as the device does. Unreadable photos raise
+    ValueError.
+    """
     tensors = []
     for path in paths:
         image = cv2.imread(str(path), cv2.IMREAD_COLOR)
@@ -78,9 +80,9 @@ def outputs(model: Student, images: Images, batch: int = 8) -> Iterator[tuple[to
 def channel_scales(model: Student, images: Images) -> dict[int, NDArray[np.float32]]:
     """The factor s of every channel of every level, so that channel / s fills −1…1 on the cells that matter.
 
-    All channels of a level share one int8 scale; unscaled, the score's ±8 would leave a rotation's ±1 four bits. The range of the
-    score is the 99.9th percentile of |logit| over all cells, at most ``LOGIT_LIMIT``; that of the others the percentile over
-    cells whose score is above ``RELEVANT_SCORE``. The five landmarks share one scale a level.
+    All channels of a level share one int8 scale; unscaled, the score's ±8 would leave a rotation's ±1 four bits. The
+    range of the score is the 99.9th percentile of |logit| over all cells, at most ``LOGIT_LIMIT``; that of the others
+    the percentile over cells whose score is above ``RELEVANT_SCORE``. The five landmarks share one scale a level.
     """
     values: list[list[torch.Tensor]] = [[] for _ in STRIDES]
     logits: list[list[torch.Tensor]] = [[] for _ in STRIDES]

@@ -19,7 +19,8 @@ def load_config(path: Path, settings: Sequence[str] = ()) -> dict[str, Any]:
 
     Args:
         path: a TOML file.
-        settings: ``key=value`` with dots in the key and a TOML value, such as ``quantize.qat.steps=100``; text needs no quotes.
+        settings: ``key=value`` with dots in the key and a TOML value, such as ``quantize.qat.steps=100``; text needs no
+            quotes.
 
     Raises:
         ConfigError: see there.

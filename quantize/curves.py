@@ -55,7 +55,7 @@ def draw_log(log: Path, folder: Path, name: str = "curves") -> None:
 def bars(path: Path, labels: Sequence[str], values: Mapping[str, Sequence[float]], title: str, unit: str) -> None:
     """A horizontal bar chart, one group a label."""
     plt = _pyplot()
-    figure, axis = plt.subplots(figsize=(8, 1 + 0.22 * max(1, len(labels))), layout="constrained")
+    figure, axis = plt.subplots(figsize=(9, 1 + 0.3 * max(1, len(labels))), layout="constrained")
     height = 0.8 / max(1, len(values))
     for i, (name, numbers) in enumerate(values.items()):
         axis.barh([n + i * height for n in range(len(labels))], numbers, height, label=name)
@@ -63,7 +63,7 @@ def bars(path: Path, labels: Sequence[str], values: Mapping[str, Sequence[float]
     axis.invert_yaxis()
     axis.set_xlabel(unit)
     axis.set_title(title, fontsize=10)
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, loc="lower right", framealpha=1)
     axis.grid(axis="x", alpha=0.3)
     figure.savefig(path, dpi=80)
     plt.close(figure)

@@ -1,4 +1,6 @@
-"""What `quantize.evaluate` measures: a bundle through edgeface, a float network on torch, or a peer. One description names each of them."""
+"""What `quantize.evaluate` measures: a bundle through edgeface, a float network on torch, or a peer. One description
+names each of them.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,7 @@ class DetectorSpec:
 
 
 class BundleDetector:
-    """The shipped path: bundle, runtime and C++ core behind `edgeface.FaceEngine`, with int8 products as ARM has them."""
+    """The shipped path: bundle, runtime and C++ core behind `edgeface.FaceEngine`, int8 products as on ARM."""
 
     def __init__(self, spec: DetectorSpec) -> None:
         from edgeface import FaceEngine
@@ -72,9 +74,11 @@ class BundleDetector:
 
 
 class FloatDetector:
-    """A student on torch with the core's preprocessing and decoding: for curves while training, before there is a bundle.
+    """A student on torch with the core's preprocessing and decoding: for curves while training, before there is a
+    bundle.
 
-    ``model`` takes and returns what `quantize.model.Student` does; it is used as it is (put it in evaluation mode first).
+    ``model`` takes and returns what `quantize.model.Student` does; it is used as it is (put it in evaluation mode
+    first).
     """
 
     def __init__(
@@ -98,15 +102,28 @@ class FloatDetector:
         outputs = [o.float().cpu().contiguous().numpy() for o in self.model(x)]
         n = len(outputs)
         boxes, scores, points, rotations, quality = core.decode(
-            outputs, list(STRIDES), ["NCHW"] * n, [1.0] * n, [0] * n, self.scales, transform,
-            min_score=MIN_SCORE, nms_iou=NMS_IOU, max_faces=MAX_FACES,
+            outputs,
+            list(STRIDES),
+            ["NCHW"] * n,
+            [1.0] * n,
+            [0] * n,
+            self.scales,
+            transform,
+            min_score=MIN_SCORE,
+            nms_iou=NMS_IOU,
+            max_faces=MAX_FACES,
         )
-        return Found(*(np.asarray(a, np.float64) for a in (boxes, scores, points, rotation_to_angles(rotations), quality)))
+        return Found(
+            *(np.asarray(a, np.float64) for a in (boxes, scores, points, rotation_to_angles(rotations), quality))
+        )
 
 
-def letterbox(image: NDArray[np.uint8], out: NDArray[Any], scale: float = 1 / 128, zero_point: int = 0) -> NDArray[np.float64]:
-    """Fills a network's input (1, 3, h, w) or (1, h, w, 3), RGB, from a BGR photo as the device does; returns the affine back
-    to the photo (2, 3)."""
+def letterbox(
+    image: NDArray[np.uint8], out: NDArray[Any], scale: float = 1 / 128, zero_point: int = 0
+) -> NDArray[np.float64]:
+    """Fills a network's input (1, 3, h, w) or (1, h, w, 3), RGB, from a BGR photo as the device does; returns the
+    affine back to the photo (2, 3).
+    """
     layout = "NCHW" if out.shape[1] == 3 else "NHWC"
     height, width = image.shape[:2]
     planes = [np.ascontiguousarray(image)]

@@ -1,7 +1,8 @@
-"""Where the work on many photos is done: in this process, or on a Dask cluster. Results come back in the order of the items.
+"""Where the work on many photos is done: in this process, or on a Dask cluster. Results come back in the order of the
+items.
 
-Only those steps need it whose items are independent, ``label`` and ``evaluate``; both keep what is done on disk, so that an
-interrupted run goes on where it stopped.
+Only those steps need it whose items are independent, ``label`` and ``evaluate``; both keep what is done on disk, so
+that an interrupted run goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class LocalEngine:
 
 
 class DaskEngine:
-    """Workers of a Dask cluster: the one whose scheduler ``address`` names, or ``workers`` processes of this machine."""
+    """Workers of the Dask cluster whose scheduler is at ``address``, or ``workers`` processes of this machine."""
 
     def __init__(self, address: str | None = None, workers: int | None = None) -> None:
         try:

@@ -1,7 +1,7 @@
 """Step ``evaluate``: any bundle and any peer, through the path that ships, on any labelled sets, side by side.
 
-Predictions are kept as JSON lines (one file a detector, input rule and set), so that an interrupted run goes on where it
-stopped and anybody can score them again.
+Predictions are kept as JSON lines (one file a detector, input rule and set), so that an interrupted run goes on where
+it stopped and anybody can score them again.
 """
 
 from __future__ import annotations
@@ -67,12 +67,16 @@ FIGURES = {
 
 
 def predict(
-    spec: DetectorSpec, samples: Sequence[Sample], path: Path, engine: Engine | None = None, detector: Detector | None = None
+    spec: DetectorSpec,
+    samples: Sequence[Sample],
+    path: Path,
+    engine: Engine | None = None,
+    detector: Detector | None = None,
 ) -> dict[str, Found]:
     """Runs a detector over photos, appending to ``path``; photos that stand there already are not run again.
 
-    ``detector`` is an opened one, for work in this process. A photo that cannot be read raises ValueError: a figure over
-    some of the photos would pass for one over all of them.
+    ``detector`` is an opened one, for work in this process. A photo that cannot be read raises ValueError: a figure
+    over some of the photos would pass for one over all of them.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     done = _finished_lines(path)
@@ -80,7 +84,7 @@ def predict(
     if todo:
         local = engine or open_engine("local")
         work = detector.detect if detector is not None else None
-        with open(path, "a") as f:
+        with path.open("a") as f:
             for line in local.map(_Worker(spec, work), [str(s.path) for s in todo], f"{spec.model} {path.stem}"):
                 f.write(line)
     return read_predictions(path)
@@ -119,8 +123,14 @@ def _finished_lines(path: Path) -> set[str]:
 
 
 def evaluate(
-    specs: Iterable[str], sets: Path, run: Path, trials: Sequence[Trial] = TRIALS, *, runtime: str = "onnxruntime",
-    precision: str | None = None, engine: Engine | None = None,
+    specs: Iterable[str],
+    sets: Path,
+    run: Path,
+    trials: Sequence[Trial] = TRIALS,
+    *,
+    runtime: str = "onnxruntime",
+    precision: str | None = None,
+    engine: Engine | None = None,
 ) -> list[dict[str, Any]]:
     """Every detector on every trial.
 
@@ -237,8 +247,9 @@ def _photo(sample: Sample) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def over_budget(results: Sequence[dict[str, Any]], name: str, budget: dict[str, float]) -> list[str]:
-    """Where the int8 network of bundle ``name`` loses more than ``budget`` (ap, degrees: absolute; nme: relative) against
-    ``name-float32``, a sentence each."""
+    """Where the int8 network of bundle ``name`` loses more than ``budget`` (ap, degrees: absolute; nme: relative)
+    against ``name-float32``, a sentence each.
+    """
     broken = []
     for r in results:
         if not r["model"].startswith(f"{name} int8"):
@@ -256,5 +267,7 @@ def over_budget(results: Sequence[dict[str, Any]], name: str, budget: dict[str, 
                 if key in budget and r.get(figure) is not None and f.get(figure):
                     loss = lost(r[figure], f[figure])
                     if loss > budget[key]:
-                        broken.append(f"{figure} on {r['set']}, {r['rule']} must lose at most {budget[key]:g}, but got {loss:.4g}")
+                        broken.append(
+                            f"{figure} on {r['set']}, {r['rule']} must lose at most {budget[key]:g}, but got {loss:.4g}"
+                        )
     return broken

@@ -1,4 +1,6 @@
-"""Step ``export``: ONNX and TFLite files of the same weights, in a bundle that can be run, with a report of their parity."""
+"""Step ``export``: ONNX and TFLite files of the same weights, in a bundle that can be run, with a report of their
+parity.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,13 @@ from quantize.tflite_export import export_tflite, interpreter
 
 Size = tuple[int, int]
 #: What is compared, by channel of decode rule edgeface-v1.
-GROUPS = {"score": [0], "quality": [1], "box": [2, 3, 4, 5], "landmarks": list(range(6, 16)), "rotation": list(range(16, 22))}
+GROUPS = {
+    "score": [0],
+    "quality": [1],
+    "box": [2, 3, 4, 5],
+    "landmarks": list(range(6, 16)),
+    "rotation": list(range(16, 22)),
+}
 
 
 @dataclass
@@ -37,8 +45,16 @@ class Exported:
 
 
 def export(
-    model: Student, scales: dict[int, NDArray[np.float32]], name: str, folder: Path, images: Mapping[Size, Images],
-    onnx_images: Sequence[Images], *, keep_float: Sequence[str] = (), extra_sizes: Sequence[Size] = (), tflite: bool = True,
+    model: Student,
+    scales: dict[int, NDArray[np.float32]],
+    name: str,
+    folder: Path,
+    images: Mapping[Size, Images],
+    onnx_images: Sequence[Images],
+    *,
+    keep_float: Sequence[str] = (),
+    extra_sizes: Sequence[Size] = (),
+    tflite: bool = True,
     python: str | None = None,
 ) -> Exported:
     """Writes every file.
@@ -72,22 +88,30 @@ def export(
 
 
 def parity(exported: Exported, images: Mapping[Size, Images], photos: int = 8) -> list[dict[str, Any]]:
-    """Mean absolute differences of the real outputs, by group of channels, over cells that score above .1 in float (score: over
-    all cells): float32 ONNX against int8 ONNX, and int8 ONNX against int8 TFLite (where ai-edge-litert is installed)."""
+    """Mean absolute differences of the real outputs, by group of channels, over cells that score above .1 in float
+    (score: over all cells): float32 ONNX against int8 ONNX, and int8 ONNX against int8 TFLite (where ai-edge-litert
+    is installed).
+    """
     rows = []
     networks = [*exported.models, *exported.float_models]
     full = next(m for m in networks if m.precision == "float32")
     int8 = next(m for m in networks if m.format == "onnx" and m.precision == "int8")
-    for size, batch in images.items():
-        batch = batch[:photos]
+    for size, every in images.items():
+        batch = every[:photos]
         reference = [run_onnx(exported, full, as_real(i[None])) for i in batch]
         quantised = [run_onnx(exported, int8, i.transpose(2, 0, 1)[None]) for i in batch]
-        rows.append({"size": list(size), "pair": "float32 ONNX, int8 ONNX", **_differences(reference, quantised, reference)})
+        rows.append(
+            {"size": list(size), "pair": "float32 ONNX, int8 ONNX", **_differences(reference, quantised, reference)}
+        )
         tflite = [m for m in [*exported.models, *exported.extra_models] if m.format == "tflite" and m.size == size]
         if tflite:
             lite = [run_tflite(exported, tflite[0], i[None]) for i in batch]
-            rows.append({"size": list(size), "pair": "float32 ONNX, int8 TFLite", **_differences(reference, lite, reference)})
-            rows.append({"size": list(size), "pair": "int8 ONNX, int8 TFLite", **_differences(quantised, lite, reference)})
+            rows.append(
+                {"size": list(size), "pair": "float32 ONNX, int8 TFLite", **_differences(reference, lite, reference)}
+            )
+            rows.append(
+                {"size": list(size), "pair": "int8 ONNX, int8 TFLite", **_differences(quantised, lite, reference)}
+            )
     return rows
 
 
@@ -101,7 +125,8 @@ def run_onnx(exported: Exported, spec: ModelSpec, tensor: NDArray[Any]) -> list[
     session = ort.InferenceSession(str(exported.folder / spec.file), options, providers=["CPUExecutionProvider"])
     outputs = session.run(None, {INPUT: np.ascontiguousarray(tensor)})
     return [
-        np.asarray(o[0].transpose(1, 2, 0), np.float64) * exported.channel_scale[s] for o, s in zip(outputs, STRIDES, strict=True)
+        np.asarray(o[0].transpose(1, 2, 0), np.float64) * exported.channel_scale[s]
+        for o, s in zip(outputs, STRIDES, strict=True)
     ]
 
 
@@ -115,13 +140,17 @@ def run_tflite(exported: Exported, spec: ModelSpec, pixels: NDArray[np.uint8]) -
     network.invoke()
     index = {d["name"]: d["index"] for d in network.get_output_details()}
     return [
-        (network.get_tensor(index[o.name])[0].astype(np.float64) - o.zero_point) * o.scale * exported.channel_scale[o.stride]
+        (network.get_tensor(index[o.name])[0].astype(np.float64) - o.zero_point)
+        * o.scale
+        * exported.channel_scale[o.stride]
         for o in spec.outputs
     ]
 
 
 def _differences(
-    a: Sequence[Sequence[NDArray[Any]]], b: Sequence[Sequence[NDArray[Any]]], reference: Sequence[Sequence[NDArray[Any]]]
+    a: Sequence[Sequence[NDArray[Any]]],
+    b: Sequence[Sequence[NDArray[Any]]],
+    reference: Sequence[Sequence[NDArray[Any]]],
 ) -> dict[str, float]:
     def flat(outputs: Sequence[Sequence[NDArray[Any]]]) -> NDArray[Any]:
         return np.concatenate([level.reshape(-1, level.shape[-1]) for photo in outputs for level in photo])
@@ -131,7 +160,8 @@ def _differences(
     difference = np.abs(x - y)
     return {
         group: round(float((difference[:, c] if group == "score" else difference[relevant][:, c]).mean()), 5)
-        if group == "score" or relevant.any() else 0.0
+        if group == "score" or relevant.any()
+        else 0.0
         for group, c in GROUPS.items()
     } | {"cells": int(relevant.sum())}
 
@@ -139,7 +169,10 @@ def _differences(
 def write_parity(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
     """``parity.json`` and ``parity.md``."""
     (folder / "parity.json").write_text(json.dumps(list(rows), indent=1))
-    lines = ["| input | pair | score logit | quality logit | box, strides | landmarks, strides | rotation |", "|---" * 7 + "|"]
+    lines = [
+        "| input | pair | score logit | quality logit | box, strides | landmarks, strides | rotation |",
+        "|---" * 7 + "|",
+    ]
     for r in rows:
         numbers = " | ".join(f"{r[g]:.4f}" for g in GROUPS)
         lines.append(f"| {r['size'][0]}x{r['size'][1]} | {r['pair']} | {numbers} |")

@@ -35,8 +35,9 @@ FP_SCORES = (0.3, 0.5, 0.7, 0.9)
 
 @dataclass
 class Found:
-    """Detections of one photo, float64: ``boxes`` (n, 4) xyxy, ``scores`` (n,), ``landmarks`` (n, 5, 2), ``quality`` (n,),
-    ``angles`` (n, 3) yaw, pitch, roll in degrees of 300W-LP. None for what the detector does not say."""
+    """Detections of one photo, float64: ``boxes`` (n, 4) xyxy, ``scores`` (n,), ``landmarks`` (n, 5, 2), ``quality``
+    (n,), ``angles`` (n, 3) yaw, pitch, roll in degrees of 300W-LP. None for what the detector does not say.
+    """
 
     boxes: Array
     scores: Array
@@ -280,7 +281,8 @@ def error_versus_discard(
     """How well quality predicts recognition failures (ISO/IEC 29794-1, arXiv 2303.13294).
 
     The quality of a pair is the lower one's. The threshold is fixed once, at a false match rate of 1e-2 over all pairs.
-    ``edc_area`` is the mean false non-match rate while the worst 0 to ``limit`` of the genuine pairs are discarded, over
+    ``edc_area`` is the mean false non-match rate while the worst 0 to ``limit`` of the genuine pairs are discarded,
+    over
     the rate with none discarded: 1 is no use; ``ideal`` is the best that any quality could reach.
     """
     first, second = np.triu_indices(len(quality), 1)

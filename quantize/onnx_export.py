@@ -26,8 +26,9 @@ INPUT_SCALE, INPUT_ZERO = 1 / 128, 128
 
 
 def export_float(model: Student, path: Path) -> None:
-    """Writes the folded network (see `quantize.model.fuse`): (1, 3, H, W) float32 real values to three outputs, H and W any
-    multiples of 32."""
+    """Writes the folded network (see `quantize.model.fuse`): (1, 3, H, W) float32 real values to three outputs, H and W
+    any multiples of 32.
+    """
     axes = {INPUT: {2: "height", 3: "width"}}
     for name, stride in zip(OUTPUTS, STRIDES, strict=True):
         axes[name] = {2: f"height/{stride}", 3: f"width/{stride}"}
@@ -35,8 +36,14 @@ def export_float(model: Student, path: Path) -> None:
         # the exporter that NNCF's graphs need is the old one, which says so; and opsets after 17 gain nothing here
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            model.eval(), (torch.zeros(1, 3, 64, 96),), str(path), dynamo=False, opset_version=OPSET,
-            input_names=[INPUT], output_names=list(OUTPUTS), dynamic_axes=axes,
+            model.eval(),
+            (torch.zeros(1, 3, 64, 96),),
+            str(path),
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=list(OUTPUTS),
+            dynamic_axes=axes,
         )
     network = onnx.load(path)
     onnx.checker.check_model(network, full_check=True)
@@ -60,7 +67,12 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
 
 
 def quantize_onnx(
-    float_path: Path, path: Path, images: Sequence[Images], *, keep_float: Sequence[str] = (), float_outputs: bool = True,
+    float_path: Path,
+    path: Path,
+    images: Sequence[Images],
+    *,
+    keep_float: Sequence[str] = (),
+    float_outputs: bool = True,
     method: CalibrationMethod = CalibrationMethod.MinMax,
 ) -> None:
     """Post-training quantisation by ONNX Runtime: weights int8 per channel, activations uint8 per tensor, QDQ.
@@ -79,15 +91,25 @@ def quantize_onnx(
     overrides = {INPUT: [{"quant_type": QuantType.QUInt8, "scale": scale, "zero_point": zero}]}
     if not float_outputs:
         # folded channel scales bring what matters of every output into −1…1
-        overrides |= {o: [{"quant_type": QuantType.QUInt8, "rmin": np.array(-1, np.float32), "rmax": np.array(1, np.float32)}] for o in OUTPUTS}
+        overrides |= {
+            o: [{"quant_type": QuantType.QUInt8, "rmin": np.array(-1, np.float32), "rmax": np.array(1, np.float32)}]
+            for o in OUTPUTS
+        }
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(float_path), str(prepared), skip_symbolic_shape=True)
         options: dict[str, Any] = {"TensorQuantOverrides": overrides}
         quantize_static(
-            str(prepared), str(path), _Reader(images), quant_format=QuantFormat.QDQ, per_channel=True,
-            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, calibrate_method=method,
-            nodes_to_exclude=list(keep_float), extra_options=options,
+            str(prepared),
+            str(path),
+            _Reader(images),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=method,
+            nodes_to_exclude=list(keep_float),
+            extra_options=options,
         )
     network = onnx.load(path)
     if float_outputs:
@@ -123,7 +145,9 @@ def _drop_output_rounding(network: Any, heads: list[str]) -> None:
 
 
 def _tidy(network: Any) -> Any:
-    """Drops what an exporter says of itself and initialisers that nothing reads, so that the same weights give the same bytes."""
+    """Drops what an exporter says of itself and initialisers that nothing reads, so that the same weights give the same
+    bytes.
+    """
     used = {name for node in network.graph.node for name in node.input}
     kept = [i for i in network.graph.initializer if i.name in used]
     del network.graph.initializer[:]

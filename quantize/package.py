@@ -31,7 +31,9 @@ def read_lineage(path: Path) -> dict[str, Any]:
         for entry in lineage.get(key, []):
             missing = [k for k in needed if k not in entry]
             if missing:
-                raise LineageError(f"{key} of {path} must say {', '.join(needed)}, but got {entry.get('name', '?')} without {missing}")
+                raise LineageError(
+                    f"{key} of {path} must say {', '.join(needed)}, but got {entry.get('name', '?')} without {missing}"
+                )
     forbidden = [t["name"] for t in lineage.get("teachers", []) if not t["commercial"]]
     if forbidden:
         raise LineageError(f"teachers must allow commercial use, but got {', '.join(forbidden)}")
@@ -39,8 +41,17 @@ def read_lineage(path: Path) -> dict[str, Any]:
 
 
 def package(
-    draft: Path, out: Path, *, version: str, licence: str, lineage: dict[str, Any], metrics: Sequence[dict[str, Any]],
-    training: dict[str, Any], calibration: dict[str, Any], min_score: float, nms_iou: float,
+    draft: Path,
+    out: Path,
+    *,
+    version: str,
+    licence: str,
+    lineage: dict[str, Any],
+    metrics: Sequence[dict[str, Any]],
+    training: dict[str, Any],
+    calibration: dict[str, Any],
+    min_score: float,
+    nms_iou: float,
 ) -> Path:
     """Writes ``out/NAME.efm``: the networks of the draft bundle with all that is known of them.
 
@@ -56,10 +67,22 @@ def package(
     bundle = Bundle.open(draft)
     m = bundle.manifest
     manifest = make_manifest(
-        m.name, version, m.models, {s: _array(v) for s, v in m.decode.channel_scale.items()}, m.sizes,
-        min_score=min_score, nms_iou=nms_iou, licence=licence, metrics={"results": list(metrics)}, training=training,
-        calibration=calibration, lineage=lineage,
-        quality={"target": "similarity of face-recognition embeddings to clean photos of the same person, 0 to 1", "thresholds": {}},
+        m.name,
+        version,
+        m.models,
+        {s: _array(v) for s, v in m.decode.channel_scale.items()},
+        m.sizes,
+        min_score=min_score,
+        nms_iou=nms_iou,
+        licence=licence,
+        metrics={"results": list(metrics)},
+        training=training,
+        calibration=calibration,
+        lineage=lineage,
+        quality={
+            "target": "similarity of face-recognition embeddings to clean photos of the same person, 0 to 1",
+            "thresholds": {},
+        },
     )
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{m.name}.efm"
@@ -96,5 +119,7 @@ def write_card(bundle: Path, path: Path, parameters: int) -> None:
     files = [(m.file, len(opened.read(m)), m.precision, m.size) for m in manifest.models]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(
-        template.render(m=manifest, rows=rows, by_yaw=by_yaw, files=files, parameters=parameters, size=bundle.stat().st_size)
+        template.render(
+            m=manifest, rows=rows, by_yaw=by_yaw, files=files, parameters=parameters, size=bundle.stat().st_size
+        )
     )

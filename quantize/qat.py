@@ -1,7 +1,7 @@
 """Quantisation-aware fine-tuning with NNCF: the trainer's views and losses, from averaged weights, on a folded network.
 
-What comes out is a float checkpoint whose weights lie on the int8 grid that they were tuned for; both exporters then find the
-same grid again, so that ONNX and TFLite carry the same weights.
+What comes out is a float checkpoint whose weights lie on the int8 grid that they were tuned for; both exporters then
+find the same grid again, so that ONNX and TFLite carry the same weights.
 """
 
 from __future__ import annotations
@@ -105,8 +105,14 @@ class Tuner:
     """
 
     def __init__(
-        self, model: Student, scales: dict[int, np.ndarray[Any, Any]], images: Images, config: dict[str, Any],
-        packed: Path, run: Path, device: str = "auto",
+        self,
+        model: Student,
+        scales: dict[int, np.ndarray[Any, Any]],
+        images: Images,
+        config: dict[str, Any],
+        packed: Path,
+        run: Path,
+        device: str = "auto",
     ) -> None:
         self.config, self.packed, self.run, self.like = config, packed, run, model
         self.options = config["quantize"]["qat"]
@@ -130,7 +136,10 @@ class Tuner:
     def save(self) -> None:
         """Writes what a later run goes on from."""
         state = {
-            "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "average": self.average, "step": self.step
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average,
+            "step": self.step,
         }
         part = self.path.with_suffix(".part")
         torch.save(state, part)
@@ -140,7 +149,12 @@ class Tuner:
         """Runs to the end and returns the plain student with the averaged weights on their grid."""
         options, total = self.options, int(self.options["steps"])
         data = ViewBatches(
-            self.packed, self.config["views"], self.config["seed"] + 1, options["size"], options["batch"], self.step,
+            self.packed,
+            self.config["views"],
+            self.config["seed"] + 1,
+            options["size"],
+            options["batch"],
+            self.step,
             max(0, total - self.step),
         )
         self.model.train()
@@ -152,7 +166,12 @@ class Tuner:
             self.step += 1
             if self.step % 20 == 0 or self.step == total:
                 with (self.run / "qat.jsonl").open("a") as f:
-                    f.write(json.dumps({"step": self.step, "loss": round(loss, 4), **{k: round(v, 4) for k, v in terms.items()}}) + "\n")
+                    f.write(
+                        json.dumps(
+                            {"step": self.step, "loss": round(loss, 4), **{k: round(v, 4) for k, v in terms.items()}}
+                        )
+                        + "\n"
+                    )
             if progress is not None:
                 progress(self.step, total)
             if time.monotonic() - saved > self.config.get("checkpoint_minutes", 4) * 60:

@@ -1,5 +1,6 @@
-"""The seven steps. Each reads what the one before it wrote in the run folder, and leaves its config, log and results in a folder
-of its own; a step whose inputs and config have not changed is not done again."""
+"""The seven steps. Each reads what the one before it wrote in the run folder, and leaves its config, log and results in
+a folder of its own; a step whose inputs and config have not changed is not done again.
+"""
 
 from __future__ import annotations
 
@@ -53,8 +54,12 @@ class Run:
         return path
 
 
-def perform(run: Run, step: str, work: Callable[[Run, Path], dict[str, Any]], inputs: Sequence[Path], sections: Sequence[str]) -> dict[str, Any]:
-    """Runs one step unless it is done: writes ``config.json``, appends to ``steps.jsonl``, and ``done.json`` at the end."""
+def perform(
+    run: Run, step: str, work: Callable[[Run, Path], dict[str, Any]], inputs: Sequence[Path], sections: Sequence[str]
+) -> dict[str, Any]:
+    """Runs one step unless it is done: writes ``config.json``, appends to ``steps.jsonl``, and ``done.json`` at the
+    end.
+    """
     folder = run.path(step)
     folder.mkdir(parents=True, exist_ok=True)
     config = {k: run.config.get(k) for k in ("name", "seed", *sections)}
@@ -102,11 +107,15 @@ def _data(run: Run, folder: Path) -> dict[str, Any]:
     skipped: list[str] = []
     for entry in run.config["data"]["sets"]:
         found, bad = read_set(entry["reader"], Path(entry["path"]), entry["name"])
-        console.print(f"  {entry['name']}: {len(found)} photos, {sum(len(s.faces) for s in found)} faces, {len(bad)} skipped")
+        console.print(
+            f"  {entry['name']}: {len(found)} photos, {sum(len(s.faces) for s in found)} faces, {len(bad)} skipped"
+        )
         samples += found
         skipped += bad
     if not samples:
-        raise StepError(f"[data].sets must hold photos, but got none ({len(skipped)} skipped, see {folder / 'skipped.txt'})")
+        raise StepError(
+            f"[data].sets must hold photos, but got none ({len(skipped)} skipped, see {folder / 'skipped.txt'})"
+        )
     write_samples(folder / "samples.jsonl", samples)
     (folder / "skipped.txt").write_text("".join(f"{s}\n" for s in skipped))
     return {"photos": len(samples), "faces": sum(len(s.faces) for s in samples), "skipped": len(skipped)}
@@ -154,16 +163,33 @@ def _label(run: Run, folder: Path) -> dict[str, Any]:
         if wanted and options["quality_variants"]:
             from quantize.quality import make_tiles
 
-            samples += make_tiles(wanted, Path(options["teachers"]), folder / "tiles", run.config["seed"], options["quality_variants"])
+            samples += make_tiles(
+                wanted, Path(options["teachers"]), folder / "tiles", run.config["seed"], options["quality_variants"]
+            )
     write_samples(folder / "samples.jsonl", samples)
     messages = pack(samples, folder / "pack")
     (folder / "skipped.txt").write_text("".join(f"{m}\n" for m in messages))
-    return {"photos": len(samples), "faces": sum(len(s.faces) for s in samples), "unreadable": unreadable + len(messages)}
+    return {
+        "photos": len(samples),
+        "faces": sum(len(s.faces) for s in samples),
+        "unreadable": unreadable + len(messages),
+    }
 
 
 def train(run: Run) -> dict[str, Any]:
     """The trainer of `quantize.train.loop`; under ``torchrun`` on several processes or devices."""
-    sections = ["student", "init", "fold_norm", "optimizer", "losses", "phases", "views", "ema", "uncertainty", "distil"]
+    sections = [
+        "student",
+        "init",
+        "fold_norm",
+        "optimizer",
+        "losses",
+        "phases",
+        "views",
+        "ema",
+        "uncertainty",
+        "distil",
+    ]
     return perform(run, "train", _train, [run.need("label", "pack/samples.jsonl")], sections)
 
 
@@ -235,17 +261,34 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
         raise StepError(f"[quantize].method must be ptq or qat, but got {options['method']}")
     budget = q.Budget(**options["budget"])
     kept, tries = q.control(
-        float_path, int8_path, [images], budget, lambda path: q.figures(path, "int8", scales, held), reference, options["most_float_layers"]
+        float_model,
+        float_path,
+        int8_path,
+        [images],
+        budget,
+        lambda path: q.figures(path, "int8", scales, held),
+        reference,
+        options["most_float_layers"],
     )
-    q.write_report(folder, q.layer_report(float_path, int8_path, images[:8]), tries)
+    q.write_report(folder, q.layer_report(float_model, float_path, int8_path, images[:8]), tries)
     state = checkpoint_of(
-        float_model, channel_scale={str(s): v.tolist() for s, v in scales.items()}, keep_float=kept, method=options["method"],
+        float_model,
+        channel_scale={str(s): v.tolist() for s, v in scales.items()},
+        keep_float=kept,
+        method=options["method"],
         photos=[p.name for p in chosen],
     )
     torch.save(state, folder / "weights.pt")
-    result = {"method": options["method"], "float_figures": _rounded(reference), "loss": tries[-1]["loss"], "float_layers": kept}
+    result = {
+        "method": options["method"],
+        "float_figures": _rounded(reference),
+        "loss": tries[-1]["loss"],
+        "float_layers": kept,
+    }
     if tries[-1]["broken"]:
-        raise q.BudgetError(f"int8 broke its budget ({'; '.join(tries[-1]['broken'])}); see {folder / 'control.json'} and layers.json")
+        raise q.BudgetError(
+            f"int8 broke its budget ({'; '.join(tries[-1]['broken'])}); see {folder / 'control.json'} and layers.json"
+        )
     return result
 
 
@@ -277,14 +320,26 @@ def _export(run: Run, folder: Path) -> dict[str, Any]:
     images = {size: load_photos(chosen, size) for size in dict.fromkeys([*sizes, *extra])}
     onnx_images = [load_photos(chosen, _size(run.config["quantize"]["photo_size"]))]
     exported = e.export(
-        load_student(weights), scales, name, folder, images, onnx_images, keep_float=state["keep_float"], extra_sizes=extra,
-        tflite=options["tflite"], python=options.get("litert_python"),
+        load_student(weights),
+        scales,
+        name,
+        folder,
+        images,
+        onnx_images,
+        keep_float=state["keep_float"],
+        extra_sizes=extra,
+        tflite=options["tflite"],
+        python=options.get("litert_python"),
     )
     e.write_parity(folder, e.parity(exported, {s: images[s] for s in sizes}))
     manifest = make_manifest(name, "0", exported.models, scales, sizes)
     write_bundle(folder / f"{name}.efm", manifest, folder)
     if options["float_bundle"]:
-        write_bundle(folder / f"{name}-float32.efm", make_manifest(f"{name}-float32", "0", exported.float_models, scales, sizes), folder)
+        write_bundle(
+            folder / f"{name}-float32.efm",
+            make_manifest(f"{name}-float32", "0", exported.float_models, scales, sizes),
+            folder,
+        )
     if exported.extra_models:
         everything = make_manifest(name, "0", [*exported.models, *exported.extra_models], scales, [*sizes, *extra])
         write_bundle(folder / f"{name}-evaluation.efm", everything, folder)
@@ -314,7 +369,9 @@ def _evaluate(run: Run, folder: Path) -> dict[str, Any]:
     sets = Path(options["sets"])
     trials = [v.Trial(t["set"], _size(t["size"])) for t in options["trials"]] if "trials" in options else list(v.TRIALS)
     if not any((sets / t.name / "labels.jsonl").is_file() for t in trials):
-        raise StepError(f"[evaluate].sets must hold labelled sets, but got none of {', '.join(t.name for t in trials)} in {sets}")
+        raise StepError(
+            f"[evaluate].sets must hold labelled sets, but got none of {', '.join(t.name for t in trials)} in {sets}"
+        )
     full = run.path("export", f"{name}-float32.efm")
     peers = [p for p in options["peers"] if Path(p.partition(":")[2]).is_file()]
     specs = [str(run.path("export", f"{name}.efm")), *([str(full)] if full.is_file() else []), *peers]
@@ -335,7 +392,11 @@ def _evaluate(run: Run, folder: Path) -> dict[str, Any]:
 def package(run: Run) -> dict[str, Any]:
     """The bundle that ships, and its model card."""
     name = run.config["name"]
-    inputs = [run.need("export", f"{name}.efm"), run.need("evaluate", "table.json"), Path(run.config["package"]["lineage"])]
+    inputs = [
+        run.need("export", f"{name}.efm"),
+        run.need("evaluate", "table.json"),
+        Path(run.config["package"]["lineage"]),
+    ]
     return perform(run, "package", _package, inputs, ["package"])
 
 
@@ -349,13 +410,25 @@ def _package(run: Run, folder: Path) -> dict[str, Any]:
     results = json.loads(run.need("evaluate", "table.json").read_text())
     own = [r for r in results if r["model"].startswith(f"{name} ")]
     phases = run.config.get("phases", [])
-    training = {"seed": run.config["seed"], "phases": "; ".join(f"{f['steps']} steps of {f['batch']} at {f['size']} px" for f in phases)}
-    training["quantisation"] = {"qat": "quantisation-aware tuning (NNCF), then static", "ptq": "static, after training"}[state["method"]]
+    training = {
+        "seed": run.config["seed"],
+        "phases": "; ".join(f"{f['steps']} steps of {f['batch']} at {f['size']} px" for f in phases),
+    }
+    training["quantisation"] = {
+        "qat": "quantisation-aware tuning (NNCF), then static",
+        "ptq": "static, after training",
+    }[state["method"]]
     path = p.package(
-        run.need("export", f"{name}.efm"), Path(options["out"]), version=options["version"], licence=options["licence"],
-        lineage=p.read_lineage(Path(options["lineage"])), metrics=own, training=training,
+        run.need("export", f"{name}.efm"),
+        Path(options["out"]),
+        version=options["version"],
+        licence=options["licence"],
+        lineage=p.read_lineage(Path(options["lineage"])),
+        metrics=own,
+        training=training,
         calibration={"photos": len(state["photos"]), "of": "training sets only", "float_layers": state["keep_float"]},
-        min_score=options["min_score"], nms_iou=options["nms_iou"],
+        min_score=options["min_score"],
+        nms_iou=options["nms_iou"],
     )
     parameters = sum(v.numel() for v in state["ema"].values())
     card = Path(options["cards"]) / f"model-card-{name}.md"
@@ -364,5 +437,11 @@ def _package(run: Run, folder: Path) -> dict[str, Any]:
 
 
 STEPS: dict[str, Callable[[Run], dict[str, Any]]] = {
-    "data": data, "label": label, "train": train, "quantize": quantize, "export": export, "evaluate": evaluate, "package": package,
+    "data": data,
+    "label": label,
+    "train": train,
+    "quantize": quantize,
+    "export": export,
+    "evaluate": evaluate,
+    "package": package,
 }

@@ -2,9 +2,9 @@
 
     python -m quantize.tflite_convert JOB.json
 
-The job: {"checkpoint": folded checkpoint, "outputs": {"320x240": {"images": calibration .npy, "file": result}}, ...}. Prints one JSON
-object: per size the input and outputs of the network with their scales and zero points. `quantize.tflite_export` writes the
-job and reads the answer.
+The job: {"checkpoint": folded checkpoint, "outputs": {"320x240": {"images": calibration .npy, "file": result}}, ...}.
+Prints one JSON object: per size the input and outputs of the network with their scales and zero points.
+`quantize.tflite_export` writes the job and reads the answer.
 """
 
 from __future__ import annotations

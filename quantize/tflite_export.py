@@ -1,5 +1,6 @@
-"""Full-int8 TFLite files of a student, made by litert-torch in an environment of its own (its pins and its two gigabytes are
-not those of the rest)."""
+"""Full-int8 TFLite files of a student, made by litert-torch in an environment of its own (its pins and its two
+gigabytes are not those of the rest).
+"""
 
 from __future__ import annotations
 
@@ -29,8 +30,8 @@ class ConverterMissingError(RuntimeError):
 
 
 def interpreter(setting: str | None = None) -> Path:
-    """The Python of the converter's environment: ``setting``, else the environment variable, else ``.venv-litert`` beside the
-    checkout's files.
+    """The Python of the converter's environment: ``setting``, else the environment variable, else ``.venv-litert``
+    beside the checkout's files.
 
     Raises:
         ConverterMissingError: none of them is there.
@@ -41,8 +42,8 @@ def interpreter(setting: str | None = None) -> Path:
         if Path(candidate).is_file():
             return Path(candidate)
     raise ConverterMissingError(
-        f"TFLite export must have an environment with litert-torch, but got none at {', '.join(candidates)}: set {VARIABLE}, "
-        "or let `python -m quantize make-litert` make one (2.1 GB)"
+        f"TFLite export must have an environment with litert-torch, but got none at {', '.join(candidates)}: "
+        f"set {VARIABLE}, or let `python -m quantize make-litert` make one (2.1 GB)"
     )
 
 
@@ -61,7 +62,9 @@ def _default_folder() -> Path:
 
 
 def export_tflite(
-    model: Student, images: Mapping[tuple[int, int], Images], files: Mapping[tuple[int, int], Path],
+    model: Student,
+    images: Mapping[tuple[int, int], Images],
+    files: Mapping[tuple[int, int], Path],
     python: Path,
 ) -> dict[tuple[int, int], dict[str, Any]]:
     """Converts the folded network with folded channel scales to int8, once for each (width, height).
@@ -73,7 +76,8 @@ def export_tflite(
         python: see `interpreter`.
 
     Returns:
-        Per size ``{"input": …, "outputs": […]}`` with name, shape, dtype, scale and zero point, outputs by rising stride.
+        Per size ``{"input": …, "outputs": […]}`` with name, shape, dtype, scale and zero point, outputs by rising
+        stride.
 
     Raises:
         RuntimeError: the converter failed, with the end of what it said; or the input is not int8 of scale 1/128.
@@ -84,13 +88,20 @@ def export_tflite(
         outputs = {}
         for (width, height), path in files.items():
             np.save(folder / f"{width}x{height}.npy", images[width, height])
-            outputs[f"{width}x{height}"] = {"images": str(folder / f"{width}x{height}.npy"), "file": str(path.resolve())}
+            outputs[f"{width}x{height}"] = {
+                "images": str(folder / f"{width}x{height}.npy"),
+                "file": str(path.resolve()),
+            }
         job = {"checkpoint": str(folder / "model.pt"), "outputs": outputs, "answer": str(folder / "answer.json")}
         (folder / "job.json").write_text(json.dumps(job))
         environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
         result = subprocess.run(
             [str(python), "-m", "quantize.tflite_convert", str(folder / "job.json")],
-            cwd=Path(__file__).parents[1], env=environment, capture_output=True, text=True, check=False,
+            cwd=Path(__file__).parents[1],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if result.returncode:
             raise RuntimeError(f"the TFLite converter failed with status {result.returncode}:\n{result.stderr[-2000:]}")
@@ -100,6 +111,8 @@ def export_tflite(
         described = answer[f"{size[0]}x{size[1]}"]
         image = described["input"]
         if image["dtype"] != "int8" or abs(image["scale"] - 1 / 128) > 1e-9 or image["zero_point"] != 0:
-            raise RuntimeError(f"the input of {path.name} must be int8 of scale 1/128 and zero point 0, but got {image}")
+            raise RuntimeError(
+                f"the input of {path.name} must be int8 of scale 1/128 and zero point 0, but got {image}"
+            )
         done[size] = described
     return done

@@ -34,6 +34,9 @@ def _face(o: dict[str, Any]) -> FaceLabel:
         box = np.concatenate([hull.min(0), hull.max(0)])
     else:
         raise ValueError("a face must have a box or points, but got neither")
+    for name, array, shape in (("box", box, (4,)), ("points5", points, (5, 2))):
+        if array is not None and (array.shape != shape or not np.isfinite(array).all()):
+            raise ValueError(f"{name} must be finite numbers of shape {shape}, but got {str(array.tolist())[:80]}")
     extra = {k: o[k] for k in EXTRA if o.get(k) is not None}
     extra["box_from"] = "label" if o.get("box") is not None else "points"
     pose = o.get("pose_300wlp")
@@ -47,7 +50,7 @@ def read_jsonl(folder: Path) -> tuple[list[Sample], list[str]]:
     """Samples of ``folder/labels.jsonl``, and a message for each line that had to be skipped."""
     samples, skipped = [], []
     path = Path(folder) / "labels.jsonl"
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
         try:
             o = json.loads(line)
             faces = [_face(f) for f in o["faces"]]

@@ -1,4 +1,5 @@
-"""Readers of public label formats. Each takes a path and returns samples, and a message for every file or face that it had to skip.
+"""Readers of public label formats. Each takes a path and returns samples, and a message for every file or face that it
+had to skip.
 
 | reader | path | labels |
 |---|---|---|
@@ -86,7 +87,11 @@ def read_wider_mat(path: Path) -> Result:
         content = load_mat(path)
         events = [str(_unwrap(e)) for e in content["event_list"].ravel()]
         files, boxes = content["file_list"].ravel(), content["face_bbx_list"].ravel()
-        attributes = {a: content[k].ravel() for a in WIDER_ATTRIBUTES if (k := f"{a.removeprefix('atypical_')}_label_list") in content}
+        attributes = {
+            a: content[k].ravel()
+            for a in WIDER_ATTRIBUTES
+            if (k := f"{a.removeprefix('atypical_')}_label_list") in content
+        }
         if not len(events) == len(files) == len(boxes):
             raise ValueError(f"lists must be of equal length, but got {len(events)}, {len(files)}, {len(boxes)}")
     except (KeyError, ValueError, AttributeError) as error:
@@ -97,7 +102,12 @@ def read_wider_mat(path: Path) -> Result:
             file = f"{event}/{_unwrap(entry)}.jpg"
             try:
                 xywh = np.asarray(_unwrap(boxes[e].ravel()[i]), float).reshape(-1, 4)
-                columns = [np.asarray(_unwrap(attributes[a][e].ravel()[i]), float).ravel() if a in attributes else np.zeros(len(xywh)) for a in WIDER_ATTRIBUTES]
+                columns = [
+                    np.asarray(_unwrap(attributes[a][e].ravel()[i]), float).ravel()
+                    if a in attributes
+                    else np.zeros(len(xywh))
+                    for a in WIDER_ATTRIBUTES
+                ]
                 if any(len(c) != len(xywh) for c in columns):
                     raise ValueError("every attribute must be given for each face, but got fewer or more")
                 samples.append(_wider_sample(images / file, np.c_[xywh, np.array(columns).T].tolist(), skipped))
@@ -109,7 +119,11 @@ def read_wider_mat(path: Path) -> Result:
 def _wider_images(path: Path) -> Path:
     """Where the photos are: ``WIDER_train/images`` beside the folder of the labels, or ``images`` beside the labels."""
     split = next((s for s in ("train", "val", "test") if s in path.stem), "train")
-    for folder in (path.parent.parent / f"WIDER_{split}" / "images", path.parent / f"WIDER_{split}" / "images", path.parent / "images"):
+    for folder in (
+        path.parent.parent / f"WIDER_{split}" / "images",
+        path.parent / f"WIDER_{split}" / "images",
+        path.parent / "images",
+    ):
         if folder.is_dir():
             return folder
     return path.parent
@@ -160,15 +174,24 @@ def read_pose_mat(folder: Path) -> Result:
         content = load_mat(path)
         key = next((k for k in ("pt3d_68", "pt2d") if k in content), None)
         if key is None or "Pose_Para" not in content:
-            raise ValueError(f"a .mat must hold Pose_Para and pt3d_68 or pt2d, but got {sorted(k for k in content if k[0] != '_')}")
+            raise ValueError(
+                f"a .mat must hold Pose_Para and pt3d_68 or pt2d, but got {sorted(k for k in content if k[0] != '_')}"
+            )
         points = np.asarray(content[key], float)
         pose = np.asarray(content["Pose_Para"], float).ravel()
         if points.ndim != 2 or points.shape[0] not in (2, 3) or points.shape[1] != 68 or len(pose) < 3:
-            raise ValueError(f"points must be (2 or 3, 68) and Pose_Para at least 3 long, but got {points.shape} and {len(pose)}")
+            raise ValueError(
+                f"points must be (2 or 3, 68) and Pose_Para at least 3 long, but got {points.shape} and {len(pose)}"
+            )
         if not (np.isfinite(points).all() and np.isfinite(pose[:3]).all()):
             raise ValueError("points and pose must be finite, but got others")
         pitch, yaw, roll = (float(v) for v in np.degrees(pose[:3]))
-        return _pointed(_photo_beside(path), (points[:2].T - 0.5).astype(np.float32), {"yaw": yaw, "pitch": pitch, "roll": roll}, None)
+        return _pointed(
+            _photo_beside(path),
+            (points[:2].T - 0.5).astype(np.float32),
+            {"yaw": yaw, "pitch": pitch, "roll": roll},
+            None,
+        )
 
     return _each(sorted(folder.rglob("*.mat")), one)
 
@@ -207,8 +230,13 @@ def read_folder(folder: Path) -> Result:
 
 
 READERS: dict[str, Callable[[Path], Result]] = {
-    "jsonl": read_jsonl, "wider": read_wider_text, "wider-mat": read_wider_mat, "pts": read_pts, "mat": read_pose_mat,
-    "voc": read_voc, "folder": read_folder,
+    "jsonl": read_jsonl,
+    "wider": read_wider_text,
+    "wider-mat": read_wider_mat,
+    "pts": read_pts,
+    "mat": read_pose_mat,
+    "voc": read_voc,
+    "folder": read_folder,
 }
 
 
@@ -256,7 +284,9 @@ def _pointed(photo: Path, points: NDArray[np.float32], pose: dict[str, float], q
     if pose:
         extra["pose_300wlp"] = {k: round(v, 4) for k, v in pose.items()}
         rotation = rotation_from_300wlp(pose["yaw"], pose["pitch"], pose["roll"]).astype(np.float32)
-    return Sample(photo, width, height, [FaceLabel(hull, points5_from_68(points), rotation, quality, False, extra)], False)
+    return Sample(
+        photo, width, height, [FaceLabel(hull, points5_from_68(points), rotation, quality, False, extra)], False
+    )
 
 
 def _face(box: list[float], ignore: bool = False, extra: dict[str, Any] | None = None) -> FaceLabel:

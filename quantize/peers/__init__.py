@@ -1,7 +1,7 @@
 """Other people's detectors, so that they can be measured on the same photos with the same scorer.
 
-A peer is named ``ADAPTER:FILE.onnx``. To add one, write a class with ``name``, ``rule`` (the input rule, for the table) and
-``detect``, as in `quantize.peers.yunet`, and name it in `ADAPTERS`.
+A peer is named ``ADAPTER:FILE.onnx``. To add one, write a class with ``name``, ``rule`` (the input rule, for the table)
+and ``detect``, as in `quantize.peers.yunet`, and name it in `ADAPTERS`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ NMS_IOU = 0.3
 
 
 class YuNetPeer:
-    """The detector as its authors run it: the photo in the top left corner of a black canvas, NMS at .3 as in OpenCV."""
+    """The detector as OpenCV runs it: the photo in the top left corner of a black canvas, NMS at .3."""
 
     def __init__(self, file: Path, size: tuple[int, int], min_score: float) -> None:
         self.network = YuNet(file.parent, file.name)

@@ -1,0 +1,217 @@
+"""Readers of label formats: what they read, and that whatever bytes they meet, they report and go on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from quantize.data.readers import READERS, parse_pts, read_set
+from quantize.data.sample import Sample, points5_from_68
+
+pytest.importorskip("scipy", reason="scipy is not installed (pip install -e '.[quantize]')")
+
+POINTS = np.c_[np.linspace(10, 50, 68), np.linspace(12, 44, 68)].astype(np.float32)
+
+
+def _photo(path: Path, width: int = 64, height: int = 48) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), np.full((height, width, 3), 90, np.uint8))
+    return path
+
+
+def _pts(points: np.ndarray[Any, Any]) -> str:
+    rows = "\n".join(f"{x} {y}" for x, y in points)
+    return f"version: 1\nn_points:  {len(points)}\n{{\n{rows}\n}}\n"
+
+
+def test_wider_text(tmp_path: Path) -> None:
+    _photo(tmp_path / "WIDER_train/images/0--Parade/a.jpg")
+    _photo(tmp_path / "WIDER_train/images/0--Parade/b.jpg")
+    labels = tmp_path / "wider_face_split/wider_face_train_bbx_gt.txt"
+    labels.parent.mkdir()
+    labels.write_text(
+        "0--Parade/a.jpg\n3\n1 2 10 12 2 1 0 0 1 0 \n5 5 0 9 0 0 0 0 0 0 \n9 9 8 8 0 0 0 1 0 1 \n"
+        "0--Parade/b.jpg\n0\n0 0 0 0 0 0 0 0 0 0 \n"
+        "0--Parade/missing.jpg\n1\n1 1 5 5 0 0 0 0 0 0 \n"
+    )
+    samples, skipped = read_set("wider", labels, "wider")
+    assert [len(s.faces) for s in samples] == [2, 0]
+    assert all(s.complete and s.source == "wider" and (s.width, s.height) == (64, 48) for s in samples)
+    first, second = samples[0].faces
+    assert first.box.tolist() == [1, 2, 11, 14]
+    assert (first.extra["blur"], first.extra["occlusion"], first.ignore, second.ignore) == (2, 1, False, True)
+    assert len(skipped) == 2
+    assert "0 x 9" in skipped[0]
+    assert "missing.jpg" in skipped[1]
+
+
+def test_wider_mat(tmp_path: Path) -> None:
+    import scipy.io
+
+    _photo(tmp_path / "images/0--Parade/a.jpg")
+
+    def cells(*values: Any) -> np.ndarray[Any, Any]:
+        out = np.empty((len(values), 1), object)
+        for i, v in enumerate(values):
+            out[i, 0] = v
+        return out
+
+    faces = np.array([[1, 2, 10, 12], [3, 3, 4, 5]], float)
+    zeros = cells(cells(np.zeros((2, 1))))
+    content: dict[str, Any] = {
+        "event_list": cells("0--Parade"),
+        "file_list": cells(cells("a")),
+        "face_bbx_list": cells(cells(faces)),
+        "invalid_label_list": cells(cells(np.array([[0], [1]], float))),
+        "blur_label_list": cells(cells(np.array([[2], [0]], float))),
+    }
+    content |= {f"{k}_label_list": zeros for k in ("expression", "illumination", "occlusion", "pose")}
+    scipy.io.savemat(tmp_path / "wider_face_val.mat", content)
+    samples, skipped = read_set("wider-mat", tmp_path / "wider_face_val.mat", "w")
+    assert not skipped
+    (sample,) = samples
+    assert [f.box.tolist() for f in sample.faces] == [[1, 2, 11, 14], [3, 3, 7, 8]]
+    assert [(f.ignore, f.extra["blur"]) for f in sample.faces] == [(False, 2), (True, 0)]
+
+
+def test_pts_counts_pixel_centres_from_one(tmp_path: Path) -> None:
+    _photo(tmp_path / "a.jpg")
+    (tmp_path / "a.pts").write_text(_pts(POINTS))
+    (tmp_path / "b.pts").write_text(_pts(POINTS))
+    (tmp_path / "c.pts").write_text(_pts(POINTS[:5]))
+    samples, skipped = read_set("pts", tmp_path, "helen")
+    assert len(skipped) == 2  # b has no photo, c not 68 points
+    face = samples[0].faces[0]
+    assert face.points is not None
+    assert np.allclose(face.points, points5_from_68(POINTS - 0.5), atol=0.01)
+    assert not samples[0].complete
+
+
+@pytest.mark.parametrize("key", ["pt3d_68", "pt2d"])
+def test_pose_mat(tmp_path: Path, key: str) -> None:
+    import scipy.io
+
+    _photo(tmp_path / "a.jpg")
+    points = POINTS.T if key == "pt2d" else np.vstack([POINTS.T, np.zeros(68)])
+    pose = np.array([[np.radians(10), np.radians(-30), np.radians(5), 0, 0, 0, 1]])
+    scipy.io.savemat(tmp_path / "a.mat", {key: points, "Pose_Para": pose})
+    (tmp_path / "bad.mat").write_bytes(b"MATLAB 5.0 MAT-file, but not really")
+    samples, skipped = read_set("mat", tmp_path, "aflw")
+    assert len(skipped) == 1
+    face = samples[0].faces[0]
+    assert face.extra["pose_300wlp"] == {"yaw": -30.0, "pitch": 10.0, "roll": 5.0}
+    assert face.rotation is not None
+    assert np.isclose(face.rotation[0, 2], np.sin(np.radians(-30)))  # R[0, 2] is the sine of the yaw
+
+
+def test_voc(tmp_path: Path) -> None:
+    _photo(tmp_path / "images/a.png")
+    (tmp_path / "annotations").mkdir()
+    box = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox>"
+    good = f"<annotation><filename>a.png</filename><object><name>with_mask</name>{box}</object></annotation>"
+    (tmp_path / "annotations/a.xml").write_text(good)
+    (tmp_path / "annotations/b.xml").write_text(good.replace("30", "1"))
+    (tmp_path / "annotations/c.xml").write_text("<annotation>")
+    samples, skipped = read_set("voc", tmp_path, "masks")
+    assert len(skipped) == 2
+    assert samples[0].faces[0].box.tolist() == [1, 2, 30, 40]
+    assert samples[0].faces[0].extra["label"] == "with_mask"
+
+
+def test_folder_of_photos(tmp_path: Path) -> None:
+    _photo(tmp_path / "deep/a.jpg")
+    (tmp_path / "b.jpg").write_bytes(b"\xff\xd8\xff not a photo")
+    (tmp_path / "notes.txt").write_text("no photo")
+    samples, skipped = read_set("folder", tmp_path, "own")
+    assert [(s.path.name, s.complete, s.faces) for s in samples] == [("a.jpg", False, [])]
+    assert len(skipped) == 1
+
+
+def test_jsonl_goes_on_after_a_bad_line(tmp_path: Path) -> None:
+    good = {"file": "a.jpg", "width": 9, "height": 9, "complete": True, "faces": [{"box": [0, 0, 5, 5]}]}
+    (tmp_path / "labels.jsonl").write_text(
+        f"{json.dumps(good)}\n{{\n{json.dumps(good | {'faces': [{}]})}\n{json.dumps(good)}\n"
+    )
+    samples, skipped = read_set("jsonl", tmp_path, "x")
+    assert (len(samples), len(skipped)) == (2, 2)
+
+
+def test_unknown_reader_and_missing_set(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="reader must be one of"):
+        read_set("coco", tmp_path, "x")
+    with pytest.raises(FileNotFoundError, match="set x must be there"):
+        read_set("voc", tmp_path / "nowhere", "x")
+
+
+_FILES = {
+    "wider": "wider_face_train_bbx_gt.txt",
+    "wider-mat": "wider_face_train.mat",
+    "pts": "a.pts",
+    "mat": "a.mat",
+    "voc": "a.xml",
+    "folder": "b.jpg",
+    "jsonl": "labels.jsonl",
+}
+_FRAGMENTS = st.sampled_from(
+    [
+        b"a.jpg\n",
+        b"1\n",
+        b"-1\n",
+        b"nan ",
+        b"1e999 ",
+        b"0 0 5 5 0 0 0 0 0 0\n",
+        b"version: 1\n",
+        b"n_points: 68\n{\n",
+        b"}\n",
+        b"<annotation>",
+        b"<object>",
+        b"</object></annotation>",
+        b"<bndbox><xmin>1</xmin></bndbox>",
+        b'{"file": "a.jpg", "faces": [{"box": [1, 2]}]}\n',
+        b"\x00",
+        b'{"file": "a.jpg", "width": 9, "height": 9, "complete": true, "faces": [{"points68": 3}]}\n',
+        b"[]\n",
+        b"MATLAB 5.0 MAT-file" + b" " * 105,
+        b'{"file": "a.jpg", "width": 9, "height": 9, "complete": true, "faces": [{"box": [1, NaN, 3, 4]}]}\n',
+        b"\x00\x01IM",
+        b"\x0e\x00\x00\x00\x30\x00\x00\x00",
+    ]
+)
+_GARBAGE = st.one_of(st.binary(max_size=300), st.lists(_FRAGMENTS, max_size=12).map(b"".join))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("garbage")
+    _photo(folder / "a.jpg")
+    return folder
+
+
+@pytest.mark.parametrize("reader", sorted(_FILES))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=_GARBAGE)
+def test_garbage_is_reported_never_raised(reader: str, data: bytes, place: Path) -> None:
+    folder = place / reader
+    folder.mkdir(exist_ok=True)
+    _photo(folder / "a.jpg") if not (folder / "a.jpg").exists() else None
+    (folder / _FILES[reader]).write_bytes(data)
+    path = folder / _FILES[reader] if reader.startswith("wider") else folder
+    samples, skipped = READERS[reader](path)
+    assert all(isinstance(m, str) for m in skipped)
+    for sample in samples:
+        again = Sample.from_json(json.loads(json.dumps(sample.to_json())))
+        assert len(again.faces) == len(sample.faces)
+        assert all(np.isfinite(f.box).all() for f in sample.faces)
+
+
+@given(points=st.lists(st.tuples(*[st.floats(-1e4, 1e4, width=32)] * 2), min_size=68, max_size=68))
+def test_pts_round_trip(points: list[tuple[float, float]]) -> None:
+    array = np.array(points, np.float32)
+    assert np.allclose(parse_pts(_pts(array)), array - 0.5, atol=1e-2)
