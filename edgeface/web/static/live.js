@@ -26,7 +26,7 @@ function show(record) {
   byId("numbers").replaceChildren(...Object.entries(numbers).flatMap(([name, value]) => {
     const term = document.createElement("dt"), text = document.createElement("dd");
     term.textContent = name.replaceAll("_", " ");
-    text.textContent = typeof value === "number" && !Number.isInteger(value) ? value.toFixed(3) : value ?? "–";
+    text.textContent = typeof value === "number" && !Number.isInteger(value) ? value.toFixed(1) : value ?? "–";
     return [term, text];
   }));
 }
