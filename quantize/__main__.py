@@ -17,7 +17,7 @@ Setting = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="KEY=VALUE", help="Change one value, such as quantize.photos=32."),
 ]
-Folder = Annotated[Path | None, typer.Option("--run", help="Run folder, instead of the config's.")]
+Folder = Annotated[Path | None, typer.Option("--folder", help="Run folder, instead of the config's.")]
 Engine = Annotated[str, typer.Option(help="Where photos are worked on: local, dask, or dask=ADDRESS of a scheduler.")]
 Workers = Annotated[int | None, typer.Option(help="Processes of --engine dask; as many as there are cores by default.")]
 Device = Annotated[str, typer.Option(help="auto (an accelerator where there is one), cpu, cuda, cuda:1 …")]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -71,6 +72,8 @@ def perform(
             console.print(f"{step}: done before in {folder} (--again does it again)")
             result: dict[str, Any] = before["result"]
             return result
+    if os.environ.get("RANK", "0") != "0":  # torchrun's other processes only work; the first one keeps the books
+        return work(run, folder)
     (folder / "config.json").write_text(json.dumps(run.config, indent=1, ensure_ascii=False))
     started = time.time()
     console.print(f"{step}: {folder}")

@@ -1,0 +1,307 @@
+"""All seven steps on a dozen drawn photos, through the command line; engines, resuming, budgets and errors."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the toolchain's extra is not installed (pip install -e '.[quantize]')")
+pytest.importorskip("edgeface._core", reason="the core is not built")
+
+from typer.testing import CliRunner  # noqa: E402
+
+from quantize.__main__ import app  # noqa: E402
+from quantize.evaluate import markdown, over_budget, predict  # noqa: E402
+from quantize.quantize import Budget, BudgetError  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+synthetic_spec = importlib.util.spec_from_file_location("synthetic", Path(__file__).parent / "synthetic.py")
+assert synthetic_spec is not None
+assert synthetic_spec.loader is not None
+synthetic = importlib.util.module_from_spec(synthetic_spec)
+synthetic_spec.loader.exec_module(synthetic)
+
+LITERT = os.environ.get("EDGEFACE_LITERT_PYTHON")
+CONFIG = """
+student = "n"
+name = "edgeface-smoke"
+seed = 3
+workers = 0
+run = "{root}/run"
+[optimizer]
+lr = 2e-3
+weight_decay = 0.02
+warmup = 2
+[losses]
+score = 1.0
+box = 2.0
+points = 8.0
+rotation = 2.0
+quality = 0.5
+[[phases]]
+size = 64
+batch = 4
+steps = 50
+[views.weights]
+drawn = 1
+[data]
+sets = [{{name = "drawn", reader = "jsonl", path = "{root}/train/drawn"}}]
+[label]
+teachers = ""
+[quantize]
+photos = 6
+photo_size = [96, 64]
+control_photos = 4
+[quantize.budget]
+ap = 1.0
+degrees = 180
+nme = 100
+[export]
+sizes = [[96, 80], [128, 96]]
+tflite = {tflite}
+[evaluate]
+sets = "{root}/val"
+peers = []
+trials = [{{set = "wider", size = [128, 96]}}, {{set = "background", size = [96, 80]}}]
+[evaluate.budget]
+ap = 1.0
+[package]
+lineage = "{checkout}/quantize/configs/lineage.toml"
+out = "{root}/models"
+cards = "{root}/docs"
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("smoke")
+    synthetic.write_set(folder / "train" / "drawn", 8, 1)
+    synthetic.write_set(folder / "val" / "wider", 4, 2, faces=2)
+    synthetic.write_set(folder / "val" / "background", 2, 3, faces=0)
+    (folder / "c.toml").write_text(CONFIG.format(root=folder, checkout=ROOT, tflite="true" if LITERT else "false"))
+    return folder
+
+
+def _invoke(*arguments: str) -> Any:
+    return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def finished(root: Path) -> Path:
+    """The run folder after all seven steps."""
+    assert _invoke("all", "--config", str(root / "c.toml")).exit_code == 0
+    return root / "run"
+
+
+def test_seven_steps_make_a_bundle_that_runs(finished: Path, root: Path) -> None:
+    from edgeface import FaceEngine
+    from edgeface.bundle import Bundle
+
+    steps = [json.loads(line)["step"] for line in (finished / "steps.jsonl").read_text().splitlines()]
+    assert steps == ["data", "label", "train", "quantize", "export", "evaluate", "package"]
+    for name in (
+        "train/ema.pt",
+        "train/curves.png",
+        "quantize/layers.png",
+        "quantize/control.json",
+        "export/parity.md",
+    ):
+        assert (finished / name).is_file(), name
+    bundle = Bundle.open(root / "models" / "edgeface-smoke.efm")
+    assert {t["name"] for t in bundle.manifest.lineage["teachers"]} >= {"YuNet n"}
+    assert [r["set"] for r in bundle.manifest.metrics["results"]] == ["wider", "background"]
+    card = (root / "docs" / "model-card-edgeface-smoke.md").read_text()
+    assert "letterbox 128x96" in card
+    for runtime, needed in (("onnxruntime", True), ("litert", bool(LITERT))):
+        if needed:
+            with FaceEngine(root / "models" / "edgeface-smoke.efm", runtime=runtime, min_score=0.01) as engine:
+                assert engine.info.size == (96, 80)  # stride 32 does not divide it
+                engine.detect(np.full((120, 160, 3), 100, np.uint8), "bgr")
+
+
+def test_int8_is_near_float(finished: Path) -> None:
+    rows = json.loads((finished / "export" / "parity.json").read_text())
+    assert {tuple(r["size"]) for r in rows} == {(96, 80), (128, 96)}
+    assert all(r["score"] < 0.5 and r["box"] < 0.5 for r in rows), rows
+
+
+def test_a_finished_step_is_not_done_again(finished: Path, root: Path) -> None:
+    before = (finished / "steps.jsonl").read_text()
+    assert _invoke("quantize", "--config", str(root / "c.toml")).exit_code == 0
+    assert (finished / "steps.jsonl").read_text() == before
+    assert _invoke("data", "--config", str(root / "c.toml"), "--again").exit_code == 0
+    assert len((finished / "steps.jsonl").read_text()) > len(before)
+
+
+def test_layer_report_covers_every_convolution(finished: Path) -> None:
+    rows = json.loads((finished / "quantize" / "layers.json").read_text())
+    from quantize.model import build_student
+
+    convolutions = [n for n, m in build_student("n").named_modules() if isinstance(m, torch.nn.Conv2d)]
+    assert sorted(r["layer"] for r in rows) == sorted(convolutions)
+    assert all(r["weight_db"] > 20 and r["result_db"] is not None for r in rows)
+
+
+def test_a_broken_budget_fails_the_step(finished: Path, root: Path) -> None:
+    with pytest.raises(BudgetError, match="int8 broke its budget"):
+        _invoke(
+            "quantize", "--config", str(root / "c.toml"), "--again", "--folder", str(_copy(finished, root / "broken")),
+            "--set", "quantize.budget.ap=-1.0", "--set", "quantize.most_float_layers=1",
+        )  # fmt: skip
+    tries = json.loads((root / "broken" / "quantize" / "control.json").read_text())
+    assert [len(t["float_layers"]) for t in tries] == [0, 1]
+
+
+def test_quantisation_aware_tuning_resumes(finished: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("nncf", reason="nncf is not installed")
+    monkeypatch.setenv("NNCF_EXTENSION_LOAD_TIMEOUT", "0")
+    run = _copy(finished, root / "tuned")
+    options = ["quantize", "--config", str(root / "c.toml"), "--folder", str(run), "--set", "quantize.method=qat"]
+    options += ["--set", "quantize.qat={steps = 2, batch = 2, size = 64, lr = 1e-4}"]
+    assert _invoke(*options).exit_code == 0
+    options[-1] = "quantize.qat={steps = 3, batch = 2, size = 64, lr = 1e-4}"
+    assert _invoke(*options).exit_code == 0
+    log = [json.loads(line)["step"] for line in (run / "quantize" / "qat.jsonl").read_text().splitlines()]
+    assert log == [2, 3]  # the second run made one step only
+    state = torch.load(run / "quantize" / "weights.pt", weights_only=True)
+    weight = state["ema"]["heads.0.weight"].flatten(1)
+    for row in weight:  # at most 256 values a channel, evenly apart
+        values = row.unique()
+        gaps = values.diff()
+        assert len(values) == 1 or torch.allclose(gaps / gaps.min(), (gaps / gaps.min()).round(), atol=1e-2)
+
+
+DASK = """
+import sys
+from pathlib import Path
+from quantize.data.jsonl import read_jsonl
+from quantize.detectors import DetectorSpec
+from quantize.engines import open_engine
+from quantize.evaluate import predict
+if __name__ == "__main__":
+    bundle, folder, out = sys.argv[1:]
+    engine = open_engine("dask", 2)
+    predict(DetectorSpec(bundle, (128, 96)), read_jsonl(Path(folder))[0], Path(out), engine)
+    engine.close()
+"""
+
+
+def test_dask_gives_what_one_process_gives(finished: Path, root: Path) -> None:
+    pytest.importorskip("distributed", reason="dask is not installed (pip install 'dask[distributed]')")
+    (root / "dask_run.py").write_text(DASK)
+    bundle = root / "models" / "edgeface-smoke.efm"
+    arguments = [str(bundle), str(root / "val" / "wider"), str(root / "dask.jsonl")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(root / "dask_run.py"), *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert result.returncode == 0, result.stderr[-2000:]
+    from quantize.data.jsonl import read_jsonl
+    from quantize.detectors import DetectorSpec
+
+    predict(DetectorSpec(str(bundle), (128, 96)), read_jsonl(root / "val" / "wider")[0], root / "local.jsonl")
+    assert (root / "dask.jsonl").read_text() == (root / "local.jsonl").read_text()
+
+
+def test_prediction_goes_on_where_it_stopped(finished: Path, root: Path) -> None:
+    from quantize.data.jsonl import read_jsonl
+    from quantize.detectors import DetectorSpec
+
+    samples = read_jsonl(root / "val" / "wider")[0]
+    spec = DetectorSpec(str(root / "models" / "edgeface-smoke.efm"), (128, 96))
+    predict(spec, samples, root / "whole.jsonl")
+    lines = (root / "whole.jsonl").read_text().splitlines(keepends=True)
+    (root / "cut.jsonl").write_text("".join(lines[:2]) + lines[2][:20])
+    predict(spec, samples, root / "cut.jsonl")
+    assert (root / "cut.jsonl").read_text() == "".join(lines)
+
+
+def test_torchrun_trains_on_two_processes(finished: Path, root: Path) -> None:
+    run = _copy(finished, root / "two")
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node=2",
+        "--master-port=29517",
+        "-m",
+        "quantize",
+    ]
+    command += ["train", "--config", str(root / "c.toml"), "--folder", str(run), "--again", "--device", "cpu"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    (run / "train" / "last.pt").unlink()
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=ROOT)
+    assert result.returncode == 0, result.stderr[-2000:]
+    state = torch.load(run / "train" / "last.pt", weights_only=True)
+    assert state["step"] == 50
+    one = torch.load(finished / "train" / "last.pt", weights_only=True)
+    # twice the photos a step: other weights than one process reaches
+    assert not torch.equal(state["model"]["heads.0.bias"], one["model"]["heads.0.bias"])
+
+
+def test_missing_steps_and_bad_configs_are_named(root: Path, tmp_path: Path) -> None:
+    from quantize.config import ConfigError
+    from quantize.steps import StepError
+
+    with pytest.raises(StepError, match="run step `quantize` first"):
+        _invoke("export", "--config", str(root / "c.toml"), "--folder", str(tmp_path / "empty"))
+    (tmp_path / "bad.toml").write_text("student = ")
+    with pytest.raises(ConfigError, match="config must be TOML"):
+        _invoke("data", "--config", str(tmp_path / "bad.toml"))
+    with pytest.raises(ConfigError, match="setting must be key=value"):
+        _invoke("data", "--config", str(root / "c.toml"), "--set", "oops")
+    with pytest.raises(ConfigError, match="config must be a readable file"):
+        _invoke("data", "--config", str(tmp_path / "none.toml"))
+
+
+def test_calibration_refuses_validation_photos() -> None:
+    from quantize.calibration import choose_photos
+    from quantize.data.sample import Sample
+
+    with pytest.raises(ValueError, match="must be of the training sets"):
+        choose_photos([Sample(Path("data/val/a.jpg"), 9, 9, [], True, "x")], 1, 0)
+
+
+def test_lineage_refuses_teachers_that_forbid_commercial_use(tmp_path: Path) -> None:
+    from quantize.package import LineageError, read_lineage
+
+    (tmp_path / "l.toml").write_text('[[teachers]]\nname = "T"\nuse = "x"\nlicence = "NC"\ncommercial = false\n')
+    with pytest.raises(LineageError, match="must allow commercial use, but got T"):
+        read_lineage(tmp_path / "l.toml")
+    (tmp_path / "l.toml").write_text('[[data]]\nname = "D"\nuse = "x"\n')
+    with pytest.raises(LineageError, match="got D without"):
+        read_lineage(tmp_path / "l.toml")
+
+
+def test_budget_names_what_is_over() -> None:
+    assert Budget(ap=0.01).broken({"ap": 0.02, "degrees": 5}) == ["ap must lose at most 0.01, but got 0.02"]
+    assert Budget().broken({"ap": 1.0, "nme": 9.0}) == []
+    rows = [
+        {"model": "m int8 onnxruntime", "set": "w", "rule": "r", "ap_ge16": 0.80, "nme5_box": 3.3, "pose_mae": 5.0},
+        {
+            "model": "m-float32 float32 onnxruntime",
+            "set": "w",
+            "rule": "r",
+            "ap_ge16": 0.82,
+            "nme5_box": 3.0,
+            "pose_mae": 5.0,
+        },
+    ]
+    broken = over_budget(rows, "m", {"ap": 0.01, "nme": 0.03, "degrees": 0.2})
+    assert len(broken) == 2
+    assert "ap_ge16 on w, r must lose at most 0.01, but got 0.02" in broken[0]
+    assert "| w, r | AP ≥16 px | 0.8 | 0.82 |" in markdown(rows)
+
+
+def _copy(run: Path, to: Path) -> Path:
+    import shutil
+
+    shutil.copytree(run, to)
+    return to
