@@ -20,17 +20,21 @@ EXAMPLES = ROOT / "examples"
 WIDER = ROOT / "../shared/data/val/wider"
 NAMES = sorted(bundled_models())
 INSTALLED = [name for name in RUNTIMES if installed(name) and name != "tflite"]
+#: A face this sure is one; what a small network takes for a face between this and its threshold is not tested here.
+SURE = 0.6
 
 pytestmark = pytest.mark.skipif(not NAMES, reason="no bundle is in this checkout")
 
 
 def cases() -> list[tuple[str, str]]:
-    return [(name, runtime) for name in NAMES for runtime in INSTALLED]
+    """Bundles and the runtimes that they have networks for."""
+    pairs = [(name, runtime) for name in NAMES for runtime in INSTALLED]
+    return [(n, r) for n, r in pairs if Bundle.open(bundled_models()[n]).sizes(RUNTIMES[r].formats)]
 
 
 def one_face(model: str, runtime: str, size: tuple[int, int]) -> Faces:
     with FaceEngine(model, runtime=runtime, size=size, exact=True) as engine:
-        return engine.detect(read_image(EXAMPLES / "astronaut.jpg"), color="bgr")
+        return engine.detect(read_image(EXAMPLES / "astronaut.jpg"), color="bgr", min_score=SURE)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -67,8 +71,8 @@ def test_the_astronaut_is_found_at_every_size(model: str, runtime: str) -> None:
 @pytest.mark.parametrize("model", NAMES)
 def test_runtimes_agree_on_the_same_frame(model: str) -> None:
     """They run different quantisations of the same weights: close, not equal."""
-    if len(INSTALLED) < 2:
-        pytest.skip("only one runtime is installed")
+    if len([pair for pair in cases() if pair[0] == model]) < 2:
+        pytest.skip("only one runtime is installed that the bundle has networks for")
     bundle = Bundle.open(bundled_models()[model])
     common = set.intersection(*(set(bundle.sizes(RUNTIMES[runtime].formats)) for runtime in INSTALLED))
     assert common
@@ -86,8 +90,8 @@ def test_runtimes_agree_on_the_same_frame(model: str) -> None:
 def test_a_turned_camera_sees_the_same_face(rotation: int) -> None:
     upright = read_image(EXAMPLES / "astronaut.jpg")
     with FaceEngine(NAMES[-1], size=(320, 320)) as engine:
-        straight = engine.detect(upright, color="bgr")
-        turned = engine.detect(np.rot90(upright, rotation // 90), color="bgr", rotation=rotation)
+        straight = engine.detect(upright, color="bgr", min_score=SURE)
+        turned = engine.detect(np.rot90(upright, rotation // 90), color="bgr", rotation=rotation, min_score=SURE)
     assert len(straight) == len(turned) == 1
     assert abs(float(straight.scores[0] - turned.scores[0])) < 0.05
     assert abs(float(straight.widths[0] - (turned.heights if rotation % 180 else turned.widths)[0])) < 5
