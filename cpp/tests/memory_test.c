@@ -16,8 +16,8 @@ void *__wrap_calloc(size_t n, size_t size) { return allocations++, __real_calloc
 void *__wrap_realloc(void *block, size_t size) { return allocations++, __real_realloc(block, size); }
 void __wrap_free(void *block) { allocations += block != NULL, __real_free(block); }
 
-static unsigned char pixels[3][640 * 480 * 3];
-static float tensor[320 * 240 * 3];
+static unsigned char pixels[3][640 * 240 * 3];
+static float tensor[160 * 120 * 3];
 static signed char head[40 * 30 * EF_HEAD_CHANNELS];
 static ef_face items[100];
 
@@ -44,16 +44,16 @@ int main(void) {
         memset(&input, 0, sizeof input);
         image.struct_size = sizeof image;
         image.format = format;
-        image.width = kind & 1 ? 640 : 500;
-        image.height = 480;
+        image.width = kind & 1 ? 320 : 250;
+        image.height = 240;
         image.rotation = rotation;
         for (int i = 0; i < 3; ++i) {
           image.planes[i] = pixels[i];
           image.strides[i] = 640 * 3;
         }
         input.struct_size = sizeof input;
-        input.width = 320;
-        input.height = 240;
+        input.width = 160;
+        input.height = 120;
         input.dtype = kind % 3;
         input.layout = kind & 1;
         input.filter = kind / 6;

@@ -1,0 +1,15 @@
+# 64-bit ARM with a glibc 2.17 floor: Debian 12's cross compiler over a Debian 11 sysroot (EDGEFACE_SYSROOT), whose symbols are old enough for
+# what edgeface uses. The C++ runtime is linked in. build_wheel.sh makes the sysroot.
+list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES EDGEFACE_SYSROOT)
+include(${CMAKE_CURRENT_LIST_DIR}/aarch64-linux-gnu.cmake)
+set(triplet aarch64-linux-gnu)
+set(usr ${EDGEFACE_SYSROOT}/usr)
+set(CMAKE_C_FLAGS_INIT "-isystem ${usr}/include/${triplet} -isystem ${usr}/include")
+set(CMAKE_CXX_FLAGS_INIT
+    "-nostdinc++ -isystem ${usr}/include/c++/10 -isystem ${usr}/include/${triplet}/c++/10 -isystem ${usr}/include/${triplet} -isystem ${usr}/include")
+set(link
+    "-L${usr}/lib/gcc/${triplet}/10 -L${usr}/lib/${triplet} -L${EDGEFACE_SYSROOT}/lib/${triplet} -B${usr}/lib/${triplet}/ -B${usr}/lib/gcc/${triplet}/10/ -static-libstdc++ -static-libgcc -Wl,--sysroot=${EDGEFACE_SYSROOT}"
+)
+set(CMAKE_EXE_LINKER_FLAGS_INIT "${link}")
+set(CMAKE_SHARED_LINKER_FLAGS_INIT "${link}")
+set(CMAKE_MODULE_LINKER_FLAGS_INIT "${link}")
