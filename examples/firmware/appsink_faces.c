@@ -62,7 +62,7 @@ int main(int argc, char **argv) {
   if (open_network(argv[1], argv[2], &net)) return 1;
   gst_init(&argc, &argv);
   /* The newest frame wins: one buffer in the sink, older ones are dropped. */
-  gchar *text = g_strdup_printf("%s ! video/x-raw,format=NV12 ! appsink name=sink max-buffers=1 drop=true sync=false", argv[3]);
+  gchar *text = g_strdup_printf("%s ! capsfilter caps=video/x-raw,format=NV12 ! appsink name=sink max-buffers=1 drop=true sync=false", argv[3]);
   GError *error = NULL;
   GstElement *pipeline = gst_parse_launch(text, &error);
   g_free(text);
