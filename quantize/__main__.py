@@ -150,6 +150,80 @@ def compare(
 
 
 @app.command()
+def wider_official(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Bundle or peer.")],
+    photos: Annotated[Path, typer.Option(help="WIDER_val/images.")],
+    truth: Annotated[Path, typer.Option(help="Folder of the authors' wider_*_val.mat.")],
+    size: Annotated[str, typer.Option(metavar="WxH", help="Input size; photos are letterboxed.")] = "640x640",
+    out: Annotated[Path, typer.Option(help="Receives predictions.")] = Path("runs/wider-official"),
+    runtime: Annotated[str, typer.Option(help="Of a bundle.")] = "onnxruntime",
+    engine: Engine = "local",
+    workers: Workers = None,
+) -> None:
+    """Measure easy, medium and hard on the full WIDER FACE."""
+    import json
+
+    from edgeface.engine import parse_size
+    from quantize import evaluate as v
+    from quantize.data.readers import read_folder
+    from quantize.detectors import DetectorSpec
+    from quantize.engines import open_engine
+    from quantize.wider_official import official, read_truth
+
+    labels = read_truth(truth)
+    samples, _ = read_folder(photos)
+    spec = DetectorSpec(model, parse_size(size), runtime)
+    opened = None if engine == "local" else open_engine(engine, workers)
+    try:
+        found = v.predict(spec, samples, out / f"{v.name_of(spec)}.jsonl", opened)
+    finally:
+        if opened is not None:
+            opened.close()
+    keyed = {key: found[Path(key).name] for key in labels if Path(key).name in found}
+    result = {"rule": f"letterbox {size}", "photos": len(keyed), "of": len(labels)}
+    typer.echo(json.dumps(result | {k: round(ap, 4) for k, ap in official(labels, keyed).items()}))
+
+
+@app.command()
+def forest(
+    config: Config,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Bundle or peer whose landmarks are used.")],
+    settings: Setting = None,
+    folder: Folder = None,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Input size of the detector.")] = "320x320",
+) -> None:
+    """Measure the baseline for quality: a random forest on landmarks, against the network's own."""
+    import json
+
+    from edgeface.engine import parse_size
+    from quantize import evaluate as v
+    from quantize.config import load_config
+    from quantize.data.jsonl import read_jsonl
+    from quantize.data.sample import read_samples
+    from quantize.detectors import DetectorSpec
+    from quantize.forest import train_forest, with_quality
+    from quantize.metrics import score_quality
+    from quantize.steps import Run
+
+    values = load_config(config, settings or [])
+    run = Run(values | ({"run": str(folder)} if folder else {}))
+    samples = [
+        s for s in read_samples(run.need("label", "samples.jsonl")) if any(f.quality is not None for f in s.faces)
+    ]
+    held = Path(values["evaluate"]["sets"]) / "people_degraded"
+    test = read_jsonl(held)[0]
+    spec = DetectorSpec(model, parse_size(size))
+    out = run.path("forest", v.name_of(spec))
+    seen = v.predict(spec, samples, out / "train.jsonl")
+    found = v.predict(spec, test, out / "people_degraded.jsonl")
+    trained = train_forest(samples, seen, values["seed"])
+    result = {"own": score_quality(test, found, held / "embeddings.npz")}
+    result["forest"] = score_quality(test, with_quality(found, trained), held / "embeddings.npz")
+    (out / "forest.json").write_text(json.dumps(result, indent=1))
+    typer.echo(json.dumps(result))
+
+
+@app.command()
 def make_litert(
     folder: Annotated[Path | None, typer.Argument(help="Of the environment; .venv-litert by default.")] = None,
 ) -> None:

@@ -156,7 +156,7 @@ def evaluate(
             samples, skipped = read_jsonl(folder)
             if skipped:
                 raise ValueError(f"labels to measure by must all be readable, but got {skipped[0]}")
-            path = run / "predictions" / f"{_slug(detector, model)}-{_slug(detector, detector.rule)}-{trial.name}.jsonl"
+            path = run / "predictions" / f"{_name(detector, model)}-{trial.name}.jsonl"
             found = predict(spec, samples, path, engine, detector if engine is None else None)
             figures = score_samples(samples, found)
             if (folder / "embeddings.npz").is_file():
@@ -166,15 +166,20 @@ def evaluate(
     return results
 
 
-def _slug(detector: Detector, text: str) -> str:
-    """A file name; of a bundle it includes the network's hash, so that new weights never meet old predictions."""
-    if isinstance(detector, BundleDetector) and text != detector.rule:
+def name_of(spec: DetectorSpec) -> str:
+    """A file name for a detector and its input; see `_name`."""
+    return _name(spec.open(), spec.model)
+
+
+def _name(detector: Detector, model: str) -> str:
+    """Of a bundle or peer it includes the network's hash, so that new weights never meet old predictions."""
+    if isinstance(detector, BundleDetector):
         info = detector.engine.info
         text = f"{info.model}-{info.precision}-{info.runtime}-{info.sha256[:10]}"
-    elif ":" in text:
-        adapter, _, file = text.partition(":")
+    else:
+        adapter, _, file = model.partition(":")
         text = f"{adapter}-{hashlib.sha256(Path(file).read_bytes()).hexdigest()[:10]}"
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", text)
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", f"{text}-{detector.rule}")
 
 
 def write_table(run: Path, results: list[dict[str, Any]]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -23,6 +25,10 @@ OUTPUTS = tuple(f"p{s}" for s in STRIDES)
 OPSET = 17
 #: A pixel p is the real number (p − 128) / 128 (docs/bundle.md).
 INPUT_SCALE, INPUT_ZERO = 1 / 128, 128
+#: Of the values of an activation, what its range covers.
+PERCENTILE = 99.999
+#: Histograms keep every value of every activation in memory until the last photo: 12 MB a photo of 320x320.
+MOST_PHOTOS = 48
 
 
 def export_float(model: Student, path: Path) -> None:
@@ -59,7 +65,7 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
 
     def get_next(self) -> dict[str, Any] | None:
         if self.iterator is None:
-            self.iterator = ({INPUT: as_real(i[None])} for batch in self.images for i in batch)
+            self.iterator = ({INPUT: as_real(i[None])} for batch in self.images for i in batch[:MOST_PHOTOS])
         return next(self.iterator, None)
 
     def rewind(self) -> None:
@@ -73,7 +79,7 @@ def quantize_onnx(
     *,
     keep_float: Sequence[str] = (),
     float_outputs: bool = True,
-    method: CalibrationMethod = CalibrationMethod.MinMax,
+    percentile: float | None = PERCENTILE,
 ) -> None:
     """Post-training quantisation by ONNX Runtime: weights int8 per channel, activations uint8 per tensor, QDQ.
 
@@ -83,10 +89,9 @@ def quantize_onnx(
         images: calibration photos, arrays (n, h, w, 3) of any sizes.
         keep_float: names of nodes that stay in float.
         float_outputs: the last convolutions' results are not rounded to eight bits (their weights and inputs are).
-        method: how ranges follow from what is seen.
+        percentile: of the values seen, that ranges cover; None for all of them. A few outliers cost every other value
+            precision: 99.999 rounds outputs a fifth less than None on the students.
     """
-    network = onnx.load(float_path)
-    heads = [n.name for n in network.graph.node if n.output[0] in OUTPUTS]
     scale, zero = np.array(INPUT_SCALE, np.float32), np.array(INPUT_ZERO, np.uint8)
     overrides = {INPUT: [{"quant_type": QuantType.QUInt8, "scale": scale, "zero_point": zero}]}
     if not float_outputs:
@@ -98,22 +103,23 @@ def quantize_onnx(
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(float_path), str(prepared), skip_symbolic_shape=True)
-        options: dict[str, Any] = {"TensorQuantOverrides": overrides}
-        quantize_static(
-            str(prepared),
-            str(path),
-            _Reader(images),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            calibrate_method=method,
-            nodes_to_exclude=list(keep_float),
-            extra_options=options,
-        )
+        options: dict[str, Any] = {"TensorQuantOverrides": overrides, "CalibPercentile": percentile}
+        with contextlib.redirect_stdout(io.StringIO()):  # it reports on its histograms there
+            quantize_static(
+                str(prepared),
+                str(path),
+                _Reader(images),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                calibrate_method=CalibrationMethod.MinMax if percentile is None else CalibrationMethod.Percentile,
+                nodes_to_exclude=list(keep_float),
+                extra_options=options,
+            )
     network = onnx.load(path)
     if float_outputs:
-        _drop_output_rounding(network, heads)
+        _drop_output_rounding(network)
     _take_bytes(network)
     onnx.checker.check_model(network, full_check=True)
     onnx.save(_tidy(network), path)
@@ -129,7 +135,7 @@ def _take_bytes(network: Any) -> None:
     graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
 
 
-def _drop_output_rounding(network: Any, heads: list[str]) -> None:
+def _drop_output_rounding(network: Any) -> None:
     """Lets the convolution before each output write it: the QuantizeLinear and DequantizeLinear between them go."""
     graph = network.graph
     maker = {o: n for n in graph.node for o in n.output}

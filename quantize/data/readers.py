@@ -85,7 +85,7 @@ def read_wider_mat(path: Path) -> Result:
     skipped: list[str] = []
     try:
         content = load_mat(path)
-        events = [str(_unwrap(e)) for e in content["event_list"].ravel()]
+        events = [str(unwrap(e)) for e in content["event_list"].ravel()]
         files, boxes = content["file_list"].ravel(), content["face_bbx_list"].ravel()
         attributes = {
             a: content[k].ravel()
@@ -99,11 +99,11 @@ def read_wider_mat(path: Path) -> Result:
     images = _wider_images(path)
     for e, event in enumerate(events):
         for i, entry in enumerate(np.atleast_1d(files[e]).ravel()):
-            file = f"{event}/{_unwrap(entry)}.jpg"
+            file = f"{event}/{unwrap(entry)}.jpg"
             try:
-                xywh = np.asarray(_unwrap(boxes[e].ravel()[i]), float).reshape(-1, 4)
+                xywh = np.asarray(unwrap(boxes[e].ravel()[i]), float).reshape(-1, 4)
                 columns = [
-                    np.asarray(_unwrap(attributes[a][e].ravel()[i]), float).ravel()
+                    np.asarray(unwrap(attributes[a][e].ravel()[i]), float).ravel()
                     if a in attributes
                     else np.zeros(len(xywh))
                     for a in WIDER_ATTRIBUTES
@@ -332,7 +332,7 @@ def _photo_of(path: Path, name: str) -> Path:
     raise ValueError(f"there must be a photo for it, but got none called {name[:80]!r} or {path.stem}")
 
 
-def _unwrap(value: Any) -> Any:
+def unwrap(value: Any) -> Any:
     """MATLAB cells come as arrays of one object each, nested."""
     while isinstance(value, np.ndarray) and value.dtype == object and value.size == 1:
         value = value.ravel()[0]
