@@ -108,11 +108,11 @@ class Track:
 
     def _move(self, before: NDArray[np.float32]) -> None:
         """Carry the reported points along with the predicted box, from where they were reported last."""
-        after = self.motion.box
-        scale = float((after[3] - after[1]) / max(float(before[3] - before[1]), 1e-6))
-        about = (before[:2] + before[2:]).astype(np.float64) / 2
-        offset = (after[:2] + after[2:]).astype(np.float64) / 2 - about
-        self.points = about + (self.points - about) * scale + offset
+        left, top, right, bottom = before.tolist()
+        x1, y1, x2, y2 = self.motion.box.tolist()
+        scale = (y2 - y1) / max(bottom - top, 1e-6)
+        about, centre = np.array([left + right, top + bottom]) / 2, np.array([x1 + x2, y1 + y2]) / 2
+        self.points = (self.points - about) * scale + centre
 
 
 def _measured(face: Face) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -282,7 +282,7 @@ class Tracker:
             track_id=track.track_id,
             state=state,
             box=track.motion.box,
-            velocity=track.motion.velocity[:2].copy(),
+            velocity=track.motion.velocity,
             hits=track.hits,
             age_s=(self._clock.now - track.first_seen) / 1e9,
             unseen_s=(self._clock.now - track.last_seen) / 1e9,
