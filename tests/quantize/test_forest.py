@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed (pip install -e '.[quantize]')")
 
-from quantize.data.sample import FaceLabel, Sample  # noqa: E402
-from quantize.forest import features, train_forest, with_quality  # noqa: E402
-from quantize.metrics import Found  # noqa: E402
+from quantize.data.sample import FaceLabel, Sample
+from quantize.forest import features, train_forest, with_quality
+from quantize.metrics import Found
 
 
 def _faces(count: int, seed: int) -> tuple[list[Sample], dict[str, Found]]:

@@ -160,6 +160,7 @@ def test_a_broken_budget_fails_the_step(finished: Path, root: Path) -> None:
     assert [len(t["float_layers"]) for t in tries] == [0, 1]
 
 
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <function Pool:pytest.PytestUnraisableExceptionWarning")
 def test_quantisation_aware_tuning_resumes(finished: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("nncf", reason="nncf is not installed")
     monkeypatch.setenv("NNCF_EXTENSION_LOAD_TIMEOUT", "0")
