@@ -60,6 +60,7 @@ Axis Axis::of(uint32_t start, uint32_t length, uint32_t subsample, uint32_t coun
   }
   axis.boxes = pixels / axis.box;
   axis.half = axis.boxes == 2 * count;
+  axis.same = axis.boxes == count;
   // The centre of output i lies at ((start - subsample first) 2 count + (2 i + 1) length) / divisor boxes from the first box's edge.
   const int64_t divisor = 2ll * count * subsample * axis.box;
   int64_t numerator = 2ll * count * (start - axis.first * subsample) + length;
@@ -77,6 +78,7 @@ Axis Axis::of(uint32_t start, uint32_t length, uint32_t subsample, uint32_t coun
       }
     }
     axis.half = axis.half && index == static_cast<int32_t>(2 * i) && fraction == 64;
+    axis.same = axis.same && index == static_cast<int32_t>(i) && fraction == 0;
     offsets[i] = index * step;
     weights[i] = (128 - fraction) | fraction << 16;
   }

@@ -27,6 +27,7 @@ struct Axis {
   uint32_t boxes;   // boxes of `box` plane pixels that the taps run over
   uint32_t box;     // 1: plane pixels themselves
   bool half;        // every output is the mean of boxes 2 i and 2 i + 1
+  bool same;        // every output is box i
 
   // offsets[i] = index of the first box times `step`; weights[i] = w0 | w1 << 16 with w0 + w1 = 128
   static Axis of(uint32_t start, uint32_t length, uint32_t subsample, uint32_t count, bool area, int step, int32_t* offsets, uint32_t* weights);

@@ -11,6 +11,7 @@ namespace {
 
 inline __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 inline __m128i load128(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+inline __m128i load64(const void* p) { return _mm_loadl_epi64(static_cast<const __m128i*>(p)); }
 inline void store(void* p, __m256i v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
 inline void store128(void* p, __m128i v) { _mm_storeu_si128(static_cast<__m128i*>(p), v); }
 
@@ -42,9 +43,20 @@ inline __m128i narrow(__m256i low, __m256i high) {
   return _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
 }
 
-// Both taps of a single channel are neighbours: one 32-bit gather brings the pair that pmaddwd weighs.
+// Two elements as one lane. Single loads: gathers are slower on every CPU that was tried.
+inline int load_pair(const uint16_t* p) {
+  int value;
+  __builtin_memcpy(&value, p, sizeof value);
+  return value;
+}
+
+inline __m128i load_pairs(const uint16_t* row, const int32_t* o) {
+  return _mm_setr_epi32(load_pair(row + o[0]), load_pair(row + o[1]), load_pair(row + o[2]), load_pair(row + o[3]));
+}
+
+// Both taps of a single channel are neighbours: each 32-bit lane is a pair that pmaddwd weighs.
 inline __m256i pairs1(const uint16_t* row, Taps taps, int i) {
-  const __m256i pair = _mm256_i32gather_epi32(reinterpret_cast<const int*>(row), load(taps.offset + i), 2);
+  const __m256i pair = _mm256_inserti128_si256(_mm256_castsi128_si256(load_pairs(row, taps.offset + i)), load_pairs(row, taps.offset + i + 4), 1);
   return rounded(_mm256_madd_epi16(pair, load(taps.weights + i)));
 }
 
@@ -55,7 +67,9 @@ void resample1(const uint16_t* row, Taps taps, int n, uint8_t* out) {
 
 // Four pixels of two channels: (a0 b0 a1 b1) words each, to 32-bit (a b) of each pixel.
 inline __m256i pairs2(const uint16_t* row, Taps taps, int i) {
-  const __m256i quads = _mm256_i32gather_epi64(reinterpret_cast<const long long*>(row), load128(taps.offset + i), 2);
+  const int32_t* o = taps.offset + i;
+  const __m128i low = _mm_unpacklo_epi64(load64(row + o[0]), load64(row + o[1])), high = _mm_unpacklo_epi64(load64(row + o[2]), load64(row + o[3]));
+  const __m256i quads = _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
   const __m256i ordered = _mm256_shuffle_epi8(quads, _mm256_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15, 0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13,
                                                                       10, 11, 14, 15));
   const __m256i weights = _mm256_cvtepu32_epi64(load128(taps.weights + i));

@@ -299,6 +299,15 @@ class Pass {
       if (c.channels == 3) kernels_.half3(a, b, n, out[0], out[1], out[2]);
       return;
     }
+    if (c.x->same && weight == 0 && c.channels < 3) {
+      if (c.channels == 1) {
+        kernels_.copy_flip(a, n, 0, out[0]);
+      } else {
+        kernels_.split_yuyv(a, n / 2, out[0], out[1]);  // pairs of chroma split as pairs of luma and chroma do
+        if (n % 2) out[0][n - 1] = a[2 * n - 2], out[1][n - 1] = a[2 * n - 1];
+      }
+      return;
+    }
     kernels_.blend_rows(a, b, weight, static_cast<int>(c.x->boxes) * c.channels, scratch_.blended);
     const Taps taps = {scratch_.offsets[c.taps], scratch_.weights[c.taps]};
     if (c.channels == 1) kernels_.resample1(scratch_.blended, taps, n, out[0]);
