@@ -26,6 +26,14 @@ class NetworkCount:
         return self.counts["total"] / 1e6
 
 
+def runtime_of(model: Path, runtime: str | None = None) -> str:
+    """The runtime asked for, else the one for the file's kind."""
+    runtime = runtime or RUNTIMES.get(model.suffix, "")
+    if runtime not in RUNTIMES.values():
+        raise EmulationError(f"model must end in {' or '.join(RUNTIMES)}, but got {model}")
+    return runtime
+
+
 def count_network(
     model: Path, cpu: str = DEFAULT_CPU, runtime: str | None = None, size: tuple[int, int] = (320, 320)
 ) -> NetworkCount:
@@ -37,9 +45,7 @@ def count_network(
     Raises:
         EmulationError: no runtime for the file, or the network did not run.
     """
-    runtime = runtime or RUNTIMES.get(model.suffix, "")
-    if runtime not in RUNTIMES.values():
-        raise EmulationError(f"model must end in {' or '.join(RUNTIMES)}, but got {model}")
+    runtime = runtime_of(model, runtime)
     script = HERE / "guest" / "run_network.py"
     argv = [str(script), str(model.resolve()), runtime, *map(str, size), "3"]
     marks, _, _ = count_python(argv, cpu)

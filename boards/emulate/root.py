@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[1]
 TRIPLET = "aarch64-linux-gnu"
 APT_PACKAGES = ("gcc", "g++-aarch64-linux-gnu", "qemu-user", "qemu-user-static", "mmdebstrap")
 ROOT_PACKAGES = (
@@ -53,15 +56,16 @@ def root_dir() -> Path:
 
 
 def site_dir() -> Path:
-    return cache_dir() / "arm64-site"
+    wanted = hashlib.sha256("\n".join(WHEELS).encode()).hexdigest()[:8]  # another list is another folder
+    return cache_dir() / f"arm64-site-{wanted}"
 
 
 def plugin_path() -> Path:
     return cache_dir() / "counter.so"
 
 
-def _run(command: Sequence[str], what: str) -> None:
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+def _run(command: Sequence[str], what: str, env: Mapping[str, str] | None = None) -> None:
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=env)
     if done.returncode:
         raise EmulationError(f"{what} failed ({' '.join(command)}):\n{done.stdout[-1500:]}{done.stderr[-3000:]}")
 
@@ -120,6 +124,29 @@ def build_site() -> Path:
         _run([*pip, *pip_target_options(), *WHEELS], "pip")
 
     return _into(site_dir(), make)
+
+
+def unpack_wheel(wheel: Path) -> Path:
+    """A wheel's contents in a folder for ``PYTHONPATH``, named after its bytes."""
+    if not wheel.is_file():
+        raise EmulationError(f"wheel must be a file, but got {wheel}")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()[:12]
+
+    def make(partial: Path) -> None:
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(partial)
+
+    return _into(cache_dir() / f"wheel-{digest}", make)
+
+
+def cross_build_wheel() -> Path:
+    """The aarch64 wheel of this checkout, built by ``cpp/cross/build_wheel.sh`` (about half a minute)."""
+    output = cache_dir() / "wheels"
+    shutil.rmtree(output, ignore_errors=True)
+    environment = {**os.environ, "PYTHON": os.environ.get("PYTHON", sys.executable)}
+    _run(["bash", str(REPOSITORY / "cpp/cross/build_wheel.sh"), str(output)], "the cross build", environment)
+    (wheel,) = output.glob("edgeface-*aarch64.whl")
+    return wheel
 
 
 def build_plugin() -> Path:
