@@ -29,7 +29,7 @@ __all__ = ["TrackInfo", "TrackState", "Tracker"]
 _ALIKE: Final = 0.25
 _ALIKE_LOW: Final = 0.4
 # Tracks that have ended and were not asked for: their pictures must not pile up.
-_KEPT_ENDED: Final = 64
+_KEPT_ENDED: Final = 16
 
 
 class TrackState(enum.StrEnum):
@@ -150,7 +150,7 @@ class Tracker:
         return tuple(self._info(track) for track in self._tracks)
 
     def take_ended(self) -> list[TrackInfo]:
-        """The tracks that ended since the last call, oldest first (the last 64, only ones that were reported)."""
+        """The tracks that ended since the last call, oldest first (the last 16, only ones that were reported)."""
         taken = []
         while self._ended:
             taken.append(self._ended.popleft())
