@@ -148,11 +148,12 @@ class _LabelWorker:
 
 
 def _label(run: Run, folder: Path) -> dict[str, Any]:
+    from quantize.data.mean_face import refine_rotations
     from quantize.data.pack import pack
 
     options = run.config["label"]
     samples = read_samples(run.need("data", "samples.jsonl"))
-    unreadable = 0
+    unreadable = refined = 0
     if options["teachers"]:
         engine = open_engine(run.engine, run.workers)
         try:
@@ -162,6 +163,8 @@ def _label(run: Run, folder: Path) -> dict[str, Any]:
             engine.close()
         unreadable = sum(line is None for line in lines)
         samples = [Sample.from_json(json.loads(line)) for line in lines if line is not None]
+        refined = refine_rotations(samples) if options["refine_from_points"] else 0
+        _forget_doubtful(samples, options["ignore_from"], options["ignore_from_sets"])
         wanted = [s for s in samples if s.source in options["quality_sets"]]
         if wanted and options["quality_variants"]:
             from quantize.quality import make_tiles
@@ -176,7 +179,20 @@ def _label(run: Run, folder: Path) -> dict[str, Any]:
         "photos": len(samples),
         "faces": sum(len(s.faces) for s in samples),
         "unreadable": unreadable + len(messages),
+        "rotations_from_points": refined,
     }
+
+
+def _forget_doubtful(samples: Sequence[Sample], least: float, sets: Sequence[str]) -> None:
+    """Where people have boxed every face, a teacher's find that nobody boxed is background unless its score is at least
+    ``least``."""
+    for s in samples:
+        if s.source in sets:
+            s.faces = [
+                f
+                for f in s.faces
+                if not (f.ignore and f.extra.get("box_from") == "yunet" and f.extra.get("yunet_score", 1) < least)
+            ]
 
 
 def train(run: Run) -> dict[str, Any]:

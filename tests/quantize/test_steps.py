@@ -211,6 +211,53 @@ def test_dask_gives_what_one_process_gives(finished: Path, root: Path) -> None:
     assert (root / "dask.jsonl").read_text() == (root / "local.jsonl").read_text()
 
 
+TEACHERS = ROOT / ".." / "shared" / "teachers"
+LABEL = """
+import sys
+from quantize.__main__ import app
+if __name__ == "__main__":
+    app(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(not TEACHERS.is_dir(), reason="../shared is not there")
+def test_dask_labels_as_one_process_does(finished: Path, root: Path) -> None:
+    pytest.importorskip("distributed", reason="dask is not installed (pip install -e '.[scale]')")
+    pytest.importorskip("openvino", reason="openvino is not installed")
+    (root / "label_run.py").write_text(LABEL)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    written = []
+    for engine in ("local", "dask"):
+        run = _copy(finished, root / f"label-{engine}")
+        command = [sys.executable, str(root / "label_run.py"), "label", "--config", str(root / "c.toml"), "--again"]
+        command += ["--folder", str(run), "--engine", engine, "--workers", "2"]
+        command += ["--set", f"label.teachers={TEACHERS}", "--set", f"label.cache={run}/cache"]
+        result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        assert result.returncode == 0, result.stderr[-2000:]
+        written.append((run / "label" / "samples.jsonl").read_text())
+    assert written[0] == written[1]
+    assert len(written[0].splitlines()) == 8
+
+
+def test_float_detector_is_the_float_bundle(finished: Path, root: Path) -> None:
+    from quantize.data.jsonl import read_jsonl
+    from quantize.detectors import DetectorSpec, FloatDetector
+    from quantize.evaluate import photos
+    from quantize.model import fuse, load_student
+
+    spec = DetectorSpec(str(finished / "export" / "edgeface-smoke-float32.efm"), (128, 96), precision="float32")
+    model = FloatDetector(fuse(load_student(finished / "train" / "ema.pt")), (128, 96))
+    bundle = spec.open()
+    seen = 0
+    for _, image in photos(read_jsonl(root / "val" / "wider")[0]):
+        a, b = model.detect(image), bundle.detect(image)
+        n = min(len(a.scores), len(b.scores), 5)
+        seen += n
+        assert np.allclose(a.scores[:n], b.scores[:n], atol=1e-4)
+        assert np.allclose(a.boxes[:n], b.boxes[:n], atol=0.05)
+    assert seen > 0
+
+
 def test_prediction_goes_on_where_it_stopped(finished: Path, root: Path) -> None:
     from quantize.data.jsonl import read_jsonl
     from quantize.detectors import DetectorSpec
