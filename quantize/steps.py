@@ -149,6 +149,7 @@ class _LabelWorker:
 
 def _label(run: Run, folder: Path) -> dict[str, Any]:
     from quantize.data.mean_face import refine_rotations
+    from quantize.data.mean_face import refine_rotations
     from quantize.data.pack import pack
 
     options = run.config["label"]
@@ -163,6 +164,7 @@ def _label(run: Run, folder: Path) -> dict[str, Any]:
             engine.close()
         unreadable = sum(line is None for line in lines)
         samples = [Sample.from_json(json.loads(line)) for line in lines if line is not None]
+        refine_rotations(samples)
         refined = refine_rotations(samples) if options["refine_from_points"] else 0
         _forget_doubtful(samples, options["ignore_from"], options["ignore_from_sets"])
         wanted = [s for s in samples if s.source in options["quality_sets"]]
@@ -207,7 +209,8 @@ def train(run: Run) -> dict[str, Any]:
         "views",
         "ema",
         "uncertainty",
-        "distil",
+        "distill",
+        "again_slots",
     ]
     return perform(run, "train", _train, [run.need("label", "pack/samples.jsonl")], sections)
 
@@ -393,19 +396,46 @@ def _evaluate(run: Run, folder: Path) -> dict[str, Any]:
         )
     full = run.path("export", f"{name}-float32.efm")
     peers = [p for p in options["peers"] if Path(p.partition(":")[2]).is_file()]
-    specs = [str(run.path("export", f"{name}.efm")), *([str(full)] if full.is_file() else []), *peers]
     engine = None if run.engine == "local" else open_engine(run.engine, run.workers)
+    results: list[dict[str, Any]] = []
     try:
-        results = v.evaluate(specs, sets, folder, trials, runtime=options["runtime"], engine=engine)
+        for runtime in options["runtimes"]:
+            results += v.evaluate(
+                [str(_bundle_for(run, runtime))],
+                sets,
+                folder,
+                _served(_bundle_for(run, runtime), runtime, trials),
+                runtime=runtime,
+                engine=engine,
+            )
+        rest = [*([str(full)] if full.is_file() else []), *peers]
+        results += v.evaluate(rest, sets, folder, trials, engine=engine)
     finally:
         if engine is not None:
             engine.close()
+        v.write_table(folder, results)
     broken = v.over_budget(results, name, options["budget"])
     if broken:
         from quantize.quantize import BudgetError
 
         raise BudgetError(f"int8 broke its budget ({'; '.join(broken)}); see {folder / 'table.md'}")
     return {"table": str(folder / "table.md"), "rows": len(results)}
+
+
+def _bundle_for(run: Run, runtime: str) -> Path:
+    """The draft bundle; for TFLite the one with further sizes where it was made."""
+    name = run.config["name"]
+    more = run.path("export", f"{name}-evaluation.efm")
+    return more if runtime != "onnxruntime" and more.is_file() else run.need("export", f"{name}.efm")
+
+
+def _served(bundle: Path, runtime: str, trials: Sequence[Any]) -> list[Any]:
+    """Trials at a size that the bundle has a network for."""
+    from edgeface.bundle import Bundle
+
+    formats = ("onnx",) if runtime == "onnxruntime" else ("tflite",)
+    opened = Bundle.open(bundle)
+    return [t for t in trials if opened.select(formats, t.size) is not None]
 
 
 def package(run: Run) -> dict[str, Any]:
