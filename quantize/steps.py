@@ -441,6 +441,7 @@ def _served(bundle: Path, runtime: str, trials: Sequence[Any]) -> list[Any]:
 def package(run: Run) -> dict[str, Any]:
     """The bundle that ships, and its model card."""
     name = run.config["name"]
+    run.need("evaluate", "done.json")  # what broke a budget does not ship
     inputs = [
         run.need("export", f"{name}.efm"),
         run.need("evaluate", "table.json"),

@@ -29,7 +29,8 @@ class Truth:
 
 
 def read_truth(folder: Path) -> dict[str, Truth]:
-    """``wider_face_val.mat`` and the three ``wider_*_val.mat`` of the authors' ground truth, by the photo's ``event/stem``.
+    """``wider_face_val.mat`` and the three ``wider_*_val.mat`` of the authors' ground truth, by the photo's
+    ``event/stem``.
 
     Raises:
         ValueError: a file is missing or is something else.

@@ -1,0 +1,96 @@
+"""Channel scales, ONNX files and what eight bits do to them, on an untrained student."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the toolchain's extra is not installed (pip install -e '.[quantize]')")
+ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+
+from quantize import calibration  # noqa: E402
+from quantize.model import STRIDES, Student, build_student, fuse  # noqa: E402
+from quantize.onnx_export import export_float, quantize_onnx  # noqa: E402
+from quantize.quantize import _rounded_result, sensitivities  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def model() -> Student:
+    torch.manual_seed(0)
+    student = build_student("n")
+    with torch.no_grad():
+        for head in student.heads:
+            head.weight.mul_(8)  # type: ignore[operator,union-attr]
+            head.bias[0] = 0  # type: ignore[index]  # half of the cells are relevant
+    return fuse(student)
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (3, 96, 128, 3)).astype(np.uint8)
+
+
+def test_folded_scales_come_back(model: Student, images: np.ndarray) -> None:
+    scales = calibration.channel_scales(model, images)
+    folded = calibration.fold_scales(copy.deepcopy(model), scales)
+    x = torch.from_numpy(calibration.as_real(images))
+    with torch.no_grad():
+        for stride, real, stored in zip(STRIDES, model(x), folded(x), strict=True):
+            s = torch.from_numpy(scales[stride])[None, :, None, None]
+            assert torch.allclose(stored * s, real, atol=1e-4)
+            relevant = (real[:, 0] > np.log(0.1 / 0.9))[:, None].expand_as(stored)
+            assert float((stored[relevant].abs() <= 1.0).float().mean()) > 0.99
+    assert all(s[0] <= calibration.LOGIT_LIMIT and len(set(s[6:16])) == 1 for s in scales.values())
+
+
+@pytest.mark.parametrize("float_outputs", [True, False])
+def test_int8_network_takes_bytes_of_any_size(
+    model: Student, images: np.ndarray, tmp_path: Path, float_outputs: bool
+) -> None:
+    folded = calibration.fold_scales(copy.deepcopy(model), calibration.channel_scales(model, images))
+    export_float(folded, tmp_path / "f.onnx")
+    quantize_onnx(tmp_path / "f.onnx", tmp_path / "q.onnx", [images], float_outputs=float_outputs)
+    options = ort.SessionOptions()
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    session = ort.InferenceSession(str(tmp_path / "q.onnx"), options)
+    assert [(i.name, i.type) for i in session.get_inputs()] == [("image", "tensor(uint8)")]
+    pixels = np.random.default_rng(1).integers(0, 256, (1, 240, 320, 3)).astype(np.uint8)
+    outputs = session.run(None, {"image": np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))})
+    assert [o.shape for o in outputs] == [(1, 22, 30, 40), (1, 22, 15, 20), (1, 22, 8, 10)]
+    with torch.no_grad():
+        real = folded(torch.from_numpy(calibration.as_real(pixels)))
+    for o, r in zip(outputs, real, strict=True):
+        assert o.dtype == np.float32
+        assert np.abs(o - r.numpy().clip(-1, 1) if not float_outputs else o - r.numpy()).mean() < 0.05
+    rounded = [len(np.unique(o)) <= 256 for o in outputs]
+    assert all(rounded) != float_outputs
+
+
+def test_the_same_weights_give_the_same_bytes(model: Student, images: np.ndarray, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        export_float(model, tmp_path / f"{name}.onnx")
+        quantize_onnx(tmp_path / f"{name}.onnx", tmp_path / f"{name}8.onnx", [images])
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+    assert (tmp_path / "a8.onnx").read_bytes() == (tmp_path / "b8.onnx").read_bytes()
+
+
+def test_rounding_by_hand() -> None:
+    value = torch.tensor([-1.0, 0.0, 0.003, 1.55])
+    rounded = _rounded_result(torch.nn.Identity(), None, value)
+    assert torch.allclose(rounded, torch.tensor([-1.0, 0.0, 0.0, 1.55]), atol=1e-6)  # 255 steps of .01
+
+
+def test_a_layer_that_eight_bits_ruin_is_the_worst(model: Student, images: np.ndarray) -> None:
+    broken = copy.deepcopy(model)
+    with torch.no_grad():
+        weight = broken.stage16[1].depthwise[0].weight  # type: ignore[index,union-attr]
+        weight[:, 0, 0, 0] = 300 * weight.abs().max()  # the other taps fall between two steps of one channel's scale
+    before = {k: v.clone() for k, v in broken.state_dict().items()}
+    decibels = sensitivities(broken, images)
+    assert all(torch.equal(v, before[k]) for k, v in broken.state_dict().items())
+    plain = sensitivities(model, images)
+    assert decibels.keys() == plain.keys()
+    assert decibels["stage16.1.depthwise.0"] < plain["stage16.1.depthwise.0"]
