@@ -149,7 +149,6 @@ class _LabelWorker:
 
 def _label(run: Run, folder: Path) -> dict[str, Any]:
     from quantize.data.mean_face import refine_rotations
-    from quantize.data.mean_face import refine_rotations
     from quantize.data.pack import pack
 
     options = run.config["label"]

@@ -1,7 +1,7 @@
 """The official WIDER FACE figures, easy, medium and hard, for people who have the full set.
 
-Follows the authors' evaluation: 1000 thresholds over scores stretched to 0…1 on all photos, IoU of boxes that count their
-last pixel (+1) of at least .5, faces outside of a subset ignored, VOC interpolation.
+Follows the authors' evaluation: 1000 thresholds over scores stretched to 0…1 on all photos, IoU of boxes that count
+their last pixel (+1) of at least .5, faces outside of a subset ignored, VOC interpolation.
 """
 
 from __future__ import annotations
