@@ -9,7 +9,6 @@ hour at 30 fps. Frames change between three sizes, some are damaged, and the cam
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +68,7 @@ class Walk(Source):
             raise SourceError("the camera was lost")
         if self._number % 97 == 0:
             raise ImageError("a damaged frame")
-        width, height = SIZES[self._number // 300 % len(SIZES)]
+        width, height = SIZES[self._number // 40 % len(SIZES)]
         room = self._photo.shape[1] - width, self._photo.shape[0] - height
         x, y = (
             int(side * (0.5 + 0.5 * np.sin(self._number / pace))) for side, pace in zip(room, (23, 31), strict=True)
@@ -84,13 +83,14 @@ def resident_bytes() -> int:
     return pages * 4096
 
 
-def soak(engine: Any, count: int, *, reads: int = 100) -> Soak:
+def soak(engine: Any, count: int, *, reads: int = 100, show: bool = False) -> Soak:
     """Run `count` frames through everything and watch the memory.
 
     Args:
         engine: a `FaceEngine`, or anything that detects.
         count: frames.
         reads: how often memory is read.
+        show: print every tenth of them.
     """
     photo = read_image(PHOTO)
     photo = np.ascontiguousarray(np.tile(photo, (2, 2, 1)))
@@ -105,6 +105,8 @@ def soak(engine: Any, count: int, *, reads: int = 100) -> Soak:
             if number % max(1, count // reads) == 0:
                 frames.append(number)
                 rss.append(resident_bytes())
+                if show and len(rss) % (reads // 10) == 1:
+                    print(f"frame {number:6d}  RSS {rss[-1] / 1e6:7.2f} MB", flush=True)
         stats = stream.stats
     x, y = np.array(frames, float), np.array(rss, float)
     slope, error = _slope(x[len(x) // 2 :], y[len(y) // 2 :])
@@ -119,11 +121,6 @@ def _slope(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     return slope, float(np.sqrt(rest @ rest / max(len(x) - 2, 1) / (away @ away)))
 
 
-def _rows(result: Soak) -> Iterator[str]:
-    for i in np.linspace(0, len(result.rss) - 1, 9).astype(int):
-        yield f"frame {result.frames[i]:6.0f}  RSS {result.rss[i] / 1e6:7.2f} MB"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--frames", type=int, default=20_000)
@@ -132,9 +129,7 @@ def main() -> None:
     options = parser.parse_args()
     with edgeface.FaceEngine(options.model, runtime=options.runtime) as engine:
         print(engine)
-        result = soak(engine, options.frames)
-    for line in _rows(result):
-        print(line)
+        result = soak(engine, options.frames, show=True)
     print(f"{result.stats}")
     print(
         f"slope over the second half: {result.slope:+.2f} ± {result.error:.2f} bytes a frame, "

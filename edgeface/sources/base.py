@@ -25,6 +25,7 @@ class Source(abc.ABC):
         cancelled: set when somebody waits for the reader to stop; a `read` that waits should look at it.
 
     Example:
+        >>> import numpy as np
         >>> class Grey(Source):
         ...     name, live = "grey", False
         ...     def open(self): self.left = 3
