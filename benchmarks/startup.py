@@ -88,7 +88,7 @@ def main() -> None:
         row = {"what": name, "median_s": middle, "mad_s": spread, "cpu_s": busy, "peak_rss_over_bare_mb": over}
         rows.append(row)
     lines = [
-        "| from process start to the end of | seconds, median | ± (MAD) | CPU seconds | peak RSS over bare Python, MB |",
+        "| from process start to the end of | seconds, median | ± (MAD) | CPU seconds | peak RSS over bare, MB |",
         "|---|---|---|---|---|",
     ]
     for r in rows:
