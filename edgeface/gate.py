@@ -127,19 +127,19 @@ class QualityGate:
     """
 
     min_score: float | None = 0.5
-    min_quality: float | None = 0.4
+    min_quality: float | None = 0.54
     min_size: float | None = 24.0
     max_yaw: float | None = 75.0
     max_pitch: float | None = 60.0
     max_roll: float | None = None
     max_cut: float | None = 0.3
-    min_sharpness: float | None = 0.035
-    min_brightness: float | None = 30.0
-    max_brightness: float | None = 225.0
-    max_dark: float | None = 0.6
-    max_bright: float | None = 0.4
-    min_contrast: float | None = 8.0
-    occlusion_quality: float | None = None
+    min_sharpness: float | None = 0.03
+    min_brightness: float | None = 20.0
+    max_brightness: float | None = 235.0
+    max_dark: float | None = 0.8
+    max_bright: float | None = 0.6
+    min_contrast: float | None = 5.0
+    occlusion_quality: float | None = 0.54
     single: bool = False
 
     def __post_init__(self) -> None:
@@ -240,6 +240,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "enrol": {
         "min_score": 0.7,
         "min_quality": 0.6,
+        "occlusion_quality": 0.6,
         "min_size": 112.0,
         "max_yaw": 15.0,
         "max_pitch": 15.0,
@@ -255,7 +256,8 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "verify": {
         "min_score": 0.6,
-        "min_quality": 0.5,
+        "min_quality": 0.56,
+        "occlusion_quality": 0.58,
         "min_size": 64.0,
         "max_yaw": 35.0,
         "max_pitch": 25.0,
@@ -270,6 +272,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "attention": {
         "min_quality": None,
+        "occlusion_quality": None,
         "min_size": 20.0,
         "max_yaw": None,
         "max_pitch": None,
