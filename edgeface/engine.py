@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import edgeface
-from edgeface import _core
 from edgeface.affinity import checked_cpus, pinned
 from edgeface.bundle import Bundle
 from edgeface.errors import EngineClosedError, must_be
@@ -28,6 +27,14 @@ if TYPE_CHECKING:
     from edgeface.sources.base import Source
     from edgeface.streaming.stream import Stream
     from edgeface.tracking.tracker import Tracker
+
+try:
+    from edgeface import _core
+except ImportError as error:  # mostly a Python that was started in a checkout, and sees its sources first
+    raise ImportError(
+        "edgeface must be installed with its extension (pip install .), "
+        f"but got {edgeface.__path__[0]} with none that fits this Python: {error}"
+    ) from error
 
 __all__ = ["DEFAULT_MODEL", "EngineInfo", "FaceEngine", "parse_size"]
 
