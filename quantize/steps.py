@@ -4,11 +4,13 @@ a folder of its own; a step whose inputs and config have not changed is not done
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -223,11 +225,33 @@ def _train(run: Run, folder: Path) -> dict[str, Any]:
     sets = Path(run.config["evaluate"]["sets"])
     known = all((sets / name / "labels.jsonl").is_file() for name in ("wider", "aflw2000"))
     try:
-        trainer.train((lambda model: validate_float(model, sets)) if known else None)
+        with _bar("train", lambda: trainer.step, trainer.total):
+            trainer.train((lambda model: validate_float(model, sets)) if known else None)
     finally:
         if trainer.rank == 0 and (folder / "log.jsonl").is_file():
             draw_log(folder / "log.jsonl", folder)
     return {"steps": trainer.step, "checkpoint": str(folder / "ema.pt")}
+
+
+@contextlib.contextmanager
+def _bar(what: str, done: Callable[[], int], total: int) -> Iterator[None]:
+    """A progress bar beside work that counts its own steps."""
+    with Progress(console=console) as progress:
+        task = progress.add_task(what, total=total, completed=done())
+        over = threading.Event()
+
+        def follow() -> None:
+            while not over.wait(1.0):
+                progress.update(task, completed=done())
+
+        thread = threading.Thread(target=follow, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            progress.update(task, completed=done())
 
 
 def _checkpoint(run: Run) -> Path:
@@ -278,8 +302,14 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
         float_model = tuned
         float_path = folder / "tuned.onnx"
         export_float(float_model, float_path)
+    elif options["method"] == "nncf":
+        from quantize.qat import baked, with_fake_quantisers
+
+        float_model = baked(with_fake_quantisers(float_model, images), float_model)
+        float_path = folder / "tuned.onnx"
+        export_float(float_model, float_path)
     elif options["method"] != "ptq":
-        raise StepError(f"[quantize].method must be ptq or qat, but got {options['method']}")
+        raise StepError(f"[quantize].method must be ptq, nncf or qat, but got {options['method']}")
     budget = q.Budget(**options["budget"])
     kept, tries = q.control(
         float_model,
@@ -365,6 +395,13 @@ def _export(run: Run, folder: Path) -> dict[str, Any]:
         everything = make_manifest(name, "0", [*exported.models, *exported.extra_models], scales, [*sizes, *extra])
         write_bundle(folder / f"{name}-evaluation.efm", everything, folder)
     return {"bundle": str(folder / f"{name}.efm"), "bytes": (folder / f"{name}.efm").stat().st_size}
+
+
+METHODS = {
+    "ptq": "static, after training",
+    "nncf": "static, after training, with NNCF's bias correction",
+    "qat": "quantisation-aware tuning (NNCF), then static",
+}
 
 
 def channel_scale_of(state: dict[str, Any]) -> dict[int, NDArray[np.float32]]:
@@ -463,10 +500,7 @@ def _package(run: Run, folder: Path) -> dict[str, Any]:
         "seed": run.config["seed"],
         "phases": "; ".join(f"{f['steps']} steps of {f['batch']} at {f['size']} px" for f in phases),
     }
-    training["quantisation"] = {
-        "qat": "quantisation-aware tuning (NNCF), then static",
-        "ptq": "static, after training",
-    }[state["method"]]
+    training["quantisation"] = METHODS[state["method"]]
     path = p.package(
         run.need("export", f"{name}.efm"),
         Path(options["out"]),
