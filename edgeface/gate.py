@@ -111,8 +111,8 @@ class QualityGate:
         max_cut: share of the box outside the frame.
         min_sharpness, min_brightness, max_brightness, max_dark, max_bright, min_contrast: see
             `edgeface.appearance.Appearance`; tested only with a frame.
-        occlusion_quality: a face of lower quality that nothing else is wrong with counts as occluded; tested only with
-            a frame.
+        occlusion_quality: a face of lower quality that nothing else explains counts as occluded; tested only with a
+            frame. A guess: it names a fourth of the occluded faces of the set above, and some noisy and shaken ones.
         single: refuse all faces of a frame that has several.
 
     Raises:
@@ -216,14 +216,16 @@ class QualityGate:
         seen = None if frame is None else measure_appearance(frame, face)
         if seen is not None:
             measures |= seen._asdict()
-            dark = _below(seen.brightness, self.min_brightness) or _above(seen.dark, self.max_dark)
-            bright = _above(seen.brightness, self.max_brightness) or _above(seen.bright, self.max_bright)
+            # where the network sees that something is wrong, less has to be visible to say what
+            limits = replace(self, **_stricter(self)) if wrong[Reason.LOW_QUALITY] else self
+            dark = _below(seen.brightness, limits.min_brightness) or _above(seen.dark, limits.max_dark)
+            bright = _above(seen.brightness, limits.max_brightness) or _above(seen.bright, limits.max_bright)
             wrong |= {
-                Reason.BLURRED: _below(seen.sharpness, self.min_sharpness),
+                Reason.BLURRED: _below(seen.sharpness, limits.min_sharpness),
                 Reason.TOO_DARK: dark,
                 Reason.TOO_BRIGHT: bright,
                 # both take the contrast away: the cause is worth more than its effect
-                Reason.LOW_CONTRAST: not dark and not bright and _below(seen.contrast, self.min_contrast),
+                Reason.LOW_CONTRAST: not dark and not bright and _below(seen.contrast, limits.min_contrast),
             }
             explained = any(bad for reason, bad in wrong.items() if reason is not Reason.LOW_QUALITY)
             wrong[Reason.OCCLUDED] = not explained and _below(face.quality, self.occlusion_quality)
@@ -285,6 +287,27 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
         "min_contrast": None,
     },
 }
+
+
+#: Thresholds by which a face of low quality is explained.
+_EXPLAINING: Final[Mapping[str, float]] = {
+    "min_sharpness": 0.055,
+    "min_brightness": 50.0,
+    "max_brightness": 200.0,
+    "max_dark": 0.35,
+    "max_bright": 0.2,
+    "min_contrast": 12.0,
+}
+
+
+def _stricter(gate: QualityGate) -> dict[str, Any]:
+    """Of the gate's thresholds and `_EXPLAINING` the stricter ones; tests that are off stay off."""
+    changes = {}
+    for name, value in _EXPLAINING.items():
+        own = getattr(gate, name)
+        if own is not None:
+            changes[name] = max(own, value) if name.startswith("min") else min(own, value)
+    return changes
 
 
 def _below(value: float, threshold: float | None) -> bool:
