@@ -112,7 +112,7 @@ class QualityGate:
         min_sharpness, min_brightness, max_brightness, max_dark, max_bright, min_contrast: see
             `edgeface.appearance.Appearance`; tested only with a frame.
         occlusion_quality: a face of lower quality that nothing else explains counts as occluded; tested only with a
-            frame. A guess: it names a fourth of the occluded faces of the set above, and some noisy and shaken ones.
+            frame. A guess: it names a fifth of the occluded faces of the set above, and some noisy and shaken ones.
         single: refuse all faces of a frame that has several.
 
     Raises:

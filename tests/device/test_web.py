@@ -33,7 +33,9 @@ def live(view: LiveView) -> Iterator[LiveView]:
         number = 0
         while not stop.wait(0.01):
             number += 1
-            seen = faces([Person(200, 200, 120), Person(450, 220, 60, yaw=50)], sequence=number)
+            seen = faces(
+                [Person(200, 200, 120, quality=0.9), Person(450, 220, 60, yaw=50, quality=0.9)], sequence=number
+            )
             view.show(
                 frame(number), seen, reports=QualityGate(max_yaw=40).check(seen), extra={"stream": {"dropped": number}}
             )
