@@ -1,4 +1,4 @@
-"""``python -m boards.emulate``: build the arm64 root, count instructions.
+"""``python -m boards.emulate``: boards without boards. `--help` lists the commands.
 
 It uses argparse, because it runs before anything is installed.
 """
@@ -9,9 +9,17 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from boards.emulate import root as rootfs
 from boards.emulate.networks import RUNTIMES, count_network
+from boards.emulate.table import CPUS
+
+if TYPE_CHECKING:
+    import numpy as np
+
+EXAMPLE = rootfs.REPOSITORY / "examples" / "astronaut.jpg"
+BUNDLES = rootfs.REPOSITORY / "edgeface" / "models"
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -22,39 +30,160 @@ def _size(text: str) -> tuple[int, int]:
     return width, height
 
 
-def _count(args: argparse.Namespace) -> None:
+def _site(wheel: Path | None) -> Path:
+    rootfs.build_all()
+    return rootfs.unpack_wheel(wheel or rootfs.cross_build_wheel())
+
+
+def _picture(path: Path, size: tuple[int, int] = (640, 480)) -> np.ndarray:
+    import cv2
+
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise rootfs.EmulationError(f"picture must be a picture, but got {path}")
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def run_root(_: argparse.Namespace) -> None:
+    """Build what is missing of the arm64 root and print its folder."""
+    rootfs.build_all()
+    print(rootfs.root_dir())
+
+
+def run_count(args: argparse.Namespace) -> None:
+    """Executed instructions of one inference of network files."""
     rootfs.build_all()
     for cpu in args.cpu:
         for model in args.model:
             got = count_network(model, cpu, args.runtime, args.size)
             if args.json:
-                record = {
-                    "model": got.model,
-                    "runtime": got.runtime,
-                    "cpu": cpu,
-                    "size": got.size,
-                    "instructions": got.counts,
-                }
-                print(json.dumps(record))
+                record = {"model": got.model, "runtime": got.runtime, "cpu": cpu, "size": got.size}
+                print(json.dumps({**record, "instructions": got.counts}))
             else:
                 print(f"{got.model}  {got.runtime}  {cpu}  {got.millions:.2f} M instructions/inference  {got.counts}")
 
 
+def run_python(args: argparse.Namespace) -> None:
+    """Run Python with the cross-built edgeface on an emulated CPU, such as: run -- -m edgeface doctor."""
+    from boards.emulate.guest_run import run_python as run
+
+    site = _site(args.wheel)
+    arguments = args.arguments[1:] if args.arguments[:1] == ["--"] else args.arguments
+    for cpu in args.cpu:
+        print(run(arguments, cpu, [site]), end="")
+
+
+def run_equal(args: argparse.Namespace) -> None:
+    """Is what the emulated CPUs compute what this machine computes? int8 must be, to the bit."""
+    from boards.emulate.compare import compare_pipeline
+
+    site = _site(args.wheel)
+    wrong = []
+    for runtime in args.runtime:
+        for got in compare_pipeline(args.bundle, runtime, args.size, _picture(args.picture), args.cpu, site, "int8"):
+            print(f"{'equal' if got.exact else f'differs by {got.difference:.3g}'}: {got.faces} faces, {got.what}")
+            wrong += [] if got.exact and got.faces else [got.what]
+    if wrong:
+        raise rootfs.EmulationError(f"must be equal to the bit, with faces, but are not: {'; '.join(wrong)}")
+
+
+def run_table(args: argparse.Namespace) -> None:
+    """Instructions per frame of every network of the bundles, and of the stages; into docs/boards.md."""
+    from boards.emulate import table
+    from boards.emulate.stages import count_stages
+
+    site = _site(args.wheel)
+    bundles = args.bundle or sorted(BUNDLES.glob("*.efm"))
+    records = table.make(bundles, args.extra, args.cpu, args.size)
+    picture, stages = _picture(args.picture), []
+    size = "x".join(map(str, args.size[0]))
+    for kernels in ("scalar", "best"):
+        counts = {
+            cpu: count_stages(
+                bundles[0].stem, "litert", size, picture, cpu, [site], "scalar" if kernels == "scalar" else None, "int8"
+            )
+            for cpu in args.cpu
+        }
+        for stage in ("preprocess", "decode", *(("infer", "all") if kernels == "best" else ())):
+            instructions = {cpu: counts[cpu][stage] for cpu in args.cpu}
+            frame = f"NV12 640x480 to {size} int8, {bundles[0].stem} on LiteRT"
+            stages.append({"stage": stage, "kernels": kernels, "frame": frame, "instructions": instructions})
+    table.write(records, stages, args.cpu)
+    print(table.markdown([], stages, args.cpu))
+
+
+def run_install(args: argparse.Namespace) -> None:
+    """Pack the offline bundle of a board, install it in the arm64 root with no index in reach, and look for faces."""
+    from boards.emulate.install import install_and_detect
+
+    wheel = args.wheel or rootfs.cross_build_wheel()
+    rootfs.build_all()
+    for cpu in args.cpu:
+        print(install_and_detect(wheel, args.board, cpu, args.picture), end="")
+
+
+def run_mca(args: argparse.Namespace) -> None:
+    """Cycles of the kernels' inner loops by llvm-mca, as a Markdown table."""
+    from boards.emulate import mca
+
+    heads = [cpu.replace("cortex-a", "A") for cpu in mca.MODELS]
+    print(f"| loop | instructions | {' | '.join(f'{head} cycles' for head in heads)} |\n|---|--:|{'--:|' * len(heads)}")
+    for source in args.source or sorted(mca.SOURCES.glob("kernels_neon*.cpp")):
+        options = ("-march=armv8.2-a+dotprod",) if "dotprod" in source.name else ()
+        for loop in mca.innermost_loops(mca.assembly(source, options)):
+            if len(loop.lines) < args.at_least:
+                continue
+            costs = [mca.cost(loop, model) for model in mca.MODELS.values()]
+            cells = " | ".join(f"{c.cycles:.1f}" for c in costs)
+            print(
+                f"| {mca.demangled(loop.function)} {loop.number} | {costs[0].instructions:.0f} | {cells} |", flush=True
+            )
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="python -m boards.emulate", description=__doc__)
+    commands = top.add_subparsers(required=True)
+
+    def add(name: str, run: object, cpus: tuple[str, ...] | None = None) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=getattr(run, "__doc__", ""), description=getattr(run, "__doc__", ""))
+        command.set_defaults(run=run, default_cpus=cpus)
+        if cpus is not None:
+            command.add_argument("--cpu", action="append", choices=sorted(rootfs.CPU_PARTS), help=f"default: {cpus}")
+        return command
+
+    add("root", run_root)
+    count = add("count", run_count, ("cortex-a76",))
+    count.add_argument("model", nargs="+", type=Path)
+    count.add_argument("--runtime", choices=sorted(set(RUNTIMES.values())))
+    count.add_argument("--size", type=_size, default=(320, 320), help="WIDTHxHEIGHT for free ONNX dimensions")
+    count.add_argument("--json", action="store_true")
+    run = add("run", run_python, ("cortex-a76",))
+    run.add_argument("arguments", nargs=argparse.REMAINDER)
+    equal = add("equal", run_equal, CPUS)
+    equal.add_argument("--bundle", default="edgeface-s")
+    equal.add_argument("--runtime", nargs="+", default=["litert", "onnxruntime"])
+    equal.add_argument("--size", default="320x320")
+    table = add("table", run_table, CPUS)
+    table.add_argument("--bundle", action="append", type=Path, help="default: all bundles of edgeface/models")
+    table.add_argument("--extra", action="append", type=Path, default=[], help="any ONNX or TFLite file")
+    table.add_argument("--size", type=_size, nargs="+", default=[(320, 240), (320, 320)])
+    install = add("install", run_install, ("cortex-a72",))
+    install.add_argument("--board", default="rpi4")
+    for command in (run, equal, table, install):
+        command.add_argument("--wheel", type=Path, help="aarch64 wheel; cross-built if left out")
+    for command in (equal, table, install):
+        command.add_argument("--picture", type=Path, default=EXAMPLE)
+    mca = add("mca", run_mca)
+    mca.add_argument("source", nargs="*", type=Path)
+    mca.add_argument("--at-least", type=int, default=12, help="instructions of a loop worth a line")
+    return top
+
+
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m boards.emulate", description=__doc__)
-    commands = parser.add_subparsers(required=True)
-    command = commands.add_parser("root", help="build what is missing of the arm64 root and print its folder")
-    command.set_defaults(run=lambda args: (rootfs.build_all(), print(rootfs.root_dir())))
-    command = commands.add_parser("count", help="executed instructions of one inference")
-    command.add_argument("model", nargs="+", type=Path)
-    command.add_argument("--cpu", action="append", choices=sorted(rootfs.CPU_PARTS))
-    command.add_argument("--runtime", choices=sorted(set(RUNTIMES.values())))
-    command.add_argument("--size", type=_size, default=(320, 320), help="WIDTHxHEIGHT for free ONNX dimensions")
-    command.add_argument("--json", action="store_true")
-    command.set_defaults(run=_count)
-    args = parser.parse_args(argv)
-    if getattr(args, "cpu", None) is None:
-        args.cpu = ["cortex-a76"]
+    args = parser().parse_args(argv)
+    if args.default_cpus is not None and args.cpu is None:
+        args.cpu = list(args.default_cpus)
     try:
         args.run(args)
     except rootfs.EmulationError as error:

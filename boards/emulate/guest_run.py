@@ -18,7 +18,7 @@ Counts = dict[str, int]
 
 def _install_cpuinfo(cpu: str) -> Path:
     """A root view whose /proc/cpuinfo is that of *cpu*: one folder of links a CPU, so that parallel runs never race."""
-    view = rootfs.cache_dir() / f"view-{cpu}"
+    view = rootfs.cache_dir() / f"{rootfs.root_dir().name}-{cpu}"
     (view / "proc").mkdir(parents=True, exist_ok=True)
     for entry in rootfs.root_dir().iterdir():
         link = view / entry.name

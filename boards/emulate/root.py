@@ -17,7 +17,7 @@ TRIPLET = "aarch64-linux-gnu"
 APT_PACKAGES = ("gcc", "g++-aarch64-linux-gnu", "qemu-user", "qemu-user-static", "mmdebstrap")
 ROOT_PACKAGES = (
     "python3.11-minimal,libpython3.11-stdlib,libpython3.11-dev,python3-distutils,libstdc++6,zlib1g,libatomic1,"
-    "bash,coreutils,tar,gzip,libgomp1"
+    "dash,coreutils,sed,tar,gzip,libgomp1"
 )
 # The versions that docs/boards.md was measured with.
 WHEELS = (
@@ -51,13 +51,16 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgeface"
 
 
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
 def root_dir() -> Path:
-    return cache_dir() / "arm64-root"
+    return cache_dir() / f"arm64-root-{_digest(ROOT_PACKAGES)}"  # another list is another folder
 
 
 def site_dir() -> Path:
-    wanted = hashlib.sha256("\n".join(WHEELS).encode()).hexdigest()[:8]  # another list is another folder
-    return cache_dir() / f"arm64-site-{wanted}"
+    return cache_dir() / f"arm64-site-{_digest(' '.join(WHEELS))}"
 
 
 def plugin_path() -> Path:
