@@ -35,6 +35,11 @@ struct Kernels {
   void (*resample2)(const uint16_t* row, Taps taps, int n, uint8_t* out0, uint8_t* out1);
   void (*resample3)(const uint16_t* row, Taps taps, int n, uint8_t* out0, uint8_t* out1, uint8_t* out2);
 
+  // The same from the rows themselves, for frames that shrink so much that blending every element would be a waste: blend_rows by w and
+  // resample in one. Offsets are in bytes; reads 4 (two channels) or 8 (three) bytes of a and b from each.
+  void (*direct2)(const uint8_t* a, const uint8_t* b, int w, Taps taps, int n, uint8_t* out0, uint8_t* out1);
+  void (*direct3)(const uint8_t* a, const uint8_t* b, int w, Taps taps, int n, uint8_t* out0, uint8_t* out1, uint8_t* out2);
+
   // Mean of 2 x 2 pixels, (sum + 2) >> 2: what bilinear is at a ratio of exactly 2. n outputs from 2 n pixels of each row.
   void (*half1)(const uint8_t* a, const uint8_t* b, int n, uint8_t* out);
   void (*half2)(const uint8_t* a, const uint8_t* b, int n, uint8_t* out0, uint8_t* out1);

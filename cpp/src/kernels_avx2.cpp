@@ -65,30 +65,72 @@ void resample1(const uint16_t* row, Taps taps, int n, uint8_t* out) {
   if (!done) kScalar.resample1(row, taps, n, out);
 }
 
-// Four pixels of two channels: (a0 b0 a1 b1) words each, to 32-bit (a b) of each pixel.
-inline __m256i pairs2(const uint16_t* row, Taps taps, int i) {
-  const int32_t* o = taps.offset + i;
-  const __m128i low = _mm_unpacklo_epi64(load64(row + o[0]), load64(row + o[1])), high = _mm_unpacklo_epi64(load64(row + o[2]), load64(row + o[3]));
-  const __m256i quads = _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+// Where the resamplers take the blended words of a pixel's taps from: a blended row, or two rows that are blended on the way.
+struct Blended {
+  const uint16_t* row;
+
+  __m256i four2(const int32_t* o) const {  // two channels, four pixels of (a0 b0 a1 b1)
+    const __m128i low = _mm_unpacklo_epi64(load64(row + o[0]), load64(row + o[1])), high = _mm_unpacklo_epi64(load64(row + o[2]), load64(row + o[3]));
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+  }
+  __m256i two3(const int32_t* o) const {  // three channels, two pixels of (a0 b0 c0 a1 b1 c1 . .)
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(load128(row + o[0])), load128(row + o[1]), 1);
+  }
+};
+
+struct Direct {
+  const uint8_t *a, *b;
+  __m256i wa, wb;
+
+  Direct(const uint8_t* first, const uint8_t* second, int w)
+      : a(first), b(second), wa(_mm256_set1_epi16(static_cast<int16_t>(128 - w))), wb(_mm256_set1_epi16(static_cast<int16_t>(w))) {}
+  __m256i blend(__m128i x, __m128i y) const {
+    return _mm256_add_epi16(_mm256_mullo_epi16(_mm256_cvtepu8_epi16(x), wa), _mm256_mullo_epi16(_mm256_cvtepu8_epi16(y), wb));
+  }
+  static int load32(const uint8_t* p) {
+    int value;
+    __builtin_memcpy(&value, p, sizeof value);
+    return value;
+  }
+  static __m128i four(const uint8_t* p, const int32_t* o) { return _mm_setr_epi32(load32(p + o[0]), load32(p + o[1]), load32(p + o[2]), load32(p + o[3])); }
+  __m256i four2(const int32_t* o) const { return blend(four(a, o), four(b, o)); }
+  __m256i two3(const int32_t* o) const {
+    return blend(_mm_unpacklo_epi64(load64(a + o[0]), load64(a + o[1])), _mm_unpacklo_epi64(load64(b + o[0]), load64(b + o[1])));
+  }
+};
+
+// Four pixels of two channels to 32-bit (a b) of each pixel.
+template <typename Source>
+inline __m256i pairs2(const Source& source, Taps taps, int i) {
+  const __m256i quads = source.four2(taps.offset + i);
   const __m256i ordered = _mm256_shuffle_epi8(quads, _mm256_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15, 0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13,
                                                                       10, 11, 14, 15));
   const __m256i weights = _mm256_cvtepu32_epi64(load128(taps.weights + i));
   return rounded(_mm256_madd_epi16(ordered, _mm256_or_si256(weights, _mm256_slli_epi64(weights, 32))));
 }
 
-void resample2(const uint16_t* row, Taps taps, int n, uint8_t* out0, uint8_t* out1) {
-  const bool done = for_blocks<8>(n, [&](int i) {
-    const __m128i bytes = narrow(pairs2(row, taps, i), pairs2(row, taps, i + 4));  // a b a b ...
+template <typename Source>
+inline bool channels2(const Source& source, Taps taps, int n, uint8_t* out0, uint8_t* out1) {
+  return for_blocks<8>(n, [&](int i) {
+    const __m128i bytes = narrow(pairs2(source, taps, i), pairs2(source, taps, i + 4));  // a b a b ...
     const __m128i split = _mm_shuffle_epi8(bytes, _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15));
     _mm_storel_epi64(reinterpret_cast<__m128i*>(out0 + i), split);
     _mm_storel_epi64(reinterpret_cast<__m128i*>(out1 + i), _mm_unpackhi_epi64(split, split));
   });
-  if (!done) kScalar.resample2(row, taps, n, out0, out1);
 }
 
-// Two pixels of three channels: words (a0 b0 c0 a1 b1 c1 . .) each, to 32-bit (a b c 0) of each pixel.
-inline __m256i pairs3(const uint16_t* row, Taps taps, int i) {
-  const __m256i six = _mm256_inserti128_si256(_mm256_castsi128_si256(load128(row + taps.offset[i])), load128(row + taps.offset[i + 1]), 1);
+void resample2(const uint16_t* row, Taps taps, int n, uint8_t* out0, uint8_t* out1) {
+  if (!channels2(Blended{row}, taps, n, out0, out1)) kScalar.resample2(row, taps, n, out0, out1);
+}
+
+void direct2(const uint8_t* a, const uint8_t* b, int w, Taps taps, int n, uint8_t* out0, uint8_t* out1) {
+  if (!channels2(Direct(a, b, w), taps, n, out0, out1)) kScalar.direct2(a, b, w, taps, n, out0, out1);
+}
+
+// Two pixels of three channels to 32-bit (a b c 0) of each pixel.
+template <typename Source>
+inline __m256i pairs3(const Source& source, Taps taps, int i) {
+  const __m256i six = source.two3(taps.offset + i);
   const __m256i ordered = _mm256_shuffle_epi8(six, _mm256_setr_epi8(0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11, -1, -1, -1, -1, 0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11, -1, -1,
                                                                     -1, -1));
   const __m256i weights = _mm256_permutevar8x32_epi32(_mm256_castsi128_si256(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(taps.weights + i))),
@@ -97,16 +139,18 @@ inline __m256i pairs3(const uint16_t* row, Taps taps, int i) {
 }
 
 // Eight pixels: bytes (a b c 0) of pixels 0 1 2 3 in the low half, 4 5 6 7 in the high half.
-inline __m256i quads3(const uint16_t* row, Taps taps, int i) {
-  const __m256i p01 = pairs3(row, taps, i), p23 = pairs3(row, taps, i + 2), p45 = pairs3(row, taps, i + 4), p67 = pairs3(row, taps, i + 6);
+template <typename Source>
+inline __m256i quads3(const Source& source, Taps taps, int i) {
+  const __m256i p01 = pairs3(source, taps, i), p23 = pairs3(source, taps, i + 2), p45 = pairs3(source, taps, i + 4), p67 = pairs3(source, taps, i + 6);
   const __m256i low = _mm256_packus_epi32(p01, p23), high = _mm256_packus_epi32(p45, p67);  // words of 0 2 | 1 3 and 4 6 | 5 7
   const __m256i bytes = _mm256_packus_epi16(low, high);                                    // 0 2 4 6 | 1 3 5 7
   return bytes;
 }
 
-void resample3(const uint16_t* row, Taps taps, int n, uint8_t* out0, uint8_t* out1, uint8_t* out2) {
-  const bool done = for_blocks<8>(n, [&](int i) {
-    const __m256i bytes = quads3(row, taps, i);
+template <typename Source>
+inline bool channels3(const Source& source, Taps taps, int n, uint8_t* out0, uint8_t* out1, uint8_t* out2) {
+  return for_blocks<8>(n, [&](int i) {
+    const __m256i bytes = quads3(source, taps, i);
     // a0 a2 a4 a6 b0 b2 ... | a1 a3 a5 a7 b1 ...
     const __m256i planes = _mm256_shuffle_epi8(bytes, _mm256_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3,
                                                                        7, 11, 15));
@@ -116,7 +160,14 @@ void resample3(const uint16_t* row, Taps taps, int n, uint8_t* out0, uint8_t* ou
     _mm_storel_epi64(reinterpret_cast<__m128i*>(out1 + i), _mm_unpackhi_epi64(ab, ab));
     _mm_storel_epi64(reinterpret_cast<__m128i*>(out2 + i), c);
   });
-  if (!done) kScalar.resample3(row, taps, n, out0, out1, out2);
+}
+
+void resample3(const uint16_t* row, Taps taps, int n, uint8_t* out0, uint8_t* out1, uint8_t* out2) {
+  if (!channels3(Blended{row}, taps, n, out0, out1, out2)) kScalar.resample3(row, taps, n, out0, out1, out2);
+}
+
+void direct3(const uint8_t* a, const uint8_t* b, int w, Taps taps, int n, uint8_t* out0, uint8_t* out1, uint8_t* out2) {
+  if (!channels3(Direct(a, b, w), taps, n, out0, out1, out2)) kScalar.direct3(a, b, w, taps, n, out0, out1, out2);
 }
 
 // Sixteen 2 x 2 means of one channel from 32 bytes of both rows, as words.
@@ -280,7 +331,7 @@ void transpose(const uint8_t* in, ptrdiff_t in_stride, int columns, int rows, ui
 
 }  // namespace
 
-const Kernels kAvx2 = {EF_ISA_AVX2, blend_rows, resample1,  resample2, resample3,       half1,    half2,   half3,    split_yuyv,
-                       split_uyvy,  accumulate, yuv_to_rgb, copy_flip, interleave_flip, to_float, reverse, transpose};
+const Kernels kAvx2 = {EF_ISA_AVX2, blend_rows, resample1, resample2, resample3, direct2, direct3, half1, half2, half3, split_yuyv, split_uyvy,
+                        accumulate, yuv_to_rgb, copy_flip, interleave_flip, to_float, reverse, transpose};
 
 }  // namespace ef

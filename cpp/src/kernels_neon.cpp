@@ -59,31 +59,67 @@ void resample1(const uint16_t* row, Taps taps, int n, uint8_t* out) {
   if (!done) kScalar.resample1(row, taps, n, out);
 }
 
+// Where the resamplers take the blended words of a pixel's taps from: a blended row, or two rows that are blended on the way.
+struct Blended {
+  const uint16_t* row;
+
+  uint16x8_t two2(const int32_t* o) const { return vcombine_u16(vld1_u16(row + o[0]), vld1_u16(row + o[1])); }  // a0 b0 a1 b1, twice
+  uint16x8_t one3(int32_t o) const { return vld1q_u16(row + o); }                                                // a0 b0 c0 a1 b1 c1 . .
+};
+
+struct Direct {
+  const uint8_t *a, *b;
+  uint8x8_t wa, wb;
+
+  Direct(const uint8_t* first, const uint8_t* second, int w)
+      : a(first), b(second), wa(vdup_n_u8(static_cast<uint8_t>(128 - w))), wb(vdup_n_u8(static_cast<uint8_t>(w))) {}
+  uint16x8_t blend(uint8x8_t x, uint8x8_t y) const { return vmlal_u8(vmull_u8(x, wa), y, wb); }
+  static uint8x8_t two(const uint8_t* p, const int32_t* o) {
+    uint32x2_t v = vdup_n_u32(0);
+    v = vld1_lane_u32(reinterpret_cast<const uint32_t*>(p + o[0]), v, 0);
+    v = vld1_lane_u32(reinterpret_cast<const uint32_t*>(p + o[1]), v, 1);
+    return vreinterpret_u8_u32(v);
+  }
+  uint16x8_t two2(const int32_t* o) const { return blend(two(a, o), two(b, o)); }
+  uint16x8_t one3(int32_t o) const { return blend(vld1_u8(a + o), vld1_u8(b + o)); }
+};
+
 // Two pixels of two channels, words a b a b.
-inline uint16x4_t pixels2(const uint16_t* row, Taps taps, int i) {
-  const uint16x4_t p = vld1_u16(row + taps.offset[i]), q = vld1_u16(row + taps.offset[i + 1]);  // a0 b0 a1 b1
-  const uint16x4_t w = vreinterpret_u16_u32(vld1_u32(taps.weights + i));                          // w0 w1 of both
+template <typename Source>
+inline uint16x4_t pixels2(const Source& source, Taps taps, int i) {
+  const uint16x8_t both = source.two2(taps.offset + i);
+  const uint16x4_t p = vget_low_u16(both), q = vget_high_u16(both);
+  const uint16x4_t w = vreinterpret_u16_u32(vld1_u32(taps.weights + i));  // w0 w1 of both
   const uint32x2_t first = vreinterpret_u32_u16(p), second = vreinterpret_u32_u16(q);
   const uint16x4_t near = vreinterpret_u16_u32(vzip_u32(first, second).val[0]), far = vreinterpret_u16_u32(vzip_u32(first, second).val[1]);
   const uint16x4x2_t weights = vtrn_u16(w, w);  // w0 w0 of both pixels, w1 w1 of both
   return vrshrn_n_u32(vmlal_u16(vmull_u16(near, weights.val[0]), far, weights.val[1]), 14);
 }
 
-void resample2(const uint16_t* row, Taps taps, int n, uint8_t* out0, uint8_t* out1) {
-  const bool done = for_blocks<8>(n, [&](int i) {
-    const uint8x8_t low = vmovn_u16(vcombine_u16(pixels2(row, taps, i), pixels2(row, taps, i + 2)));
-    const uint8x8_t high = vmovn_u16(vcombine_u16(pixels2(row, taps, i + 4), pixels2(row, taps, i + 6)));
+template <typename Source>
+inline bool channels2(const Source& source, Taps taps, int n, uint8_t* out0, uint8_t* out1) {
+  return for_blocks<8>(n, [&](int i) {
+    const uint8x8_t low = vmovn_u16(vcombine_u16(pixels2(source, taps, i), pixels2(source, taps, i + 2)));
+    const uint8x8_t high = vmovn_u16(vcombine_u16(pixels2(source, taps, i + 4), pixels2(source, taps, i + 6)));
     const uint8x8x2_t split = vuzp_u8(low, high);
     vst1_u8(out0 + i, split.val[0]);
     vst1_u8(out1 + i, split.val[1]);
   });
-  if (!done) kScalar.resample2(row, taps, n, out0, out1);
+}
+
+void resample2(const uint16_t* row, Taps taps, int n, uint8_t* out0, uint8_t* out1) {
+  if (!channels2(Blended{row}, taps, n, out0, out1)) kScalar.resample2(row, taps, n, out0, out1);
+}
+
+void direct2(const uint8_t* a, const uint8_t* b, int w, Taps taps, int n, uint8_t* out0, uint8_t* out1) {
+  if (!channels2(Direct(a, b, w), taps, n, out0, out1)) kScalar.direct2(a, b, w, taps, n, out0, out1);
 }
 
 // Two pixels of three channels: bytes a b c and a fourth without meaning, twice.
-inline uint8x8_t two_pixels3(const uint16_t* row, Taps taps, int i) {
+template <typename Source>
+inline uint8x8_t two_pixels3(const Source& source, Taps taps, int i) {
   const uint16x4_t w = vreinterpret_u16_u32(vld1_u32(taps.weights + i));
-  const uint16x8_t six = vld1q_u16(row + taps.offset[i]), next = vld1q_u16(row + taps.offset[i + 1]);
+  const uint16x8_t six = source.one3(taps.offset[i]), next = source.one3(taps.offset[i + 1]);
   const uint16x4_t first =
       vrshrn_n_u32(vmlal_lane_u16(vmull_lane_u16(vget_low_u16(six), w, 0), vget_low_u16(vextq_u16(six, six, 3)), w, 1), 14);
   const uint16x4_t second =
@@ -91,10 +127,11 @@ inline uint8x8_t two_pixels3(const uint16_t* row, Taps taps, int i) {
   return vmovn_u16(vcombine_u16(first, second));  // a b c . a b c .
 }
 
-void resample3(const uint16_t* row, Taps taps, int n, uint8_t* out0, uint8_t* out1, uint8_t* out2) {
-  const bool done = for_blocks<8>(n, [&](int i) {
-    const uint8x16_t front = vcombine_u8(two_pixels3(row, taps, i), two_pixels3(row, taps, i + 2));
-    const uint8x16_t back = vcombine_u8(two_pixels3(row, taps, i + 4), two_pixels3(row, taps, i + 6));
+template <typename Source>
+inline bool channels3(const Source& source, Taps taps, int n, uint8_t* out0, uint8_t* out1, uint8_t* out2) {
+  return for_blocks<8>(n, [&](int i) {
+    const uint8x16_t front = vcombine_u8(two_pixels3(source, taps, i), two_pixels3(source, taps, i + 2));
+    const uint8x16_t back = vcombine_u8(two_pixels3(source, taps, i + 4), two_pixels3(source, taps, i + 6));
     const uint8x16x2_t ac_b = vuzpq_u8(front, back);  // a c a c ... of 8 pixels; b . b . ...
     const uint8x8x2_t a_c = vuzp_u8(vget_low_u8(ac_b.val[0]), vget_high_u8(ac_b.val[0]));
     const uint8x8x2_t b = vuzp_u8(vget_low_u8(ac_b.val[1]), vget_high_u8(ac_b.val[1]));
@@ -102,7 +139,14 @@ void resample3(const uint16_t* row, Taps taps, int n, uint8_t* out0, uint8_t* ou
     vst1_u8(out1 + i, b.val[0]);
     vst1_u8(out2 + i, a_c.val[1]);
   });
-  if (!done) kScalar.resample3(row, taps, n, out0, out1, out2);
+}
+
+void resample3(const uint16_t* row, Taps taps, int n, uint8_t* out0, uint8_t* out1, uint8_t* out2) {
+  if (!channels3(Blended{row}, taps, n, out0, out1, out2)) kScalar.resample3(row, taps, n, out0, out1, out2);
+}
+
+void direct3(const uint8_t* a, const uint8_t* b, int w, Taps taps, int n, uint8_t* out0, uint8_t* out1, uint8_t* out2) {
+  if (!channels3(Direct(a, b, w), taps, n, out0, out1, out2)) kScalar.direct3(a, b, w, taps, n, out0, out1, out2);
 }
 
 // Eight 2 x 2 means of one channel from sixteen bytes of both rows.
@@ -235,7 +279,7 @@ void transpose(const uint8_t* in, ptrdiff_t in_stride, int columns, int rows, ui
 
 }  // namespace
 
-const Kernels kNeon = {EF_ISA_NEON, blend_rows, resample1,  resample2, resample3,       half1,    half2,   half3,    split_yuyv,
-                       split_uyvy,  accumulate, yuv_to_rgb, copy_flip, interleave_flip, to_float, reverse, transpose};
+const Kernels kNeon = {EF_ISA_NEON, blend_rows, resample1, resample2, resample3, direct2, direct3, half1, half2, half3, split_yuyv, split_uyvy,
+                        accumulate, yuv_to_rgb, copy_flip, interleave_flip, to_float, reverse, transpose};
 
 }  // namespace ef

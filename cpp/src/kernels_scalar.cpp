@@ -35,6 +35,29 @@ void resample3(const uint16_t* row, Taps taps, int n, uint8_t* out0, uint8_t* ou
 }
 
 template <int kChannels>
+inline uint8_t direct(const uint8_t* a, const uint8_t* b, int w, Taps taps, int i, int channel) {
+  const int o = taps.offset[i] + channel;
+  const uint32_t wa = static_cast<uint32_t>(128 - w), wb = static_cast<uint32_t>(w), weights = taps.weights[i];
+  const uint32_t near = a[o] * wa + b[o] * wb, far = a[o + kChannels] * wa + b[o + kChannels] * wb;
+  return static_cast<uint8_t>((near * (weights & 0xffff) + far * (weights >> 16) + 8192) >> 14);
+}
+
+void direct2(const uint8_t* a, const uint8_t* b, int w, Taps taps, int n, uint8_t* out0, uint8_t* out1) {
+  for (int i = 0; i < n; ++i) {
+    out0[i] = direct<2>(a, b, w, taps, i, 0);
+    out1[i] = direct<2>(a, b, w, taps, i, 1);
+  }
+}
+
+void direct3(const uint8_t* a, const uint8_t* b, int w, Taps taps, int n, uint8_t* out0, uint8_t* out1, uint8_t* out2) {
+  for (int i = 0; i < n; ++i) {
+    out0[i] = direct<3>(a, b, w, taps, i, 0);
+    out1[i] = direct<3>(a, b, w, taps, i, 1);
+    out2[i] = direct<3>(a, b, w, taps, i, 2);
+  }
+}
+
+template <int kChannels>
 inline uint8_t mean4(const uint8_t* a, const uint8_t* b, int i, int channel) {
   const int o = 2 * kChannels * i + channel;
   return static_cast<uint8_t>((a[o] + a[o + kChannels] + b[o] + b[o + kChannels] + 2) >> 2);
@@ -117,7 +140,7 @@ void transpose(const uint8_t* in, ptrdiff_t in_stride, int columns, int rows, ui
 
 }  // namespace
 
-const Kernels kScalar = {EF_ISA_SCALAR, blend_rows, resample1,  resample2, resample3,       half1,    half2,   half3,    split_yuyv,
-                         split_uyvy,    accumulate, yuv_to_rgb, copy_flip, interleave_flip, to_float, reverse, transpose};
+const Kernels kScalar = {EF_ISA_SCALAR, blend_rows, resample1, resample2, resample3, direct2, direct3, half1, half2, half3, split_yuyv, split_uyvy,
+                        accumulate, yuv_to_rgb, copy_flip, interleave_flip, to_float, reverse, transpose};
 
 }  // namespace ef

@@ -286,6 +286,13 @@ class Pass {
     return c.slots[slot] + odd;
   }
 
+  // As the direct kernels, without a byte more than is needed: a tap of weight 0 may lie past the row.
+  static uint8_t last_pixel(const uint8_t* a, const uint8_t* b, int w, Taps taps, int i, int channels, int channel) {
+    const int32_t near = taps.offset[i] + channel, far = taps.weights[i] >> 16 ? near + channels : near;
+    const uint32_t first = static_cast<uint32_t>(a[near] * (128 - w) + b[near] * w), second = static_cast<uint32_t>(a[far] * (128 - w) + b[far] * w);
+    return static_cast<uint8_t>((first * (taps.weights[i] & 0xffff) + second * (taps.weights[i] >> 16) + 8192) >> 14);
+  }
+
   // Output row i of a component into `out`, one array for each of its channels.
   void resample(Component& c, int i, uint8_t* const out[3]) {
     const int64_t index = scratch_.offsets[c.taps + 1][i];
@@ -308,8 +315,21 @@ class Pass {
       }
       return;
     }
-    kernels_.blend_rows(a, b, weight, static_cast<int>(c.x->boxes) * c.channels, scratch_.blended);
     const Taps taps = {scratch_.offsets[c.taps], scratch_.weights[c.taps]};
+    if (c.channels > 1 && c.x->boxes >= 2 * geometry_.width) {
+      // All but the last pixels, whose loads would leave the row.
+      const int32_t bytes = static_cast<int32_t>(c.x->boxes) * c.channels;
+      int safe = n;
+      while (safe > 0 && taps.offset[safe - 1] + (c.channels == 2 ? 4 : 8) > bytes) --safe;
+      if (c.channels == 2)
+        kernels_.direct2(a, b, weight, taps, safe, out[0], out[1]);
+      else
+        kernels_.direct3(a, b, weight, taps, safe, out[0], out[1], out[2]);
+      for (int j = safe; j < n; ++j)
+        for (int channel = 0; channel < c.channels; ++channel) out[channel][j] = last_pixel(a, b, weight, taps, j, c.channels, channel);
+      return;
+    }
+    kernels_.blend_rows(a, b, weight, static_cast<int>(c.x->boxes) * c.channels, scratch_.blended);
     if (c.channels == 1) kernels_.resample1(scratch_.blended, taps, n, out[0]);
     if (c.channels == 2) kernels_.resample2(scratch_.blended, taps, n, out[0], out[1]);
     if (c.channels == 3) kernels_.resample3(scratch_.blended, taps, n, out[0], out[1], out[2]);

@@ -117,6 +117,28 @@ void resampling(const Kernels& k, Random& random, int n) {
   }
 }
 
+void direct(const Kernels& k, Random& random, int n) {
+  const size_t size = static_cast<size_t>(n);
+  for (const int channels : {2, 3}) {
+    const int need = channels == 2 ? 4 : 8;
+    const size_t bytes = static_cast<size_t>(need) + random.below(300);
+    Guarded offsets(4 * size), weights(4 * size);
+    for (int i = 0; i < n; ++i) {
+      const uint32_t f = random.below(128);
+      offsets.as<int32_t>()[i] = static_cast<int32_t>(random.below(3) ? random.below(static_cast<uint32_t>(bytes) - static_cast<uint32_t>(need) + 1) : bytes - static_cast<size_t>(need));
+      weights.as<uint32_t>()[i] = (128 - f) | f << 16;
+    }
+    const ef::Taps taps = {offsets.as<int32_t>(), weights.as<uint32_t>()};
+    with_inputs(random, {bytes, bytes}, [&](uint8_t** in) {
+      const int w = static_cast<int>(random.below(129));
+      if (channels == 2)
+        compare(k, "direct2", n, {size, size}, [&](const Kernels& t, uint8_t** out) { t.direct2(in[0], in[1], w, taps, n, out[0], out[1]); });
+      else
+        compare(k, "direct3", n, {size, size, size}, [&](const Kernels& t, uint8_t** out) { t.direct3(in[0], in[1], w, taps, n, out[0], out[1], out[2]); });
+    });
+  }
+}
+
 void colours(const Kernels& k, Random& random, int n) {
   const size_t size = static_cast<size_t>(n);
   const ef::YuvCoefficients sets[] = {{16, 19077, 13075, 3209, 6660, 16525}, {0, 16384, 12901, 1535, 3835, 15201}, {16, 19077, 14686, 1747, 4366, 17305}};
@@ -172,6 +194,7 @@ int main() {
       for (int round = 0; round < (n < 70 ? 2 : 1); ++round) {
         rows(*k, random, n);
         resampling(*k, random, n);
+        direct(*k, random, n);
         colours(*k, random, n);
         turning(*k, random, n);
       }
