@@ -100,7 +100,8 @@ def test_every_error_is_an_edgeface_error_and_a_builtin_one() -> None:
 
 
 def _modules() -> list[str]:
-    return sorted(m.name for m in pkgutil.walk_packages(edgeface.__path__, "edgeface."))
+    names = (m.name for m in pkgutil.walk_packages(edgeface.__path__, "edgeface."))
+    return sorted(name for name in names if not name.endswith("__main__"))
 
 
 DOCUMENTED = ("angles", "bundle", "errors", "faces", "frame", "images", "manifest")
