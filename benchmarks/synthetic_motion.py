@@ -22,6 +22,8 @@ FPS = 30
 FRAMES = 90
 #: Faces that are lower than this in the window are not asked for.
 SMALLEST = 28
+#: Largest speeds in pixels a frame: with a lens of 60 degrees 20 and 56 degrees a second.
+PAN, FAST_PAN = 7.0, 20.0
 MOTIONS = ("still", "pan", "fast pan", "zoom", "occlusion")
 
 
@@ -93,13 +95,13 @@ class Video:
         zoom, shift = 1.0, np.zeros(2)
         room = (np.array([width, height]) * base - WINDOW) / 2
         if self.motion == "pan":
-            shift = room * [np.sin(phase + turn), np.cos(phase + turn)]
+            shift = _swing(PAN, phase, turn, room)
         elif self.motion == "fast pan":
-            shift = room * [np.sin(3 * phase + turn), 0.3 * np.cos(2 * phase + turn)]
+            shift = _swing(FAST_PAN, 3 * phase, turn, room)
         elif self.motion == "zoom":
             zoom = 1 + 0.3 * np.sin(2 * phase)
         elif self.motion == "occlusion":
-            shift = 0.2 * room * [np.sin(phase + turn), np.cos(phase + turn)]
+            shift = _swing(PAN / 3, phase, turn, room)
         scale = base * zoom
         centre = np.array([width, height]) / 2
         offset = np.array(WINDOW) / 2 + shift - scale * centre
@@ -110,6 +112,13 @@ class Video:
         width = WINDOW[0] // 6
         left = round(-width + (WINDOW[0] + width) * i / FRAMES)
         return left, left + width
+
+
+def _swing(speed: float, phase: float, turn: float, room: np.ndarray) -> np.ndarray:
+    """To and fro, slightly bent, at most so fast, and no farther than there is room."""
+    periods = 3 if speed == FAST_PAN else 1
+    reach = np.minimum(speed * FRAMES / (2 * np.pi * periods), room)
+    return reach * [np.sin(phase + turn), 0.3 * np.cos(phase + turn)]
 
 
 def _truth(boxes: np.ndarray, hidden: np.ndarray, velocity: np.ndarray) -> Truth:

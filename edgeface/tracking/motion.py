@@ -18,8 +18,8 @@ __all__ = ["BoxMotion"]
 # of the centre in heights of the face, so that near and far faces are treated alike; of the sizes as logarithms, so
 # that a steady zoom is a steady velocity.
 _MEASURED: Final = (0.03, 0.03, 0.05, 0.05)
-_ACCELERATION: Final = (6.0, 6.0, 3.0, 3.0)
-_FIRST_VELOCITY: Final = (2.0, 2.0, 1.0, 1.0)
+_ACCELERATION: Final = (30.0, 30.0, 3.0, 3.0)
+_FIRST_VELOCITY: Final = (8.0, 8.0, 2.0, 2.0)
 # A face that is no longer seen is taken to slow down over about this many seconds.
 _COAST_S: Final = 1.0
 _LARGEST: Final = 12.0  # log of pixels
@@ -46,6 +46,11 @@ class BoxMotion:
     def box(self) -> NDArray[np.float32]:
         """(4,) x1 y1 x2 y2."""
         return self._box
+
+    @property
+    def uncertainty(self) -> float:
+        """Standard deviation of the predicted centre, in heights of the face."""
+        return math.sqrt(max(self._p00[0], self._p00[1])) / self._units()[0]
 
     @property
     def velocity(self) -> NDArray[np.float64]:

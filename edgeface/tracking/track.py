@@ -17,7 +17,9 @@ __all__ = ["Track"]
 
 # A better shot has to be this much better: copying a crop at every flicker of the score costs more than it brings.
 _BETTER_BY: Final = 0.02
-# By how many face sizes a second the place of an unseen face grows uncertain, and the most it is believed.
+# How far from its prediction a face is looked for: by the motion model's uncertainty (large where the velocity is not
+# known yet, or the last detection is long ago), for an unseen face more every second, and at most so far.
+_SPREAD: Final = 6.0
 _DRIFT: Final = 2.0
 _FARTHEST: Final = 4.0
 
@@ -61,9 +63,8 @@ class Track:
 
     def reach(self, now: int) -> float:
         """How far from its prediction the face may be, at least 1 (see `association.similarity`)."""
-        if not self.missed:
-            return 1.0
-        return min(1.0 + _DRIFT * (now - self.last_seen) / 1e9, _FARTHEST)
+        drift = _DRIFT * (now - self.last_seen) / 1e9 if self.missed else 0.0
+        return min(1.0 + _SPREAD * self.motion.uncertainty + drift, _FARTHEST)
 
     def predict(self, dt: float) -> None:
         """Move on by `dt` seconds without a measurement."""

@@ -26,7 +26,7 @@ from edgeface.tracking.track import Track
 __all__ = ["TrackInfo", "TrackState", "Tracker"]
 
 # Similarities below these are no match: of faces seen in the last frame, and of low-scored detections.
-_ALIKE: Final = 0.25
+_ALIKE: Final = 0.2
 _ALIKE_LOW: Final = 0.4
 # Tracks that have ended and were not asked for: their pictures must not pile up.
 _KEPT_ENDED: Final = 16
