@@ -39,13 +39,19 @@ export _PYTHON_HOST_PLATFORM=linux-aarch64 SETUPTOOLS_EXT_SUFFIX=$suffix PATH="$
   -Ccmake.define.EDGEFACE_SYSROOT="$cache/arm64-sysroot" \
   -Ccmake.define.PYBIND11_USE_CROSSCOMPILING=ON \
   -Ccmake.define.Python_INCLUDE_DIR="$cache/arm64-python/usr/include/python3.11" \
-  -Ccmake.define.CMAKE_CXX_FLAGS="-I$cache/arm64-python/usr/include" \
+  -Ccmake.define.EDGEFACE_PYTHON_HEADERS="$cache/arm64-python/usr/include" \
   >"$work/log" 2>&1 || { tail -n 60 "$work/log" >&2; exit 1; }
 unset _PYTHON_HOST_PLATFORM SETUPTOOLS_EXT_SUFFIX
 
 wheel=$("$work/venv/bin/wheel" tags --remove --platform-tag manylinux_2_17_aarch64.manylinux2014_aarch64 "$work"/edgeface-*.whl)
 auditwheel show "$work/$wheel" | tee "$work/audit"
 tr -d '\n' <"$work/audit" | grep -q 'platform tag: *"manylinux_2_17_aarch64"' || { echo "the wheel needs a newer glibc than 2.17" >&2; exit 1; }
+# A C++ symbol that is not linked in would be found missing on the board only, when the module is imported.
+python3 -m zipfile -e "$work/$wheel" "$work/unpacked"
+if aarch64-linux-gnu-nm -DC --undefined-only "$work/unpacked/edgeface/_core$suffix" | grep -E '^ *U .*(std::|__cxxabi|operator new)'; then
+  echo "the module needs a C++ runtime of the board" >&2
+  exit 1
+fi
 python3 -m zipfile -l "$work/$wheel" | grep -q "_core$suffix" || { echo "the wheel has no _core$suffix" >&2; exit 1; }
 mv "$work/$wheel" "$output/"
 echo "$output/$wheel"
