@@ -79,10 +79,10 @@ def test_what_two_regions_see_is_given_once(bundle: Path) -> None:
 
 
 def test_size_auto_takes_the_cheapest_that_suffices(bundle: Path) -> None:
-    for min_face, size in ((64, (64, 64)), (32, (128, 128)), (1, (128, 128))):
+    for min_face, size in ((96, (64, 64)), (48, (128, 128)), (1, (128, 128))):
         with FaceEngine(bundle, size="auto", min_face=min_face, frame_size=(256, 256)) as engine:
             assert engine.info.size == size
-    with FaceEngine(bundle, size="auto", min_face=32, frame_size=(512, 256)) as engine:
+    with FaceEngine(bundle, size="auto", min_face=48, frame_size=(512, 256)) as engine:
         assert engine.info.size == (256, 128)
     with pytest.raises(InvalidInputError, match=r"frame_size must be .*which size='auto' needs"):
         FaceEngine(bundle, size="auto", min_face=30)
