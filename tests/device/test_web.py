@@ -15,6 +15,7 @@ from support.moving import Person, faces, frame
 
 from edgeface.errors import InvalidInputError, SourceError
 from edgeface.gate import QualityGate
+from edgeface.sources import open_source
 from edgeface.web import LiveView
 
 
@@ -167,6 +168,15 @@ def test_a_port_that_is_taken_is_an_error(view: LiveView) -> None:
 def test_bad_options_are_refused(option: str, value: int) -> None:
     with pytest.raises(InvalidInputError, match=f"{option} must be"):
         LiveView(**{"port": 0, option: value})
+
+
+def test_a_network_source_reads_what_a_live_view_serves(live: LiveView) -> None:
+    """MJPEG over HTTP, as many network cameras give it, through OpenCV's FFmpeg."""
+    with open_source(f"{live.url}stream.mjpg", timeout=20.0) as source:
+        frames = [source.read() for _ in range(3)]
+    assert all(frame is not None and frame.size == (640, 480) and frame.color == "bgr" for frame in frames)
+    stamps = [frame.timestamp_ns for frame in frames if frame is not None]
+    assert stamps == sorted(stamps)
 
 
 chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
