@@ -67,7 +67,7 @@ class Separable(nn.Module):
 
 
 def _add(x: Tensor, larger: Tensor) -> Tensor:
-    """The sum of a level and the upsampled one above it, which is a row or column longer where a side is odd: 240 rows are 15 of stride 16, 8 of 32."""
+    """The sum of a level and the upsampled one above it, which is longer where a side is odd: 240 rows are 15 of 16."""
     return x + larger[:, :, : x.shape[2], : x.shape[3]]
 
 
