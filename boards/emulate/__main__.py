@@ -100,7 +100,7 @@ def run_table(args: argparse.Namespace) -> None:
     for kernels in ("scalar", "best"):
         counts = {
             cpu: count_stages(
-                bundles[0].stem, "litert", size, picture, cpu, [site], "scalar" if kernels == "scalar" else None, "int8"
+                str(bundles[0]), "litert", size, picture, cpu, [site], "scalar" if kernels == "scalar" else None, "int8"
             )
             for cpu in args.cpu
         }
@@ -161,7 +161,7 @@ def parser() -> argparse.ArgumentParser:
     run = add("run", run_python, ("cortex-a76",))
     run.add_argument("arguments", nargs=argparse.REMAINDER)
     equal = add("equal", run_equal, CPUS)
-    equal.add_argument("--bundle", default="edgeface-s")
+    equal.add_argument("--bundle", default=str(BUNDLES / "edgeface-s.efm"))
     equal.add_argument("--runtime", nargs="+", default=["litert", "onnxruntime"])
     equal.add_argument("--size", default="320x320")
     table = add("table", run_table, CPUS)

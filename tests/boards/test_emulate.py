@@ -1,0 +1,188 @@
+"""The parts of the emulated boards that need no emulator, and, where it is set up, the counter itself."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from boards.emulate import mca, table
+from boards.emulate import root as rootfs
+from boards.emulate.__main__ import main, parser
+from boards.emulate.guest_run import count_python, guest_command, parse_counts
+from boards.emulate.networks import runtime_of
+from boards.emulate.root import EmulationError
+from edgeface.boards import Host, load_boards
+
+RECORDS = """mark 4 total=100 ldst=10 simd=50 branch=20 int=20 dot=0 mmla=0
+mark 5 total=350 ldst=60 simd=150 branch=70 int=70 dot=7 mmla=0
+exit total=400 ldst=70 simd=160 branch=90 int=80 dot=7 mmla=0
+symbol main 25
+symbol operator new(unsigned long) 3
+"""
+
+
+def test_records_of_the_counter() -> None:
+    marks, end, symbols = parse_counts(RECORDS)
+    assert marks[5]["total"] - marks[4]["total"] == 250
+    assert marks[5]["dot"] == 7
+    assert end["total"] == 400
+    assert symbols == {"main": 25, "operator new(unsigned long)": 3}
+    with pytest.raises(EmulationError, match="no final record"):
+        parse_counts("mark 1 total=3\n")
+
+
+@pytest.mark.parametrize("cpu", sorted(rootfs.CPU_PARTS))
+def test_cpuinfo_reads_as_that_core(cpu: str, tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text(rootfs.cpuinfo(cpu))
+    cpus = Host(tmp_path).cpus()
+    assert [c.number for c in cpus] == [0, 1, 2, 3]
+    assert all(c.core == (cpu if cpu != "max" else "cortex-a76") for c in cpus)
+    assert ("dotprod" in cpus[0].features) == (cpu not in ("cortex-a53", "cortex-a72"))
+    with pytest.raises(EmulationError, match="cpu must be one of"):
+        rootfs.cpuinfo("pentium")
+
+
+def test_every_board_can_be_emulated() -> None:
+    assert {board.emulate for board in load_boards().values()} <= set(rootfs.CPU_PARTS)
+
+
+def test_runtime_by_file() -> None:
+    assert runtime_of(Path("a.onnx")) == "onnxruntime"
+    assert runtime_of(Path("a.tflite")) == "litert"
+    assert runtime_of(Path("a.bin"), "litert") == "litert"
+    with pytest.raises(EmulationError, match=r"model must end in \.onnx or \.tflite, but got a\.bin"):
+        runtime_of(Path("a.bin"))
+
+
+LOOPS = """
+_Z5outerv:
+\tmov\tx0, 0
+.L2:
+\tmov\tx1, 0
+.L3:
+\tldr\tq0, [x2], 16
+\tadd\tv1.4s, v1.4s, v0.4s
+\tadd\tx1, x1, 1
+\tcmp\tx1, 9
+\tbne\t.L3
+\tadd\tx0, x0, 1
+\tcmp\tx0, 9
+\tbne\t.L2
+\tcbz\tx0, .L4
+\tret
+.L4:
+\tret
+plain:
+.L7:
+\tsub\tx0, x0, 1
+\tcbnz\tx0, .L7
+"""
+
+
+def test_innermost_loops_are_found_and_outer_ones_are_not() -> None:
+    loops = list(mca.innermost_loops(LOOPS))
+    assert [(loop.function, loop.number, len(loop.lines)) for loop in loops] == [("_Z5outerv", 1, 5), ("plain", 1, 2)]
+    assert loops[0].lines[0] == "\tldr\tq0, [x2], 16"
+
+
+@pytest.mark.skipif(shutil.which("llvm-mca-19") is None, reason="llvm-19 is not installed")
+def test_cycles_of_a_known_loop() -> None:
+    (_, loop) = mca.innermost_loops(LOOPS)
+    cost = mca.cost(loop, "cortex-a53")
+    assert cost.instructions == 2
+    assert 1 <= cost.cycles <= 3  # sub and branch; the A53 issues two a cycle, the next sub waits for this one
+    with pytest.raises(EmulationError, match="llvm-mca refused"):
+        mca.cost(mca.Loop("x", 1, ("\tnonsense",)), "cortex-a53")
+
+
+def test_networks_of_a_bundle(tmp_path: Path) -> None:
+    models = [
+        {"file": "n.onnx", "precision": "int8", "size": None, "size_multiple": 32},
+        {"file": "n-320x240.tflite", "precision": "int8", "size": [320, 240], "size_multiple": 32},
+        {"file": "n-320x320.tflite", "precision": "int8", "size": [320, 320], "size_multiple": 32},
+    ]
+    with zipfile.ZipFile(tmp_path / "n.efm", "w") as archive:
+        archive.writestr("manifest.json", json.dumps({"name": "n", "models": models}))
+        for model in models:
+            archive.writestr(str(model["file"]), b"network")
+    found = list(table.networks_of(tmp_path / "n.efm", tmp_path / "out", [(320, 240), (320, 320)]))
+    assert [(c.path.name, c.name, c.size) for c in found] == [
+        ("n.onnx", "n int8 onnx", (320, 320)),  # 240 is no multiple of 32
+        ("n-320x240.tflite", "n int8 tflite", (320, 240)),
+        ("n-320x320.tflite", "n int8 tflite", (320, 320)),
+    ]
+
+
+def test_tables() -> None:
+    record = {
+        "network": "n",
+        "runtime": "litert",
+        "size": [320, 240],
+        "instructions": {"cortex-a76": {"total": 25_340_000}},
+    }
+    assert table.row(record, ["cortex-a76"]) == "| n | litert | 320x240 | 25.3 |"
+    stage = {"stage": "decode", "kernels": "best", "frame": "f", "instructions": {"cortex-a76": 123_456}}
+    text = table.markdown([record], [stage], ["cortex-a76"])
+    assert "| network | runtime | input | Cortex-A76 |" in text
+    assert "| decode | best | 0.12 |" in text
+
+
+def test_the_page_has_the_marks_that_the_table_needs() -> None:
+    page = table.PAGE.read_text(encoding="utf-8")
+    assert page.count(table.BEGIN) == page.count(table.END) == 1
+    assert page.index(table.BEGIN) < page.index(table.END)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["count"], ["count", "x.onnx", "--size", "big"], ["count", "x", "--cpu", "pentium"], []]
+)
+def test_wrong_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(arguments)
+    assert "usage" in capsys.readouterr().err
+
+
+def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert main(["root"]) == 1
+    assert "programs missing: gcc, aarch64-linux-gnu-g++" in capsys.readouterr().err
+
+
+ready = bool(not rootfs.missing_tools() and rootfs.root_dir().exists() and rootfs.site_dir().exists())
+
+
+@pytest.mark.skipif(not ready, reason="no emulated root (python -m boards.emulate root)")
+def test_the_counter_counts_what_the_guest_does() -> None:
+    """A loop of twice as many turns has twice as many instructions between its marks, on each core alike."""
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from run_network import mark\n"
+        "for k, n in enumerate((0, 2000, 4000)):\n"
+        "    mark(2 * k)\n"
+        "    for i in range(n): pass\n"
+        "    mark(2 * k + 1)\n"
+    )
+    marks, end, _ = count_python(["-c", program, str(rootfs.HERE / "guest")], "cortex-a53")
+    empty, two, four = (marks[2 * k + 1]["total"] - marks[2 * k]["total"] for k in range(3))
+    assert (four - empty) / (two - empty) == pytest.approx(2, rel=0.02)
+    assert sum(end[k] for k in ("ldst", "simd", "branch", "int")) == end["total"]
+
+
+@pytest.mark.skipif(not ready, reason="no emulated root (python -m boards.emulate root)")
+def test_a_failing_guest_is_an_error() -> None:
+    from boards.emulate.guest_run import run_python
+
+    with pytest.raises(EmulationError, match=r"ended with status 3:\n(.*\n)*.*no luck"):
+        run_python(["-c", "import sys; print('no luck', file=sys.stderr); sys.exit(3)"])
+    command = guest_command(["x.py"], "cortex-a53", python_path=[Path("/site")])
+    assert command[:3] == ["qemu-aarch64-static", "-cpu", "cortex-a53"]
+    done = subprocess.run(
+        guest_command(["-c", "import platform; print(platform.machine())"]), check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "aarch64\n"
