@@ -35,10 +35,17 @@ inline uint32x4_t pair_sums(uint32x4_t low, uint32x4_t high) {
 #endif
 }
 
-// The word pair at row + o as one 32-bit lane: both taps of a single channel.
+// Four bytes at any address; becomes a load of one lane.
+inline uint32_t load32(const void* p) {
+  uint32_t value;
+  __builtin_memcpy(&value, p, sizeof value);
+  return value;
+}
+
+// The word pair at p as one 32-bit lane: both taps of a single channel.
 template <int kLane>
 inline uint32x4_t load_pair(const uint16_t* p, uint32x4_t v) {
-  return vld1q_lane_u32(reinterpret_cast<const uint32_t*>(p), v, kLane);
+  return vsetq_lane_u32(load32(p), v, kLane);
 }
 
 // Four pixels of one channel, rounded to words.
@@ -75,10 +82,7 @@ struct Direct {
       : a(first), b(second), wa(vdup_n_u8(static_cast<uint8_t>(128 - w))), wb(vdup_n_u8(static_cast<uint8_t>(w))) {}
   uint16x8_t blend(uint8x8_t x, uint8x8_t y) const { return vmlal_u8(vmull_u8(x, wa), y, wb); }
   static uint8x8_t two(const uint8_t* p, const int32_t* o) {
-    uint32x2_t v = vdup_n_u32(0);
-    v = vld1_lane_u32(reinterpret_cast<const uint32_t*>(p + o[0]), v, 0);
-    v = vld1_lane_u32(reinterpret_cast<const uint32_t*>(p + o[1]), v, 1);
-    return vreinterpret_u8_u32(v);
+    return vreinterpret_u8_u32(vset_lane_u32(load32(p + o[1]), vdup_n_u32(load32(p + o[0])), 1));
   }
   uint16x8_t two2(const int32_t* o) const { return blend(two(a, o), two(b, o)); }
   uint16x8_t one3(int32_t o) const { return blend(vld1_u8(a + o), vld1_u8(b + o)); }
