@@ -33,7 +33,11 @@ def with_fake_quantisers(model: Student, images: Images) -> nn.Module:
     """
     nncf = _nncf()
     from nncf.common.quantization.structs import QuantizationScheme
-    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, QuantizationParameters
+    from nncf.quantization.advanced_parameters import (
+        AdvancedQuantizationParameters,
+        OverflowFix,
+        QuantizationParameters,
+    )
 
     activations = QuantizationParameters(per_channel=False, mode=QuantizationScheme.ASYMMETRIC)
     weights = QuantizationParameters(per_channel=True, mode=QuantizationScheme.SYMMETRIC)
@@ -44,7 +48,9 @@ def with_fake_quantisers(model: Student, images: Images) -> nn.Module:
         subset_size=len(photos),
         fast_bias_correction=True,
         advanced_parameters=AdvancedQuantizationParameters(
-            activations_quantization_params=activations, weights_quantization_params=weights
+            overflow_fix=OverflowFix.DISABLE,  # seven bits in the first layer, for processors that are not the boards'
+            activations_quantization_params=activations,
+            weights_quantization_params=weights,
         ),
     )
     return quantised
@@ -84,7 +90,9 @@ def baked(quantised: nn.Module, like: Student) -> Student:
         if constant is not None:
             weight = parameters[constant.layer_attributes.name]
             grid = module.quantize(weight.to(device), execute_traced_op_as_identity=False)
-            weight.copy_(grid.cpu())
+            # NNCF has a step of -128; the exporters take the largest magnitude for 127 and would miss the grid
+            limit = module.scale.abs()
+            weight.copy_(torch.minimum(torch.maximum(grid, -limit), limit).cpu())
             done += 1
     convolutions = sum(isinstance(m, nn.Conv2d) for m in result.modules())
     if done != convolutions:
