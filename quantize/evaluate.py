@@ -131,6 +131,7 @@ def evaluate(
     runtime: str = "onnxruntime",
     precision: str | None = None,
     engine: Engine | None = None,
+    before: Sequence[dict[str, Any]] = (),
 ) -> list[dict[str, Any]]:
     """Every detector on every trial.
 
@@ -141,6 +142,7 @@ def evaluate(
         trials: sets and input sizes; one whose folder is not there is left out and said in the table.
         runtime, precision: of bundles.
         engine: where photos are worked on; this process if None.
+        before: results that stand in the tables already.
 
     Returns:
         One result a detector and trial: ``model``, ``rule``, ``set`` and the figures of `quantize.metrics`.
@@ -162,7 +164,7 @@ def evaluate(
             if (folder / "embeddings.npz").is_file():
                 figures |= score_quality(samples, found, folder / "embeddings.npz")
             results.append({"model": detector.name, "rule": detector.rule, "set": trial.name, **figures})
-            write_table(run, results)
+            write_table(run, [*before, *results])
     return results
 
 

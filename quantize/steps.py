@@ -443,9 +443,10 @@ def _evaluate(run: Run, folder: Path) -> dict[str, Any]:
                 _served(_bundle_for(run, runtime), runtime, trials),
                 runtime=runtime,
                 engine=engine,
+                before=results,
             )
         rest = [*([str(full)] if full.is_file() else []), *peers]
-        results += v.evaluate(rest, sets, folder, trials, engine=engine)
+        results += v.evaluate(rest, sets, folder, trials, engine=engine, before=results)
     finally:
         if engine is not None:
             engine.close()
@@ -500,6 +501,8 @@ def _package(run: Run, folder: Path) -> dict[str, Any]:
         "seed": run.config["seed"],
         "phases": "; ".join(f"{f['steps']} steps of {f['batch']} at {f['size']} px" for f in phases),
     }
+    if run.config.get("init"):
+        training["begun from"] = Path(run.config["init"]).name
     training["quantisation"] = METHODS[state["method"]]
     path = p.package(
         run.need("export", f"{name}.efm"),
