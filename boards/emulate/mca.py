@@ -53,6 +53,7 @@ def assembly(source: Path, options: tuple[str, ...] = ()) -> str:
         "-std=c++17",
         "-O3",
         "-DNDEBUG",
+        "-DEF_HAVE_NEON",
         "-ffp-contract=off",
         "-fno-math-errno",
         "-fno-exceptions",
@@ -109,4 +110,4 @@ def cost(loop: Loop, model: str, turns: int = 100) -> Cost:
 def demangled(name: str) -> str:
     """The function's name as it is written, without its arguments."""
     done = subprocess.run(["c++filt", name], check=False, capture_output=True, text=True)
-    return re.sub(r"\(.*", "", done.stdout.strip()) or name
+    return re.sub(r"\(.*", "", done.stdout.strip().replace("(anonymous namespace)::", "")) or name
