@@ -102,14 +102,16 @@ def test_serving_until_ctrl_c(bundle: Path, tmp_path: Path) -> None:
     os.mkfifo(pipe)
     options = ["--pixel-format", "bgr", "--camera-size", "64x64", "--serve", "--port", "0", "--format", "none"]
     process = subprocess.Popen(
-        [sys.executable, "-c", _MAIN, "camera", "--source", str(pipe), "--model", str(bundle), *options],
+        [sys.executable, "-P", "-c", _MAIN, "camera", "--source", str(pipe), "--model", str(bundle), *options],
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_heed_ctrl_c,
     )
     try:
         assert process.stderr is not None
         url = process.stderr.readline().split()[-1]
-        with pipe.open("wb", buffering=0) as writer:
+        # for reading too: opening must not wait for a process that may have died
+        with os.fdopen(os.open(pipe, os.O_RDWR), "wb", buffering=0) as writer:
             picture = tiny.red_squares((64, 64), [(8, 24)]).tobytes()
             seen: dict[str, object] = {}
             deadline = time.monotonic() + 60
@@ -127,6 +129,11 @@ def test_serving_until_ctrl_c(bundle: Path, tmp_path: Path) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def _heed_ctrl_c() -> None:
+    """What a shell starts in the background ignores SIGINT, and so do its children: CI may run there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 _MAIN = "import sys; from edgeface.cli.app import main; sys.exit(main(sys.argv[1:]))"

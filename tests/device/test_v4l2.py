@@ -39,7 +39,7 @@ def test_frames_of_a_v4l2_camera(tmp_path: Path, options: str, color: str) -> No
     frames.write_bytes(grey.tobytes())
     environment = {**os.environ, "LD_PRELOAD": str(library), "V4L2_FILE": str(frames)}
     result = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, options],
+        [sys.executable, "-P", "-c", _PROGRAM, options],
         env=environment,
         capture_output=True,
         text=True,
