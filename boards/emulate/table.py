@@ -103,5 +103,5 @@ def make(
     """Count the networks of *bundles* and the *extra* files."""
     with tempfile.TemporaryDirectory() as folder:
         found = [c for b in bundles for c in networks_of(b, Path(folder) / b.stem, sizes)]
-        found += [Candidate(path, path.stem, sizes[0]) for path in extra]
+        found += [Candidate(path, path.stem, sizes[-1]) for path in extra]
         return count_all(found, cpus)
