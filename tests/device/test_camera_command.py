@@ -105,7 +105,6 @@ def test_serving_until_ctrl_c(bundle: Path, tmp_path: Path) -> None:
         [sys.executable, "-P", "-c", _MAIN, "camera", "--source", str(pipe), "--model", str(bundle), *options],
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=_heed_ctrl_c,
     )
     try:
         assert process.stderr is not None
@@ -131,9 +130,10 @@ def test_serving_until_ctrl_c(bundle: Path, tmp_path: Path) -> None:
         process.wait()
 
 
-def _heed_ctrl_c() -> None:
-    """What a shell starts in the background ignores SIGINT, and so do its children: CI may run there."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-_MAIN = "import sys; from edgeface.cli.app import main; sys.exit(main(sys.argv[1:]))"
+# what a shell starts in the background ignores SIGINT, and so do its children: CI may run there
+_MAIN = """
+import signal, sys
+from edgeface.cli.app import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main(sys.argv[1:]))
+"""
