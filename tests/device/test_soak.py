@@ -34,6 +34,6 @@ def test_streaming_does_not_grow(benchmark: ModuleType) -> None:
     assert result.stats.results > 0.9 * FRAMES
     assert result.stats.reconnects == FRAMES // 500
     assert result.stats.damaged == pytest.approx(FRAMES // 97, abs=2)
-    # three standard errors, and room for what an allocator does in a short run: there, one frame kept of every 450 shows
+    # three standard errors, and room for an allocator in a short run: there, one frame kept of every 450 shows
     allowed = 3 * result.error + (2000 if FRAMES < 10_000 else 20)
     assert result.slope < allowed, f"{result.slope:.1f} bytes a frame"
