@@ -168,10 +168,12 @@ def test_the_counter_counts_what_the_guest_does() -> None:
         "    for i in range(n): pass\n"
         "    mark(2 * k + 1)\n"
     )
-    marks, end, _ = count_python(["-c", program, str(rootfs.HERE / "guest")], "cortex-a53")
+    marks, _, _ = count_python(["-c", program, str(rootfs.HERE / "guest")], "cortex-a53")
     empty, two, four = (marks[2 * k + 1]["total"] - marks[2 * k]["total"] for k in range(3))
     assert (four - empty) / (two - empty) == pytest.approx(2, rel=0.02)
-    assert sum(end[k] for k in ("ldst", "simd", "branch", "int")) == end["total"]
+    # between marks only: while NumPy starts its threads, two of them may add to one counter at once
+    kinds = {k: marks[5][k] - marks[4][k] for k in ("ldst", "simd", "branch", "int", "total")}
+    assert kinds.pop("total") == sum(kinds.values())
 
 
 @pytest.mark.skipif(not ready, reason="no emulated root (python -m boards.emulate root)")
