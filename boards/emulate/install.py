@@ -33,7 +33,7 @@ def install_and_detect(wheel: Path, board: str, cpu: str, picture: Path) -> str:
         (bundle,) = (path for path in work.iterdir() if path.is_dir())
         shutil.copy(picture, work / "picture.jpg")
         (work / "cpuinfo").write_text(rootfs.cpuinfo(cpu))
-        command = f"./{bundle.name}/install.sh --prefix /work/installed && "
+        command = f"./{bundle.name}/install.sh --prefix /bundle/installed && "
         command += "./installed/bin/edgeface detect --format jsonl picture.jpg"
         done = subprocess.run(
             [
@@ -46,9 +46,9 @@ def install_and_detect(wheel: Path, board: str, cpu: str, picture: Path) -> str:
                     "-b",
                     "/dev",
                     "-b",
-                    f"{work}:/work",
+                    f"{work}:/bundle",
                     "-w",
-                    "/work",
+                    "/bundle",
                 ),
                 *("/usr/bin/env", "-i", "PATH=/usr/bin:/bin", "HOME=/tmp", "/bin/sh", "-c", command),
             ],

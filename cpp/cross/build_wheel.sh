@@ -11,6 +11,11 @@ mkdir -p "$cache"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+# The mirror is the one that apt here uses for its main archive.
+mirror() { apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1 || true; }
+mirror=${DEBIAN_MIRROR:-$(mirror)}
+[ -n "$mirror" ] || { apt-get update -qq && mirror=$(mirror); }
+
 # Debian 11: glibc 2.31 and GCC 10's libstdc++, old enough for the floor (from the main archive: its security archive is closed). Debian 12:
 # Python 3.11's headers.
 extract() {
@@ -18,7 +23,7 @@ extract() {
   [ -d "$target" ] && return
   rm -rf "$target.partial"
   mmdebstrap --quiet --architectures=arm64 --variant=extract --mode=root --skip=check/qemu --include="$packages" "$suite" "$target.partial" \
-    "deb ${DEBIAN_MIRROR:-http://deb.debian.org/debian} $suite main"
+    "deb $mirror $suite main"
   # Absolute links would lead to this machine's libraries, and the linker would take the static ones instead.
   find "$target.partial" -type l -lname '/*' | while read -r link; do
     ln -sfn "$(realpath -m --relative-to="$(dirname "$link")" "$target.partial$(readlink "$link")")" "$link"
