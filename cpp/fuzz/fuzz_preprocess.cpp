@@ -44,8 +44,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   input.filter = bytes.number(0, 1);
   if (bytes.take<uint8_t>() & 1) input.scale = bytes.take<float>(), input.zero_point = bytes.take<int32_t>();
 
-  // Memory for what the frame claims to be; claims beyond kFrame must be refused before anything is read.
-  const size_t w = image.width <= kFrame ? image.width : 1, h = image.height <= kFrame ? image.height : 1;
+  // Memory for what the frame claims to be; an empty one and claims beyond kFrame must be refused before anything is read.
+  const auto claimed = [](uint32_t side) -> size_t { return side >= 1 && side <= kFrame ? side : 1; };
+  const size_t w = claimed(image.width), h = claimed(image.height);
   const size_t half_w = (w + 1) / 2, half_h = (h + 1) / 2;
   size_t rows[3] = {h, half_h, half_h}, lengths[3] = {w, half_w, half_w};
   switch (image.format) {
