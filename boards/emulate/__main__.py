@@ -64,7 +64,7 @@ def run_count(args: argparse.Namespace) -> None:
 
 
 def run_python(args: argparse.Namespace) -> None:
-    """Run Python with the cross-built edgeface on an emulated CPU, such as: run -- -m edgeface doctor."""
+    """Run Python with the cross-built edgeface on an emulated CPU, such as: run -- -P -m edgeface doctor."""
     from boards.emulate.guest_run import run_python as run
 
     site = _site(args.wheel)

@@ -50,13 +50,14 @@ unset _PYTHON_HOST_PLATFORM SETUPTOOLS_EXT_SUFFIX
 
 wheel=$("$work/venv/bin/wheel" tags --remove --platform-tag manylinux_2_17_aarch64.manylinux2014_aarch64 "$work"/edgeface-*.whl)
 auditwheel show "$work/$wheel" | tee "$work/audit"
-tr -d '\n' <"$work/audit" | grep -q 'platform tag: *"manylinux_2_17_aarch64"' || { echo "the wheel needs a newer glibc than 2.17" >&2; exit 1; }
-# A C++ symbol that is not linked in would be found missing on the board only, when the module is imported.
+tr -d '\n' <"$work/audit" >"$work/audit.line"
+grep -q 'platform tag: *"manylinux_2_17_aarch64"' "$work/audit.line" || { echo "the wheel needs a newer glibc than 2.17" >&2; exit 1; }
 python3 -m zipfile -e "$work/$wheel" "$work/unpacked"
+[ -f "$work/unpacked/edgeface/_core$suffix" ] || { echo "the wheel has no _core$suffix" >&2; exit 1; }
+# A C++ symbol that is not linked in would be found missing on the board only, when the module is imported.
 if aarch64-linux-gnu-nm -DC --undefined-only "$work/unpacked/edgeface/_core$suffix" | grep -E '^ *U .*(std::|__cxxabi|operator new)'; then
   echo "the module needs a C++ runtime of the board" >&2
   exit 1
 fi
-python3 -m zipfile -l "$work/$wheel" | grep -q "_core$suffix" || { echo "the wheel has no _core$suffix" >&2; exit 1; }
 mv "$work/$wheel" "$output/"
 echo "$output/$wheel"
