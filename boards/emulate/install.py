@@ -46,6 +46,8 @@ def install_and_detect(wheel: Path, board: str, cpu: str, picture: Path) -> str:
                     "-b",
                     "/dev",
                     "-b",
+                    "/sys",
+                    "-b",
                     f"{work}:/bundle",
                     "-w",
                     "/bundle",

@@ -39,7 +39,10 @@ class _Result(NamedTuple):
 
 @app.command()
 def detect(
-    inputs: Annotated[list[Path], typer.Argument(metavar="IN...", help="Picture files, or folders of them.")],
+    inputs: Annotated[
+        # readable=False: what cannot be read is reported file by file, and the others are still done
+        list[Path], typer.Argument(metavar="IN...", readable=False, help="Picture files, or folders of them.")
+    ],
     output_format: Annotated[Format, typer.Option("--format", help="How to print the faces.")] = Format.TABLE,
     model: Annotated[str, typer.Option(help="Bundled model, or path of a bundle.")] = "edgeface-s",
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Input size of the network.")] = None,
