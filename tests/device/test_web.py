@@ -1,12 +1,11 @@
 import http.client
 import json
-import shutil
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -179,26 +178,36 @@ def test_a_network_source_reads_what_a_live_view_serves(live: LiveView) -> None:
     assert stamps == sorted(stamps)
 
 
-chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+@pytest.fixture
+def browser() -> Any:
+    pytest.importorskip("websockets", reason="websockets is not installed (pip install 'edgeface[dev]')")
+    from support import browser
+
+    if browser.CHROMIUM is None:
+        pytest.skip("no Chromium")
+    return browser
 
 
-@pytest.mark.skipif(chromium is None, reason="no Chromium")
-def test_a_real_browser_shows_it(live: LiveView, tmp_path: Path) -> None:
-    """The page's script has run (the table is filled), and the picture has come."""
-    assert chromium is not None
-    shot = tmp_path / "shot.png"
-    common = [chromium, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile"]
-    size = ["--window-size=1200,800", "--timeout=6000", f"--screenshot={shot}"]
-    subprocess.run([*common, *size, live.url], check=True, capture_output=True, timeout=120)
-    picture = cv2.imread(str(shot))
-    assert picture is not None
-    # the frame is plain grey of level 128 (its JPEG as well), which nothing else on the page is
-    grey = (np.abs(picture.astype(int) - 128) < 6).all(axis=2)
-    assert grey.mean() > 0.15
-    dump = [*common, "--timeout=6000", "--dump-dom", live.url]
-    for _ in range(5):  # Chromium dumps when the page has loaded, which may be before the first event has come
-        page = subprocess.run(dump, check=True, capture_output=True, text=True, timeout=120).stdout
-        if "<td>+50°</td>" in page:
-            break
-    assert "<td>+50°</td>" in page
-    assert '<td class="bad">yaw</td>' in page
+def test_a_real_browser_shows_it(live: LiveView, browser: Any, tmp_path: Path) -> None:
+    """The page's script fills the table, and the picture comes."""
+    with browser.opened(live.url, tmp_path) as page:
+        table = browser.until(lambda: page.value("document.getElementById('faces')?.innerHTML"))
+        assert "<td>+50°</td>" in table
+        assert '<td class="bad">yaw</td>' in table
+        browser.until(lambda: page.value("document.getElementById('state').textContent") == "live")
+        # the frame is plain grey of level 128 (its JPEG as well), which nothing else on the page is
+        browser.until(lambda: (np.abs(page.picture().astype(int) - 128) < 6).all(axis=2).mean() > 0.15)
+
+
+def test_a_browser_is_told_what_the_source_does_before_there_is_a_picture(browser: Any, tmp_path: Path) -> None:
+    status = {"state": "connecting"}
+    with LiveView(port=0, status=lambda: status) as view, browser.opened(view.url, tmp_path) as page:
+
+        def says(text: str) -> bool:
+            return text in (page.value("document.getElementById('state')?.textContent") or "")
+
+        browser.until(lambda: says("opening the source"))
+        view.show(frame(1), faces([Person(200, 200, 120)], sequence=1))
+        browser.until(lambda: says("live"))
+        status["state"] = "lost"  # the connection stands, and no more frames come
+        browser.until(lambda: says("source lost"))

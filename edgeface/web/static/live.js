@@ -36,8 +36,26 @@ function state(text, kind) {
   byId("state").className = kind;
 }
 
+let seen = false;  // whether an event has come
 const events = new EventSource("events");
-events.onmessage = (event) => { state("live", "live"); show(JSON.parse(event.data)); };
+events.onmessage = (event) => { seen = true; state("live", "live"); show(JSON.parse(event.data)); };
 events.onerror = () => state("connection lost, trying again …", "lost");
+
+// What there is already, without waiting for the first event.
+fetch("faces.json").then((answer) => answer.json()).then((record) => { if (!seen && record.faces) show(record); }).catch(() => {});
+
+// Events come with frames: while there are none, only the status knows why.
+const states = {
+  connecting: ["opening the source …", ""], running: ["waiting for the first frame …", ""],
+  lost: ["source lost, trying again …", "lost"], ended: ["the source has ended", "lost"], closed: ["the source is closed", "lost"],
+};
+function look() {
+  fetch("status.json").then((answer) => answer.json()).then((status) => {
+    if (status.state in states && !(seen && status.state === "running")) state(...states[status.state]);
+  }).catch(() => {});  // the events say so
+}
+look();
+setInterval(look, 2000);
+
 // the picture has no way of its own to come back
 byId("picture").onerror = () => setTimeout(() => { byId("picture").src = `stream.mjpg?${Date.now()}`; }, 2000);
