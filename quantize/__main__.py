@@ -118,6 +118,20 @@ def everything(
 
 
 @app.command()
+def ablate(config: Config, settings: Setting = None, folder: Folder = None, device: Device = "auto") -> None:
+    """Train short variants, one switch at a time, and compare them."""
+    from quantize.ablate import ablate as work
+    from quantize.ablate import markdown
+    from quantize.config import load_config
+    from quantize.steps import Run
+
+    values = load_config(config, settings or [])
+    run = Run(values | ({"run": str(folder)} if folder else {}))
+    packed = run.need("label", "pack/samples.jsonl").parent
+    typer.echo(markdown(work(values, packed, run.path("ablate"), device)))
+
+
+@app.command()
 def compare(
     models: Annotated[
         list[str], typer.Argument(metavar="MODEL...", help="Bundles (path or name) and peers (ADAPTER:FILE.onnx).")

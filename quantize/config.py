@@ -33,6 +33,12 @@ def load_config(path: Path, settings: Sequence[str] = ()) -> dict[str, Any]:
     _merge(config, _read(path))
     config.setdefault("name", f"edgeface-{config.get('student', path.stem)}")
     config.setdefault("run", f"runs/{path.stem}")
+    apply_settings(config, settings)
+    return config
+
+
+def apply_settings(config: dict[str, Any], settings: Sequence[str]) -> None:
+    """Sets single values in place; see `load_config`."""
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
@@ -48,7 +54,6 @@ def load_config(path: Path, settings: Sequence[str] = ()) -> dict[str, Any]:
             if not isinstance(place, dict):
                 raise ConfigError(f"setting must name a table's key, but got {key}")
         place[last] = value
-    return config
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -209,7 +209,9 @@ def markdown(results: Sequence[dict[str, Any]]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def validate_float(model: nn.Module, sets: Path, *, wider: int = 60, aflw2000: int = 150) -> dict[str, float]:
+def validate_float(
+    model: nn.Module, sets: Path, *, wider: int = 60, aflw2000: int = 150, background: int = 0
+) -> dict[str, float]:
     """A quick look at a float network on every n-th photo of two sets, for curves while training.
 
     Args:
@@ -217,9 +219,11 @@ def validate_float(model: nn.Module, sets: Path, *, wider: int = 60, aflw2000: i
         sets: folder that holds ``wider`` and ``aflw2000``.
         wider: photos for AP, letterboxed to 640x640.
         aflw2000: photos for pose and points, letterboxed to 320x320.
+        background: photos without a face for false positives, letterboxed to 640x640; none by default.
 
     Returns:
-        ``val_ap_ge16``, ``val_ap_ge32``, ``val_ap_ge64``, ``val_pose_mae``, ``val_nme_box``, ``val_pose_miss``.
+        ``val_ap_ge16``, ``val_ap_ge32``, ``val_ap_ge64``, ``val_pose_mae``, ``val_nme5_box``, ``val_pose_miss``; with
+        ``background`` also ``val_fp_per_100``.
         They rank checkpoints; they are not the figures of `evaluate`, which takes every photo.
     """
     was_training = model.training
@@ -232,6 +236,11 @@ def validate_float(model: nn.Module, sets: Path, *, wider: int = 60, aflw2000: i
         found = {s.path.stem: detector.detect(_photo(s)) for s in samples}
         figures = score_samples(samples, found)
         result |= {f"val_{key}": float("nan") if figures.get(key) is None else figures[key] for key in keys[name]}
+    if background:
+        detector = FloatDetector(model, (640, 640))
+        samples = every_nth(read_jsonl(sets / "background")[0], background)
+        figures = score_samples(samples, {s.path.stem: detector.detect(_photo(s)) for s in samples})
+        result["val_fp_per_100"] = figures["fp_per_100@0.5"]
     model.train(was_training)
     return result
 

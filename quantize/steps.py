@@ -150,12 +150,13 @@ class _LabelWorker:
 
 
 def _label(run: Run, folder: Path) -> dict[str, Any]:
+    from quantize.data.confidence import drop_doubtful
     from quantize.data.mean_face import refine_rotations
     from quantize.data.pack import pack
 
     options = run.config["label"]
     samples = read_samples(run.need("data", "samples.jsonl"))
-    unreadable = refined = 0
+    unreadable = refined = dropped = 0
     if options["teachers"]:
         engine = open_engine(run.engine, run.workers)
         try:
@@ -165,8 +166,8 @@ def _label(run: Run, folder: Path) -> dict[str, Any]:
             engine.close()
         unreadable = sum(line is None for line in lines)
         samples = [Sample.from_json(json.loads(line)) for line in lines if line is not None]
-        refine_rotations(samples)
         refined = refine_rotations(samples) if options["refine_from_points"] else 0
+        dropped = drop_doubtful(samples, options["pose_quantile"])
         _forget_doubtful(samples, options["ignore_from"], options["ignore_from_sets"])
         wanted = [s for s in samples if s.source in options["quality_sets"]]
         if wanted and options["quality_variants"]:
@@ -183,6 +184,7 @@ def _label(run: Run, folder: Path) -> dict[str, Any]:
         "faces": sum(len(s.faces) for s in samples),
         "unreadable": unreadable + len(messages),
         "rotations_from_points": refined,
+        "rotations_dropped": dropped,
     }
 
 
@@ -211,7 +213,11 @@ def train(run: Run) -> dict[str, Any]:
         "ema",
         "uncertainty",
         "distill",
+        "landmark_teachers",
+        "precision",
         "again_slots",
+        "again_score",
+        "stitch_below",
     ]
     return perform(run, "train", _train, [run.need("label", "pack/samples.jsonl")], sections)
 

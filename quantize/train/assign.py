@@ -75,21 +75,24 @@ def assign(logits: Tensor, boxes: Tensor, grid: Grid, faces: Tensor, real: Tenso
     cx, cy = (x1 + x2) / 2, (y1 + y2) / 2
     near = ((x - cx).abs() < RADIUS * grid.stride) & ((y - cy).abs() < RADIUS * grid.stride)
     allowed = (inside | near) & real[..., None]
-    iou = pair_iou(boxes[:, None], faces[:, :, None])  # (n, m, p)
-    side = ((x2 - x1) * (y2 - y1)).clamp(min=1).sqrt()
-    off_scale = ((side / (grid.stride * 4)).log2().abs() - 1).clamp(min=0)
+    # few cells are allowed a face: costs are made for these pairs alone and put where they belong
+    image, which, cell = pair = allowed.nonzero(as_tuple=True)
+    box = faces[image, which]
+    iou = pair_iou(boxes[image, cell], box)
+    side = (box[:, 2:] - box[:, :2]).prod(-1).clamp(min=1).sqrt()
+    off_scale = ((side / (grid.stride[cell] * 4)).log2().abs() - 1).clamp(min=0)
     # the score part of the cost is that of a positive: −log sigmoid
-    cost = (
-        torch.nn.functional.softplus(-logits)[:, None]
+    price = (
+        torch.nn.functional.softplus(-logits[image, cell])
         - 3 * (iou + 1e-6).log()
         + 2.0 * off_scale
-        + 10.0 * (~(inside & near))
+        + 10.0 * (~(inside & near)[pair])
     )
-    cost = torch.where(allowed, cost, torch.full_like(cost, FAR))
-    wanted = torch.where(allowed, iou, torch.zeros_like(iou)).topk(min(10, p), dim=2).values.sum(2).int().clamp(min=1)
+    cost = boxes.new_full((n, m, p), FAR).index_put(pair, price)
+    wanted = boxes.new_zeros((n, m, p)).index_put(pair, iou).topk(min(10, p), dim=2).values.sum(2).int().clamp(min=1)
     k = int(min(wanted.max().item(), p))
     values, cells = cost.topk(k, dim=2, largest=False)
     chosen = (torch.arange(k, device=cost.device) < wanted[..., None]) & (values < FAR)
-    price = torch.full_like(cost, FAR).scatter(2, cells, torch.where(chosen, values, torch.full_like(values, FAR)))
-    best, face = price.min(1)
+    taken = torch.full_like(cost, FAR).scatter(2, cells, torch.where(chosen, values, torch.full_like(values, FAR)))
+    best, face = taken.min(1)
     return torch.where(best < FAR, face, torch.full_like(face, -1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,12 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from quantize.data.pack import PackedPhotos
+from quantize.train.feedback import Feedback
 from quantize.train.losses import Batch
 from quantize.train.views import Targets, Views
+
+STITCHED = [0.0, 1.0]
+"""Shares of views of 1x1, 2x2 … windows when a stitched batch is asked for."""
 
 
 def collate(
@@ -61,15 +64,10 @@ class ViewBatches(IterableDataset):  # type: ignore[type-arg]
         count: int,
         rank: int = 0,
         world: int = 1,
-        again: Any = None,
-        again_slots: int = 0,
+        feedback: Feedback | None = None,
     ) -> None:
         self.folder, self.config, self.seed, self.size, self.batch = folder, config, seed, size, batch
-        self.first, self.count, self.rank, self.world = first, count, rank, world
-        self.again, self.again_slots = (
-            again,
-            again_slots,
-        )  # a queue of view numbers that refill up to so many places of a batch (MOS)
+        self.first, self.count, self.rank, self.world, self.feedback = first, count, rank, world, feedback
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, Batch]]:
         cv2.setNumThreads(1)
@@ -79,12 +77,12 @@ class ViewBatches(IterableDataset):  # type: ignore[type-arg]
         for k in range(self.first + worker, self.first + self.count, workers):
             start = (k * self.world + self.rank) * self.batch
             numbers = list(range(start, start + self.batch))
-            for slot in range(self.again_slots):
-                try:
-                    numbers[slot] = -1 - self.again.get_nowait()
-                except queue.Empty:
-                    break
-            made = [views.view(self.seed, n if n >= 0 else -1 - n, self.size) for n in numbers]
+            grids = None
+            if self.feedback is not None:
+                again = self.feedback.take_again()
+                numbers[: len(again)] = [-1 - n for n in again]
+                grids = STITCHED if self.feedback.take_stitch() else None
+            made = [views.view(self.seed, n if n >= 0 else -1 - n, self.size, grids) for n in numbers]
             yield collate([m[0] for m in made], [m[1] for m in made], numbers)
 
 

@@ -8,7 +8,6 @@ import copy
 import json
 import math
 import os
-import queue
 import time
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,11 @@ from torch import Tensor, nn
 
 from quantize.model import STUDENTS, Student, checkpoint_of, fuse, load_student
 from quantize.train.distill import DenseTeacher
+from quantize.train.feedback import Feedback
+from quantize.train.kd import LandmarkTeachers
 from quantize.train.loader import ViewBatches, loader
 from quantize.train.losses import Batch, Losses
+from quantize.train.precision import prefer_bfloat16
 
 
 class Ema:
@@ -88,10 +90,15 @@ class Trainer:
             betas=(0.9, 0.99),
         )
         self.ema = Ema(self.model, config.get("ema", 0.999))
+        self.bfloat16 = config.get("precision", "float32") == "bfloat16"
+        if self.bfloat16:
+            prefer_bfloat16(self.model)
         self.teacher = None
         if config.get("distill"):
             teacher = fuse(load_student(Path(config["distill"]["teacher"]), self.device))
             self.teacher = DenseTeacher(teacher.to(memory_format=torch.channels_last), config["distill"]["weight"])  # type: ignore[call-overload]
+        teachers = config.get("landmark_teachers")
+        self.landmark_teachers = LandmarkTeachers(teachers, self.device) if teachers else None
         self.step = 0
         self.total = sum(p["steps"] for p in config["phases"])
         run.mkdir(parents=True, exist_ok=True)
@@ -136,7 +143,8 @@ class Trainer:
             model = nn.parallel.DistributedDataParallel(
                 self.model, device_ids=[self.device.index] if self.device.type == "cuda" else None
             )
-        again = torch.multiprocessing.Queue(maxsize=256) if self.config.get("again_slots") else None
+        slots, tau = self.config.get("again_slots", 0), self.config.get("stitch_below", 0.0)
+        feedback = Feedback(slots) if slots or tau else None
         begin = 0
         saved = time.monotonic()
         for phase in self.config["phases"]:
@@ -152,16 +160,22 @@ class Trainer:
                     end - self.step,
                     self.rank,
                     self.world,
-                    again,
-                    self.config.get("again_slots", 0),
+                    feedback,
                 )
-                saved = self._phase(model, loader(data, self.config.get("workers", 1)), phase, saved, validate, again)
+                batches = loader(data, self.config.get("workers", 1))
+                saved = self._phase(model, batches, phase, saved, validate, feedback)
             begin = end
         self.save()
         self.log(**(validate(self.ema.model) if validate and self.rank == 0 else {}), done=True)
 
     def _phase(
-        self, model: nn.Module, batches: Any, phase: dict[str, Any], saved: float, validate: Any, again: Any
+        self,
+        model: nn.Module,
+        batches: Any,
+        phase: dict[str, Any],
+        saved: float,
+        validate: Any,
+        feedback: Feedback | None,
     ) -> float:
         optim, sums, t0, seen, steps = self.config["optimizer"], {}, time.monotonic(), 0, 0
         model.train()
@@ -173,10 +187,13 @@ class Trainer:
             x = pixels.to(self.device).to(torch.float32).sub_(128).div_(128)
             x = x.contiguous(memory_format=torch.channels_last)
             batch = Batch(*(v.to(self.device) for v in vars(targets).values()))
-            outputs = model(x)
-            loss, terms = self.losses(outputs, batch)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+                outputs = model(x)
+                guides = self.landmark_teachers(x) if self.landmark_teachers is not None else None
+            loss, terms = self.losses(outputs, batch, guides)
             if self.teacher is not None:
-                distilled = self.teacher(x, outputs)
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+                    distilled = self.teacher(x, outputs)
                 loss, terms["distilled"] = loss + distilled, float(distilled.detach())
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -184,8 +201,8 @@ class Trainer:
             if torch.isfinite(norm):  # one bad batch must not poison the run
                 self.optimizer.step()
                 self.ema.update(self.model)
-            if again is not None:
-                self._show_again(again, batch)
+            if feedback is not None:
+                self._give(feedback, batch)
             self.step += 1
             seen, steps = seen + len(x), steps + 1
             for k, v in (terms | {"loss": float(loss.detach())}).items():
@@ -206,17 +223,12 @@ class Trainer:
                 t0, seen = time.monotonic(), 0  # validation is not training time
         return saved
 
-    def _show_again(self, again: Any, batch: Batch) -> None:
-        """Online feedback (MOS, arXiv 2110.10953): views with a confident false positive come back once, so that it is
-        learned from.
-        """
-        for number in batch.number[
-            (self.losses.false_positives > self.config.get("again_score", 0.5)) & (batch.number >= 0)
-        ].tolist():
-            try:
-                again.put_nowait(number)
-            except queue.Full:
-                return
+    def _give(self, feedback: Feedback, batch: Batch) -> None:
+        """Views with a confident false positive come back; too little loss from small faces asks for stitched views."""
+        loud = (self.losses.false_positives > self.config.get("again_score", 0.5)) & (batch.number >= 0)
+        feedback.show_again(batch.number[loud].tolist())
+        if self.losses.small_share < self.config.get("stitch_below", 0.0):
+            feedback.stitch_next()
 
 
 def as_tensor(image: Any) -> Tensor:

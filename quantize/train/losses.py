@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from quantize.model import BOX, LANDMARKS, QUALITY, ROTATION, SCORE
 from quantize.train.assign import Grid, assign, decode_boxes, flatten, pair_iou
+from quantize.train.feedback import SMALL
+from quantize.train.kd import Guides, kd_points_loss
 
 RESOLVED = 40.0  # pixels of a face's side from which on its points and rotation count in full
 TASKS = ("score", "box", "points", "rotation", "quality")
@@ -85,9 +87,14 @@ class Losses(nn.Module):
         self.weights = {t: float(weights[t]) for t in TASKS}
         self.false_positives = torch.zeros(0)
         """Of the last batch: the best score of a cell that should have been background, (n,)."""
+        self.small_share = 0.0
+        """Of the last batch: the share of the box loss that came from small faces, as MOS's feedback asks for."""
         self.log_variance = nn.Parameter(torch.zeros(len(TASKS)), requires_grad=uncertainty)
 
-    def forward(self, outputs: tuple[Tensor, ...], batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    def forward(
+        self, outputs: tuple[Tensor, ...], batch: Batch, guides: Guides | None = None
+    ) -> tuple[Tensor, dict[str, float]]:
+        """The total and each task's mean. With ``guides`` the points learn from two teachers besides (KD-Loss)."""
         raw = flatten(outputs).float()
         n, p, _ = raw.shape
         height, width = outputs[0].shape[2] * 8, outputs[0].shape[3] * 8
@@ -110,12 +117,25 @@ class Losses(nn.Module):
         self.false_positives = raw[..., SCORE].detach().sigmoid().masked_fill(~background, 0).amax(1)
 
         side = (target_box[:, 2:] - target_box[:, :2]).prod(-1).clamp(min=1).sqrt()
-        terms = {"score": score, "box": (eiou(boxes[image, cell], target_box)).sum() / count}
+        box_loss = eiou(boxes[image, cell], target_box)
+        terms = {"score": score, "box": box_loss.sum() / count}
+        small = (target_box[:, 3] - target_box[:, 1]) < SMALL * height
+        self.small_share = float(box_loss.detach()[small].sum() / box_loss.detach().sum().clamp(min=1e-9))
         points = centre[:, None] + pred[:, LANDMARKS].reshape(-1, 5, 2) * stride[:, None, None]
         # of a face of a few pixels neither the points nor the direction can be told: it must not drown the others
         resolved = (side / RESOLVED).clamp(0.1, 1)
         terms["points"] = _known_mean(
-            lambda k: points_loss(points[k], batch.points[image, which][k], side[k]),
+            lambda k: (
+                points_loss(points[k], batch.points[image, which][k], side[k])
+                if guides is None
+                else kd_points_loss(
+                    points[k],
+                    batch.points[image, which][k],
+                    guides.tolerant[image, cell][k],
+                    guides.tough[image, cell][k],
+                    side[k],
+                )
+            ),
             ~batch.points[image, which].isnan().flatten(1).any(1),
             resolved,
         )
@@ -148,12 +168,11 @@ class Losses(nn.Module):
     @staticmethod
     def _ignored(grid: Grid, batch: Batch) -> Tensor:
         """Cells whose centre lies in (or within half a stride of) an ignore region: (n, p) bool."""
-        if batch.box.shape[1] == 0:
-            return torch.zeros(len(batch.box), len(grid.stride), dtype=torch.bool, device=batch.box.device)
+        image, which = batch.ignore.nonzero(as_tuple=True)
         x, y, pad = grid.centre[:, 0], grid.centre[:, 1], grid.stride / 2
-        x1, y1, x2, y2 = batch.box[..., None].unbind(2)
+        x1, y1, x2, y2 = batch.box[image, which][..., None].unbind(1)
         inside = (x > x1 - pad) & (x < x2 + pad) & (y > y1 - pad) & (y < y2 + pad)
-        return (inside & batch.ignore[..., None]).any(1)
+        return inside.new_zeros(len(batch.box), len(x)).index_put((image,), inside, accumulate=True)
 
 
 def _known_mean(loss: Callable[[Tensor], Tensor], known: Tensor, weight: Tensor) -> Tensor:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from quantize.data.pack import PackedPhotos
 from quantize.data.pose import geodesic_degrees, mirrored
 from quantize.data.sample import FaceLabel
+from quantize.data.shape_model import ShapeModel
+from quantize.train.hide import hide
 from quantize.train.photometric import camera, relight
 
 MIRROR_POINTS = [1, 0, 2, 4, 3]
@@ -116,6 +118,8 @@ class Views:
     def __init__(self, photos: PackedPhotos, config: dict[str, Any]) -> None:
         self.photos, self.config = photos, config
         self.targets = [Targets.of(s.faces) for s in photos.samples]
+        if config.get("points_variance"):
+            _smooth_points(self.targets, float(config["points_variance"]))
         weights: dict[str, float] = config["weights"]
         sets: dict[str, list[int]] = {}
         for i, s in enumerate(photos.samples):
@@ -199,6 +203,14 @@ class Views:
             cv2.warpAffine(part, np.c_[m, shift], (width, height), flags=cv2.INTER_LINEAR, borderValue=fill), np.uint8
         )
 
+    def _piece(self, rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
+        """(height, width, 3) pixels of any photo, repeated where it is smaller."""
+        image = self.photos[int(rng.integers(len(self.photos)))]
+        y = int(rng.integers(max(1, image.shape[0] - height)))
+        x = int(rng.integers(max(1, image.shape[1] - width)))
+        part = image[y : y + height, x : x + width]
+        return np.pad(part, ((0, height - part.shape[0]), (0, width - part.shape[1]), (0, 0)), mode="wrap")
+
     def view(
         self, seed: int, number: int, size: int, grids: list[float] | None = None
     ) -> tuple[NDArray[np.uint8], Targets]:
@@ -224,8 +236,21 @@ class Views:
                     )
                 )
         image, targets = canvas, Targets.joined(parts)
+        if self.config.get("hide"):
+            hidden = hide(image, targets.box, float(self.config["hide"]), rng, lambda h, w: self._piece(rng, h, w))
+            targets.quality = np.where(hidden, np.float32(np.nan), targets.quality)  # measured without the patch
         if np.isfinite(targets.quality).any():  # further damage would belie the measured quality; light alone does not
             image = relight(image, rng, 0.5) if rng.random() < 0.3 else image
         elif rng.random() < self.config.get("camera", 0.85):
             image = camera(image, rng, self.config.get("photometric", {}))
         return image, targets
+
+
+def _smooth_points(targets: list[Targets], variance: float) -> None:
+    """Replaces all points by what a shape model can say of them: the labels of KD-Loss's tolerant teacher."""
+    everything = Targets.joined(targets)
+    known = ~np.isnan(everything.points).any((1, 2))
+    model = ShapeModel.fit(everything.points[known], everything.box[known], variance)
+    for t in targets:
+        k = ~np.isnan(t.points).any((1, 2))
+        t.points[k] = model.smooth(t.points[k], t.box[k])

@@ -94,6 +94,33 @@ def _invoke(*arguments: str) -> Any:
     return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
 
 
+def test_every_switch_of_the_recipe_at_once(finished: Path, root: Path) -> None:
+    """bfloat16, both kinds of distillation, feedback, hidden parts, smoothed points and learned weights in one run."""
+    own = finished / "train" / "ema.pt"
+    switches = [
+        "precision=bfloat16",
+        "fold_norm=true",
+        f"init={own}",
+        f"distill={{teacher = '{own}', weight = 1.0}}",
+        f"landmark_teachers={{tough = '{own}', tolerant = '{own}'}}",
+        "uncertainty=true",
+        "again_slots=2",
+        "stitch_below=1.1",  # of every batch the small faces' share is below it
+        "views.hide=0.5",
+        "views.points_variance=0.9",
+        "phases=[{size=64, batch=4, steps=50}]",
+    ]
+    folder = root / "switches"
+    (folder / "label").mkdir(parents=True)
+    (folder / "label" / "pack").symlink_to(finished / "label" / "pack")
+    options = [x for s in switches for x in ("--set", s)]
+    assert _invoke("train", "--config", str(root / "c.toml"), "--folder", str(folder), *options).exit_code == 0
+    (row,) = [r for r in map(json.loads, (folder / "train" / "log.jsonl").read_text().splitlines()) if "loss" in r]
+    assert np.isfinite([row[k] for k in ("loss", "distilled", "points", "rotation")]).all()
+    before, after = (torch.load(p, weights_only=True)["ema"] for p in (own, folder / "train" / "ema.pt"))
+    assert any(not torch.equal(after[k], v) for k, v in before.items() if k in after)
+
+
 @pytest.fixture(scope="module")
 def finished(root: Path) -> Path:
     """The run folder after all seven steps."""
