@@ -501,7 +501,6 @@ def _package(run: Run, folder: Path) -> dict[str, Any]:
     options, name = run.config["package"], run.config["name"]
     state = torch.load(run.need("quantize", "weights.pt"), map_location="cpu", weights_only=True)
     results = json.loads(run.need("evaluate", "table.json").read_text())
-    own = [r for r in results if r["model"].startswith(f"{name} ")]
     phases = run.config.get("phases", [])
     training = {
         "seed": run.config["seed"],
@@ -509,19 +508,30 @@ def _package(run: Run, folder: Path) -> dict[str, Any]:
     }
     if run.config.get("init"):
         training["begun from"] = Path(run.config["init"]).name
-    training["quantisation"] = METHODS[state["method"]]
-    path = p.package(
+    lineage = p.read_lineage(Path(options["lineage"]))
+
+    def made(draft: Path, training: dict[str, Any], calibration: dict[str, Any]) -> Path:
+        return p.package(
+            draft,
+            Path(options["out"]),
+            version=options["version"],
+            licence=options["licence"],
+            lineage=lineage,
+            metrics=[r for r in results if r["model"].startswith(f"{draft.stem} ")],
+            training=training,
+            calibration=calibration,
+            min_score=options["min_score"],
+            nms_iou=options["nms_iou"],
+        )
+
+    path = made(
         run.need("export", f"{name}.efm"),
-        Path(options["out"]),
-        version=options["version"],
-        licence=options["licence"],
-        lineage=p.read_lineage(Path(options["lineage"])),
-        metrics=own,
-        training=training,
-        calibration={"photos": len(state["photos"]), "of": "training sets only", "float_layers": state["keep_float"]},
-        min_score=options["min_score"],
-        nms_iou=options["nms_iou"],
+        training | {"quantisation": METHODS[state["method"]]},
+        {"photos": len(state["photos"]), "of": "training sets only", "float_layers": state["keep_float"]},
     )
+    full = run.path("export", f"{name}-float32.efm")
+    if full.is_file():
+        made(full, training, {})
     parameters = sum(v.numel() for v in state["ema"].values())
     card = Path(options["cards"]) / f"model-card-{name}.md"
     p.write_card(path, card, parameters)

@@ -156,7 +156,10 @@ class Views:
             start = centre - (rng.uniform(margin, 1 - margin)) * room  # the face lies anywhere in the view
             middle = start + room / 2
         else:
-            scale = float(np.exp(rng.uniform(np.log(0.35), np.log(1.5)))) * max(width / pw, height / ph)
+            # from the whole photo to single objects: a large input sees them at their full size
+            cover = max(width / pw, height / ph)
+            low, high = 0.35 * cover, max(1.5 * cover, c.get("most_upscale", 1.6))
+            scale = float(np.exp(rng.uniform(np.log(low), np.log(high))))
             middle = np.array([rng.uniform(0, pw), rng.uniform(0, ph)])
         mirror = bool(rng.random() < 0.5)
         angle = float(

@@ -62,7 +62,8 @@ def test_the_distribution_holds_this_package_and_nothing_else() -> None:
 def test_the_bundles_in_the_wheel_are_small() -> None:
     from edgeface.bundle import bundled_models
 
-    assert sum(path.stat().st_size for path in bundled_models().values()) < 2_000_000
+    shipped = [path for name, path in bundled_models().items() if not name.endswith("-float32")]  # not in wheels
+    assert sum(path.stat().st_size for path in shipped) < 2_000_000
 
 
 @pytest.mark.parametrize("name", sorted(set(edgeface.__all__) - {"__version__"}))
