@@ -24,6 +24,7 @@ from quantize.detectors import BundleDetector, DetectorSpec, FloatDetector
 from quantize.engines import Engine, open_engine
 from quantize.metrics import Found, read_predictions, score_quality, score_samples
 from quantize.peers import Detector
+from quantize.tone import by_tone
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ TRIALS = (
     Trial("background", (640, 640)),
     Trial("people_degraded", (320, 320)),
 )
+
+#: Sets in colour with faces large enough for `quantize.tone`.
+TONE_SETS = ("wider", "aflw2000")
 
 #: Rows of the table: key, heading, whether less is better.
 FIGURES = {
@@ -163,6 +167,8 @@ def evaluate(
             figures = score_samples(samples, found)
             if (folder / "embeddings.npz").is_file():
                 figures |= score_quality(samples, found, folder / "embeddings.npz")
+            if trial.name in TONE_SETS:
+                figures["by_tone"] = by_tone(samples, found)
             results.append({"model": detector.name, "rule": detector.rule, "set": trial.name, **figures})
             write_table(run, [*before, *results])
     return results
@@ -206,6 +212,10 @@ def markdown(results: Sequence[dict[str, Any]]) -> str:
             values = [cells.get(m, {}).get("pose_by_yaw", {}).get(low_high, {}).get("pose_mae") for m in models]
             shown = " | ".join("–" if v is None else f"{v:.4g}" for v in values)
             rows.append(f"| {name}, {rule} | pose MAE at yaw {low_high}°, ° | {shown} |")
+        for tone in dict.fromkeys(k for c in cells.values() for k in c.get("by_tone", {})):
+            values = [cells.get(m, {}).get("by_tone", {}).get(tone, {}).get("recall") for m in models]
+            shown = " | ".join("–" if v is None else f"{v:.4g}" for v in values)
+            rows.append(f"| {name}, {rule} | found at score .5, faces ≥32 px, {tone} | {shown} |")
     return "\n".join(rows) + "\n"
 
 

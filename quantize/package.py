@@ -114,12 +114,21 @@ def write_card(bundle: Path, path: Path, parameters: int) -> None:
     by_yaw = [
         (r["set"], r["rule"], r["model"], span, v) for r in results for span, v in r.get("pose_by_yaw", {}).items()
     ]
+    by_tone = [
+        (r["set"], r["rule"], r["model"], group, v) for r in results for group, v in r.get("by_tone", {}).items()
+    ]
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False)
     template = environment.from_string(CARD.read_text())
     files = [(m.file, len(opened.read(m)), m.precision, m.size) for m in manifest.models]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(
         template.render(
-            m=manifest, rows=rows, by_yaw=by_yaw, files=files, parameters=parameters, size=bundle.stat().st_size
+            m=manifest,
+            rows=rows,
+            by_yaw=by_yaw,
+            by_tone=by_tone,
+            files=files,
+            parameters=parameters,
+            size=bundle.stat().st_size,
         )
     )
