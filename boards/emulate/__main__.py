@@ -8,11 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from boards.emulate import root as rootfs
-from boards.emulate.networks import RUNTIMES, count_network
+from boards.emulate.networks import RUNTIMES, Network, count_networks
 from boards.emulate.table import CPUS
 
 if TYPE_CHECKING:
@@ -53,14 +54,15 @@ def run_root(_: argparse.Namespace) -> None:
 def run_count(args: argparse.Namespace) -> None:
     """Executed instructions of one inference of network files."""
     rootfs.build_all()
+    networks = [Network.of(model, args.size, None, args.runtime) for model in args.model]
     for cpu in args.cpu:
-        for model in args.model:
-            got = count_network(model, cpu, args.runtime, args.size)
+        for network, counts in zip(networks, count_networks(networks, cpu), strict=True):
             if args.json:
-                record = {"model": got.model, "runtime": got.runtime, "cpu": cpu, "size": got.size}
-                print(json.dumps({**record, "instructions": got.counts}))
+                record = {"model": network.name, "runtime": network.runtime, "cpu": cpu, "size": network.size}
+                print(json.dumps({**record, "instructions": counts}))
             else:
-                print(f"{got.model}  {got.runtime}  {cpu}  {got.millions:.2f} M instructions/inference  {got.counts}")
+                millions = counts["total"] / 1e6
+                print(f"{network.name}  {network.runtime}  {cpu}  {millions:.2f} M instructions/inference  {counts}")
 
 
 def run_python(args: argparse.Namespace) -> None:
@@ -88,28 +90,25 @@ def run_equal(args: argparse.Namespace) -> None:
 
 
 def run_table(args: argparse.Namespace) -> None:
-    """Instructions per frame of every network of the bundles, and of the stages; into docs/boards.md."""
+    """Instructions per frame of every network of the bundles and of other files, and of the stages; written into
+    docs/boards.md and boards/results/instructions.json.
+    """
     from boards.emulate import table
-    from boards.emulate.stages import count_stages
+    from boards.emulate.stages import stage_records
 
     site = _site(args.wheel)
     bundles = args.bundle or sorted(BUNDLES.glob("*.efm"))
-    records = table.make(bundles, args.extra, args.cpu, args.size)
-    picture, stages = _picture(args.picture), []
+    with tempfile.TemporaryDirectory() as folder:
+        networks = [n for b in bundles for n in table.networks_of(b, Path(folder) / b.stem, args.size)]
+        networks += [table.extra(text, args.size[-1]) for text in args.extra]
+        counts = {}
+        for cpu in args.cpu:
+            counts[cpu] = count_networks(networks, cpu)
+            print(f"{len(networks)} networks on {cpu}: done", file=sys.stderr, flush=True)
+        records = table.records_of(networks, counts)
     size = "x".join(map(str, args.size[0]))
-    for kernels in ("scalar", "best"):
-        counts = {
-            cpu: count_stages(
-                str(bundles[0]), "litert", size, picture, cpu, [site], "scalar" if kernels == "scalar" else None, "int8"
-            )
-            for cpu in args.cpu
-        }
-        for stage in ("preprocess", "decode", *(("infer", "all") if kernels == "best" else ())):
-            instructions = {cpu: counts[cpu][stage] for cpu in args.cpu}
-            frame = f"NV12 640x480 to {size} int8, {bundles[0].stem} on LiteRT"
-            stages.append({"stage": stage, "kernels": kernels, "frame": frame, "instructions": instructions})
-    table.write(records, stages, args.cpu)
-    print(table.markdown([], stages, args.cpu))
+    stages = stage_records(bundles[-1], size, _picture(args.picture), args.cpu, [site])
+    print(table.write(records, stages, args.cpu, rootfs.versions()))
 
 
 def run_install(args: argparse.Namespace) -> None:
@@ -166,7 +165,7 @@ def parser() -> argparse.ArgumentParser:
     equal.add_argument("--size", default="320x320")
     table = add("table", run_table, CPUS)
     table.add_argument("--bundle", action="append", type=Path, help="default: all bundles of edgeface/models")
-    table.add_argument("--extra", action="append", type=Path, default=[], help="any ONNX or TFLite file")
+    table.add_argument("--extra", nargs="+", default=[], metavar="FILE[@WIDTHxHEIGHT]", help="any ONNX or TFLite files")
     table.add_argument("--size", type=_size, nargs="+", default=[(320, 240), (320, 320)])
     install = add("install", run_install, ("cortex-a72",))
     install.add_argument("--board", default="rpi4")

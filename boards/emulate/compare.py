@@ -14,25 +14,9 @@ from typing import Any
 import numpy as np
 
 from boards.emulate.guest_run import run_python
-from boards.emulate.networks import runtime_of
 from boards.emulate.root import HERE, EmulationError
 
 GUEST = HERE / "guest"
-
-
-@dataclass(frozen=True)
-class Equality:
-    """One thing that was computed here and there.
-
-    Attributes:
-        what: network, runtime, CPU.
-        exact: whether every output has the same bytes.
-        difference: largest relative difference of the outputs' sums of magnitudes; 0 if exact.
-    """
-
-    what: str
-    exact: bool
-    difference: float
 
 
 def here(argv: Sequence[str]) -> Any:
@@ -46,24 +30,6 @@ def here(argv: Sequence[str]) -> Any:
 def there(argv: Sequence[str], cpu: str, python_path: Sequence[Path] = ()) -> Any:
     """JSON that a guest script prints on the emulated *cpu*."""
     return json.loads(run_python(argv, cpu, python_path).splitlines()[-1])
-
-
-def compare_network(
-    model: Path, cpus: Sequence[str], runtime: str | None = None, size: tuple[int, int] = (320, 320)
-) -> list[Equality]:
-    """The raw outputs of a network here and on each CPU, on the same input."""
-    runtime = runtime_of(model, runtime)
-    argv = [str(GUEST / "run_network.py"), str(model.resolve()), runtime, *map(str, size), "1"]
-    wanted = here(argv)["outputs"]
-    found = []
-    for cpu in cpus:
-        got = there(argv, cpu)["outputs"]
-        if [o["shape"] for o in got] != [o["shape"] for o in wanted]:
-            raise EmulationError(f"outputs of {model} on {cpu} must have the shapes that they have here, but got {got}")
-        differences = [abs(a["sum"] - b["sum"]) / max(b["sum"], 1e-12) for a, b in zip(got, wanted, strict=True)]
-        exact = [o["sha256"] for o in got] == [o["sha256"] for o in wanted]
-        found.append(Equality(f"{model.name} {runtime} {cpu}", exact, 0.0 if exact else max(differences)))
-    return found
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""Executed instructions of one inference of a network file."""
+"""Executed instructions of one inference of network files."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,42 +13,41 @@ RUNTIMES = {".onnx": "onnxruntime", ".tflite": "litert"}
 
 
 @dataclass(frozen=True)
-class NetworkCount:
-    """Executed instructions of one inference (1 thread, warm): in all and by kind, as counter.c names them."""
+class Network:
+    """A network file, what to call it, and the input size (width, height) that fills free dimensions."""
 
-    model: str
-    runtime: str
-    cpu: str
+    path: Path
+    name: str
     size: tuple[int, int]
-    counts: Counts
+    runtime: str
 
-    @property
-    def millions(self) -> float:
-        return self.counts["total"] / 1e6
+    @classmethod
+    def of(cls, path: Path, size: tuple[int, int], name: str | None = None, runtime: str | None = None) -> Network:
+        """With the runtime asked for, else the one for the file's kind.
+
+        Raises:
+            EmulationError: no runtime for the file.
+        """
+        runtime = runtime or RUNTIMES.get(path.suffix, "")
+        if runtime not in RUNTIMES.values():
+            raise EmulationError(f"model must end in {' or '.join(RUNTIMES)}, but got {path}")
+        if not path.is_file():
+            raise EmulationError(f"model must be a file, but got {path}")
+        return cls(path, name or path.name, size, runtime)
 
 
-def runtime_of(model: Path, runtime: str | None = None) -> str:
-    """The runtime asked for, else the one for the file's kind."""
-    runtime = runtime or RUNTIMES.get(model.suffix, "")
-    if runtime not in RUNTIMES.values():
-        raise EmulationError(f"model must end in {' or '.join(RUNTIMES)}, but got {model}")
-    return runtime
+def count_networks(networks: Sequence[Network], cpu: str = DEFAULT_CPU) -> list[Counts]:
+    """Instructions of the third inference of each network (1 thread) on the emulated *cpu*: in all and by kind, as
+    counter.c names them.
 
-
-def count_network(
-    model: Path, cpu: str = DEFAULT_CPU, runtime: str | None = None, size: tuple[int, int] = (320, 320)
-) -> NetworkCount:
-    """Count the third inference of *model* (ONNX or TFLite) on the emulated *cpu*.
-
-    *size* (width, height) fills free dimensions of an ONNX input only. The first two inferences are warm-up: engines
-    pack weights and plan memory there.
+    One process runs them all: starting Python and the runtimes costs the emulator more than the inferences do.
 
     Raises:
-        EmulationError: no runtime for the file, or the network did not run.
+        EmulationError: a network did not run.
     """
-    runtime = runtime_of(model, runtime)
     script = HERE / "guest" / "run_network.py"
-    argv = [str(script), str(model.resolve()), runtime, *map(str, size), "3"]
-    marks, _, _ = count_python(argv, cpu)
-    begin, end = marks[4], marks[5]
-    return NetworkCount(model.name, runtime, cpu, size, {kind: end[kind] - begin[kind] for kind in end})
+    jobs = [f"{n.path.resolve()}:{n.runtime}:{n.size[0]}x{n.size[1]}" for n in networks]
+    marks, _, _ = count_python([str(script), *jobs], cpu)
+    return [
+        {kind: marks[2 * k + 1][kind] - marks[2 * k][kind] for kind in marks[2 * k]} for k, _ in enumerate(networks)
+    ]

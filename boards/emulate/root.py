@@ -80,7 +80,12 @@ def _into(target: Path, make: Callable[[Path], None]) -> Path:
         partial = target.with_name(f"{target.name}.partial.{os.getpid()}")
         shutil.rmtree(partial, ignore_errors=True)
         make(partial)
-        partial.rename(target)
+        try:
+            partial.rename(target)
+        except OSError:
+            if not target.exists():
+                raise
+            shutil.rmtree(partial)  # another process was faster, and made the same
     return target
 
 
@@ -127,6 +132,13 @@ def build_site() -> Path:
         _run([*pip, *pip_target_options(), *WHEELS], "pip")
 
     return _into(site_dir(), make)
+
+
+def versions() -> dict[str, str]:
+    """Of what a count depends on beside the network: the pinned wheels and qemu."""
+    pinned = dict(wheel.split("==") for wheel in WHEELS if "==" in wheel)
+    qemu = subprocess.run(["qemu-aarch64", "--version"], check=False, capture_output=True, text=True).stdout
+    return {**pinned, "qemu": qemu.partition("version ")[2].split(" ")[0] or "unknown"}
 
 
 def unpack_wheel(wheel: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,3 +47,19 @@ def count_stages(
         env = {} if isa is None else {"EDGEFACE_ISA": isa}
         marks, _, _ = count_python(argv, cpu, python_path, env=env)
     return {stage: marks[first + 1]["total"] - marks[first]["total"] for stage, first in MARKERS.items()}
+
+
+def stage_records(
+    bundle: Path, size: str, picture: np.ndarray, cpus: Sequence[str], python_path: Sequence[Path]
+) -> list[dict[str, Any]]:
+    """For the table: each stage on each CPU, on LiteRT, int8; what the C++ core does with plain kernels as well."""
+    frame = f"NV12 {picture.shape[1]}x{picture.shape[0]} to {size}, {bundle.stem} int8 on LiteRT"
+    records = []
+    for kernels, isa in (("scalar", "scalar"), ("best", None)):
+        counts = {
+            cpu: count_stages(str(bundle), "litert", size, picture, cpu, python_path, isa, "int8") for cpu in cpus
+        }
+        for stage in ("preprocess", "decode") if isa else tuple(MARKERS):
+            instructions = {cpu: counts[cpu][stage] for cpu in cpus}
+            records.append({"stage": stage, "kernels": kernels, "frame": frame, "instructions": instructions})
+    return records

@@ -1,16 +1,15 @@
-"""The table "instructions per frame", written into docs/boards.md and, with everything else, as JSON."""
+"""The tables "instructions per frame", written into docs/boards.md and, with everything else, as JSON."""
 
 from __future__ import annotations
 
 import json
-import tempfile
+import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from boards.emulate.networks import NetworkCount, count_network
+from boards.emulate.networks import Network
 from boards.emulate.root import REPOSITORY, EmulationError
 
 CPUS = ("cortex-a53", "cortex-a72", "cortex-a76")
@@ -18,17 +17,10 @@ RESULTS = REPOSITORY / "boards" / "results" / "instructions.json"
 PAGE = REPOSITORY / "docs" / "boards.md"
 BEGIN, END = "<!-- instructions: begin -->", "<!-- instructions: end -->"
 
-
-@dataclass(frozen=True)
-class Candidate:
-    """A network file, what to call it, and the input size that fills free dimensions."""
-
-    path: Path
-    name: str
-    size: tuple[int, int]
+Record = Mapping[str, Any]
 
 
-def networks_of(bundle: Path, folder: Path, sizes: Sequence[tuple[int, int]]) -> Iterator[Candidate]:
+def networks_of(bundle: Path, folder: Path, sizes: Sequence[tuple[int, int]]) -> Iterator[Network]:
     """The networks of a bundle that serve *sizes*, unpacked to *folder*."""
     with zipfile.ZipFile(bundle) as archive:
         manifest: dict[str, Any] = json.loads(archive.read("manifest.json"))
@@ -38,70 +30,91 @@ def networks_of(bundle: Path, folder: Path, sizes: Sequence[tuple[int, int]]) ->
             for size in sizes:
                 fits = size[0] % model["size_multiple"] == size[1] % model["size_multiple"] == 0
                 if own == size or (own is None and fits):
-                    kind = "onnx" if path.suffix == ".onnx" else "tflite"
-                    yield Candidate(path, f"{manifest['name']} {model['precision']} {kind}", size)
+                    yield Network.of(path, size, f"{manifest['name']}-{model['precision']}")
 
 
-def count_all(candidates: Sequence[Candidate], cpus: Sequence[str]) -> list[dict[str, Any]]:
-    """One record a candidate, with the counts of each CPU."""
-    records = []
-    for candidate in candidates:
-        counts = {cpu: count_network(candidate.path, cpu, None, candidate.size) for cpu in cpus}
-        some: NetworkCount = next(iter(counts.values()))
-        records.append(
-            {
-                "network": candidate.name,
-                "file": candidate.path.name,
-                "runtime": some.runtime,
-                "size": list(candidate.size),
-                "instructions": {cpu: count.counts for cpu, count in counts.items()},
-            }
-        )
-        print(row(records[-1], cpus), flush=True)
-    return records
+def extra(text: str, default: tuple[int, int]) -> Network:
+    """A network given as ``FILE`` or ``FILE@WIDTHxHEIGHT``; a name that ends in a size has that one."""
+    file, _, size = text.partition("@")
+    name, _, own = Path(file).stem.rpartition("-")
+    in_name = re.fullmatch(r"\d+x\d+", own) is not None
+    size = size or (own if in_name else "x".join(map(str, default)))
+    if re.fullmatch(r"\d+x\d+", size) is None:
+        raise EmulationError(f"extra must be FILE or FILE@WIDTHxHEIGHT, but got {text!r}")
+    width, height = map(int, size.split("x"))
+    return Network.of(Path(file), (width, height), name if in_name else Path(file).stem)
 
 
-def row(record: Mapping[str, Any], cpus: Sequence[str]) -> str:
-    """One line of the Markdown table, in millions."""
-    cells = [f"{record['instructions'][cpu]['total'] / 1e6:.1f}" for cpu in cpus]
-    return f"| {record['network']} | {record['runtime']} | {'x'.join(map(str, record['size']))} | {' | '.join(cells)} |"
+def records_of(networks: Sequence[Network], counts: Mapping[str, Sequence[Mapping[str, int]]]) -> list[Record]:
+    """One record a network, sorted so that what is to be compared stands together; *counts* by CPU, in their order."""
+    records = [
+        {
+            "network": network.name,
+            "runtime": network.runtime,
+            "size": list(network.size),
+            "bytes": network.path.stat().st_size,
+            "instructions": {cpu: counts[cpu][k] for cpu in counts},
+        }
+        for k, network in enumerate(networks)
+    ]
+    return sorted(records, key=lambda r: (_family(r), r["size"], r["runtime"], r["network"]))
 
 
-def markdown(records: Sequence[Mapping[str, Any]], stages: Sequence[Mapping[str, Any]], cpus: Sequence[str]) -> str:
-    """Both tables: networks, and stages of a whole frame."""
-    heads = [cpu.replace("cortex-a", "Cortex-A") for cpu in cpus]
-    lines = [f"| network | runtime | input | {' | '.join(heads)} |", f"|---|---|---|{'--:|' * len(cpus)}"]
-    lines += [row(record, cpus) for record in records]
+def _family(record: Record) -> str:
+    return re.sub(r"-(int8|float32)$", "", str(record["network"]))
+
+
+def gains(records: Sequence[Record], cpus: Sequence[str]) -> Iterator[tuple[str, list[float]]]:
+    """For each network that was counted in both precisions: what it is, and float32's instructions over int8's."""
+    for record in records:
+        if not str(record["network"]).endswith("-int8"):
+            continue
+        for other in records:
+            same = all(record[key] == other[key] for key in ("runtime", "size"))
+            if same and other["network"] == f"{_family(record)}-float32":
+                what = f"{_family(record)} | {record['runtime']} | {_size(record)}"
+                yield what, [_total(other, cpu) / _total(record, cpu) for cpu in cpus]
+
+
+def _total(record: Record, cpu: str) -> int:
+    return int(record["instructions"][cpu]["total"])
+
+
+def _size(record: Record) -> str:
+    return "x".join(map(str, record["size"]))
+
+
+def markdown(records: Sequence[Record], stages: Sequence[Record], cpus: Sequence[str]) -> str:
+    """The tables: networks, float32 against int8, and stages of a whole frame. In millions of instructions."""
+    heads = " | ".join(cpu.replace("cortex-a", "Cortex-A") for cpu in cpus)
+    right = "--:|" * len(cpus)
+    lines = [f"| network | runtime | input | file, kB | {heads} |", f"|---|---|---|--:|{right}"]
+    for r in records:
+        cells = " | ".join(f"{_total(r, cpu) / 1e6:.1f}" for cpu in cpus)
+        lines.append(f"| {r['network']} | {r['runtime']} | {_size(r)} | {r['bytes'] / 1000:.0f} | {cells} |")
+    lines += ["", f"| float32 ÷ int8 | runtime | input | {heads} |", f"|---|---|---|{right}"]
+    lines += [f"| {what} | {' | '.join(f'{ratio:.2f}' for ratio in row)} |" for what, row in gains(records, cpus)]
     if stages:
-        lines += ["", f"| stage of a frame ({stages[0]['frame']}) | kernels | {' | '.join(heads)} |"]
-        lines.append(f"|---|---|{'--:|' * len(cpus)}")
-        for record in stages:
-            cells = [
-                f"{record['instructions'][cpu] / 1e6:.2f}" if cpu in record["instructions"] else "–" for cpu in cpus
-            ]
-            lines.append(f"| {record['stage']} | {record['kernels']} | {' | '.join(cells)} |")
+        lines += ["", f"| stage of a frame ({stages[0]['frame']}) | kernels | {heads} |", f"|---|---|{right}"]
+        for r in stages:
+            cells = " | ".join(f"{r['instructions'][cpu] / 1e6:.2f}" for cpu in cpus)
+            lines.append(f"| {r['stage']} | {r['kernels']} | {cells} |")
     return "\n".join(lines)
 
 
-def write(records: Sequence[Mapping[str, Any]], stages: Sequence[Mapping[str, Any]], cpus: Sequence[str]) -> None:
-    """Write `RESULTS`, and the tables between the marks of `PAGE`."""
+def write(records: Sequence[Record], stages: Sequence[Record], cpus: Sequence[str], versions: Mapping[str, str]) -> str:
+    """Write `RESULTS`, and the tables between the marks of `PAGE`; the tables."""
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(
-        json.dumps({"unit": "executed instructions", "networks": records, "stages": stages}, indent=1) + "\n"
+    unit = "executed instructions of one frame, one thread"
+    text = json.dumps(
+        {"schema": 1, "unit": unit, "versions": versions, "networks": records, "stages": stages}, indent=1
     )
+    RESULTS.write_text(text + "\n", encoding="utf-8")
+    tables = markdown(records, stages, cpus)
     page = PAGE.read_text(encoding="utf-8")
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise EmulationError(f"{PAGE} must have the marks {BEGIN} and {END}")
-    PAGE.write_text(f"{before}{BEGIN}\n{markdown(records, stages, cpus)}\n{END}{after}", encoding="utf-8")
-
-
-def make(
-    bundles: Sequence[Path], extra: Sequence[Path], cpus: Sequence[str], sizes: Sequence[tuple[int, int]]
-) -> list[dict[str, Any]]:
-    """Count the networks of *bundles* and the *extra* files."""
-    with tempfile.TemporaryDirectory() as folder:
-        found = [c for b in bundles for c in networks_of(b, Path(folder) / b.stem, sizes)]
-        found += [Candidate(path, path.stem, sizes[-1]) for path in extra]
-        return count_all(found, cpus)
+    PAGE.write_text(f"{before}{BEGIN}\n{tables}\n{END}{after}", encoding="utf-8")
+    return tables

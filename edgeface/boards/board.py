@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from edgeface.boards.schemas import check
+from edgeface.boards.schemas import check, read_schema
 from edgeface.errors import InvalidInputError
 
 __all__ = ["SCHEMA_PATH", "Board", "Cluster", "Recommendation", "load_boards", "parse_board"]
@@ -146,6 +146,7 @@ def _check_facts(board: Board, file: str) -> None:
     numbers = [cpu for cluster in board.clusters for cpu in cluster.cpus]
     if sorted(numbers) != list(range(len(numbers))):
         raise InvalidInputError(f"the clusters' cpus in {file} must be 0 to n-1, each once, but got {numbers}")
+    _check_sources(board.facts, file)
     wanted = board.recommended
     strangers = set(wanted.cpus) - set(numbers)
     if strangers:
@@ -154,6 +155,18 @@ def _check_facts(board: Board, file: str) -> None:
         raise InvalidInputError(
             f"recommended.threads in {file} must be at most its {len(wanted.cpus)} cpus, but got {wanted.threads}"
         )
+
+
+def _check_sources(facts: dict[str, Any], file: str) -> None:
+    """Each fact of the schema's list must be named once: with its source, or among those that have none."""
+    named = [fact for entry in facts["source"] for fact in entry["facts"]] + facts["unsourced"]
+    every = read_schema(SCHEMA_PATH)["definitions"]["facts"]["items"]["enum"]
+    for fact in every:
+        times = named.count(fact)
+        if times != 1:
+            raise InvalidInputError(
+                f"{fact} in {file} must be named once by source and unsourced, but got {times} times"
+            )
 
 
 def data_folder() -> Path:

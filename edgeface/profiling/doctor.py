@@ -180,9 +180,14 @@ def check_temperature(p: Patient) -> Iterator[Finding]:
     if not zones:
         yield Finding("unknown", "temperature", "no thermal zones")
         return
-    named = [zone for zone in zones if p.here is not None and zone.kind == p.here.board.thermal_zone]
+    board = None if p.here is None else p.here.board
+    # kernels call the same zone cpu-thermal, CPU-therm, cpu_thermal…
+    alike = [zone for zone in zones if zone.kind.lower().startswith("cpu")]
+    named = [zone for zone in zones if board is not None and zone.kind == board.thermal_zone] or alike
     zone = (named or sorted(zones, key=lambda zone: -(zone.celsius or 0)))[0]
-    limit = p.here.board.throttle_c if p.here is not None and named else min(zone.passive, default=80.0)
+    # passive trip points below what a hand can touch only step a fan
+    passive = [trip for trip in zone.passive if trip >= 55]
+    limit = board.throttle_c if board is not None and named else min(passive, default=80.0)
     celsius = zone.celsius or 0.0
     text = f"{zone.kind}: {celsius:.0f} °C, throttles from {limit:.0f} °C"
     if celsius >= limit - 10:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import jsonschema
 import pytest
 from hypothesis import given
@@ -12,6 +15,7 @@ from edgeface.boards.board import SCHEMA_PATH, data_folder
 from edgeface.boards.schemas import read_schema
 from edgeface.errors import InvalidInputError
 
+REPOSITORY = Path(__file__).parents[2]
 GOOD = (data_folder() / "rpi4.toml").read_text(encoding="utf-8")
 
 
@@ -60,10 +64,61 @@ def test_wrong_files_are_refused(old: str, new: str, message: str) -> None:
         parse_board(GOOD.replace(old, new, 1), "rpi4.toml")
 
 
-def test_every_section_names_its_source() -> None:
+def test_every_fact_names_its_source_or_says_that_it_has_none() -> None:
+    every = read_schema(SCHEMA_PATH)["definitions"]["facts"]["items"]["enum"]
     for board in load_boards().values():
-        for section in ("soc", "memory", "os", "governor", "thermal", "power", "recommended"):
-            assert board.facts[section]["source"], (board.name, section)
+        sourced = [fact for entry in board.facts["source"] for fact in entry["facts"]]
+        assert sorted([*sourced, *board.facts["unsourced"]]) == sorted(every), board.name
+        if not board.generic:  # what people act on
+            assert {"match", "soc", "cluster.core", "cluster.features"} <= set(sourced), board.name
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('unsourced = ["memory.type", ', "unsourced = [", "memory.type in rpi4.toml must be named once .* 0 times"),
+        (
+            'facts = ["memory.gib"]',
+            'facts = ["memory.gib", "match"]',
+            "match in rpi4.toml must be .* 2 times",
+        ),
+        ('facts = ["memory.gib"]', 'facts = ["memory.colour"]', "must be one of"),
+        ('at = "https://', 'at = "somewhere ', "must match pattern"),
+    ],
+)
+def test_a_fact_without_a_source_is_refused(old: str, new: str, message: str) -> None:
+    assert old in GOOD
+    with pytest.raises(InvalidInputError, match=message):
+        parse_board(GOOD.replace(old, new, 1), "rpi4.toml")
+
+
+COUNTS = json.loads((REPOSITORY / "boards/results/instructions.json").read_text(encoding="utf-8"))
+
+
+def _millions(model: str, cpu: str, size: tuple[int, int]) -> dict[tuple[str, str], float]:
+    """(precision, runtime) -> millions of instructions a frame."""
+    found = {}
+    for network in COUNTS["networks"]:
+        name, _, precision = network["network"].rpartition("-")
+        if name == model and tuple(network["size"]) == size:
+            found[precision, network["runtime"]] = network["instructions"][cpu]["total"] / 1e6
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(load_boards()))
+def test_the_recommendation_follows_from_the_counts(name: str) -> None:
+    board = load_boards()[name]
+    wanted, told = board.recommended, board.facts["recommended"]["instructions"]
+    counts = _millions(wanted.model, board.emulate, wanted.size)
+    assert told == {p: pytest.approx(counts[p, wanted.runtime], abs=0.06) for p in ("int8", "float32")}
+    ours = counts[wanted.precision, wanted.runtime]
+    assert ours == min(n for (precision, _), n in counts.items() if precision == wanted.precision), "another runtime"
+    # a quarter of the bytes is worth an eighth more instructions, and no more
+    assert ours <= min(counts.values()) * 1.15
+    fewer_in_float = min(n for (precision, _), n in counts.items() if precision == "float32") < ours * 0.98
+    assert fewer_in_float == ("float32 executes about an eighth fewer" in wanted.why)
+    halved = told["float32"] > 2 * told["int8"]
+    assert halved == ("less than half of float32" in wanted.why)
 
 
 @given(st.text(max_size=200), st.integers(0, len(GOOD)), st.integers(0, 40))

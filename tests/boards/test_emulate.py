@@ -14,7 +14,7 @@ from boards.emulate import mca, table
 from boards.emulate import root as rootfs
 from boards.emulate.__main__ import main, parser
 from boards.emulate.guest_run import count_python, guest_command, parse_counts
-from boards.emulate.networks import runtime_of
+from boards.emulate.networks import Network
 from boards.emulate.root import EmulationError
 from edgeface.boards import Host, load_boards
 
@@ -52,12 +52,26 @@ def test_every_board_can_be_emulated() -> None:
     assert {board.emulate for board in load_boards().values()} <= set(rootfs.CPU_PARTS)
 
 
-def test_runtime_by_file() -> None:
-    assert runtime_of(Path("a.onnx")) == "onnxruntime"
-    assert runtime_of(Path("a.tflite")) == "litert"
-    assert runtime_of(Path("a.bin"), "litert") == "litert"
-    with pytest.raises(EmulationError, match=r"model must end in \.onnx or \.tflite, but got a\.bin"):
-        runtime_of(Path("a.bin"))
+def test_runtime_by_file(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a.onnx", "a.tflite", "a.bin")]
+    for file in files:
+        file.write_bytes(b"network")
+    assert [Network.of(file, (320, 240)).runtime for file in files[:2]] == ["onnxruntime", "litert"]
+    assert Network.of(files[2], (320, 240), runtime="litert").runtime == "litert"
+    with pytest.raises(EmulationError, match=r"model must end in \.onnx or \.tflite, but got .*a\.bin"):
+        Network.of(files[2], (320, 240))
+    with pytest.raises(EmulationError, match="model must be a file, but got"):
+        Network.of(tmp_path / "b.onnx", (320, 240))
+
+
+def test_extra_networks(tmp_path: Path) -> None:
+    for name in ("y.onnx", "s-float32-320x240.tflite"):
+        (tmp_path / name).write_bytes(b"network")
+    given = (f"{tmp_path}/y.onnx", f"{tmp_path}/y.onnx@64x32", f"{tmp_path}/s-float32-320x240.tflite")
+    found = [table.extra(text, (320, 320)) for text in given]
+    assert [(n.name, n.size) for n in found] == [("y", (320, 320)), ("y", (64, 32)), ("s-float32", (320, 240))]
+    with pytest.raises(EmulationError, match="extra must be FILE or FILE@WIDTHxHEIGHT, but got"):
+        table.extra(f"{tmp_path}/y.onnx@big", (320, 320))
 
 
 LOOPS = """
@@ -113,24 +127,32 @@ def test_networks_of_a_bundle(tmp_path: Path) -> None:
             archive.writestr(str(model["file"]), b"network")
     found = list(table.networks_of(tmp_path / "n.efm", tmp_path / "out", [(320, 240), (320, 320)]))
     assert [(c.path.name, c.name, c.size) for c in found] == [
-        ("n.onnx", "n int8 onnx", (320, 320)),  # 240 is no multiple of 32
-        ("n-320x240.tflite", "n int8 tflite", (320, 240)),
-        ("n-320x320.tflite", "n int8 tflite", (320, 320)),
+        ("n.onnx", "n-int8", (320, 320)),  # 240 is no multiple of 32
+        ("n-320x240.tflite", "n-int8", (320, 240)),
+        ("n-320x320.tflite", "n-int8", (320, 320)),
     ]
 
 
-def test_tables() -> None:
-    record = {
-        "network": "n",
-        "runtime": "litert",
-        "size": [320, 240],
-        "instructions": {"cortex-a76": {"total": 25_340_000}},
-    }
-    assert table.row(record, ["cortex-a76"]) == "| n | litert | 320x240 | 25.3 |"
+def test_tables(tmp_path: Path) -> None:
+    names = ("n-int8.tflite", "m.onnx", "n-float32.tflite")
+    for name in names:
+        (tmp_path / name).write_bytes(b"x" * 2000)
+    networks = [Network.of(tmp_path / name, (320, 240), Path(name).stem) for name in names]
+    counts = {"cortex-a76": [{"total": 10_040_000}, {"total": 5_000_000}, {"total": 25_340_000}]}
+    records = table.records_of(networks, counts)
+    assert [r["network"] for r in records] == ["m", "n-float32", "n-int8"]
     stage = {"stage": "decode", "kernels": "best", "frame": "f", "instructions": {"cortex-a76": 123_456}}
-    text = table.markdown([record], [stage], ["cortex-a76"])
-    assert "| network | runtime | input | Cortex-A76 |" in text
+    text = table.markdown(records, [stage], ["cortex-a76"])
+    assert "| network | runtime | input | file, kB | Cortex-A76 |" in text
+    assert "| n-float32 | litert | 320x240 | 2 | 25.3 |" in text
+    assert "| n | litert | 320x240 | 2.52 |" in text
     assert "| decode | best | 0.12 |" in text
+
+
+def test_the_page_shows_what_was_measured() -> None:
+    results = json.loads(table.RESULTS.read_text(encoding="utf-8"))
+    shown = table.PAGE.read_text(encoding="utf-8").partition(table.BEGIN)[2].partition(table.END)[0]
+    assert shown.strip() == table.markdown(results["networks"], results["stages"], table.CPUS)
 
 
 def test_the_page_has_the_marks_that_the_table_needs() -> None:

@@ -70,6 +70,17 @@ def test_heat(tmp_path: Path) -> None:
     assert (finding.level, finding.message) == ("warning", "cpu-thermal: 66 °C, throttles from 70 °C")
 
 
+def test_a_zone_by_another_name_and_trip_points_of_the_fan(tmp_path: Path) -> None:
+    """Mainline Linux on a Jetson Nano: cpu-thermal with passive trip points at 30 °C, which only step the fan."""
+    patient = healthy(tmp_path, "jetson-nano")
+    put(tmp_path, "sys/class/thermal/thermal_zone1/type", "cpu-thermal\n")
+    put(tmp_path, "sys/class/thermal/thermal_zone1/trip_point_0_temp", "30000\n")
+    finding = worst(examine(patient), "temperature")
+    assert (finding.level, finding.message) == ("ok", "cpu-thermal: 38 °C, throttles from 98 °C")
+    finding = worst(examine(replace(patient, here=None)), "temperature")
+    assert (finding.level, finding.message) == ("ok", "cpu-thermal: 38 °C, throttles from 80 °C")
+
+
 def test_a_capped_clock_and_switched_off_cores(tmp_path: Path) -> None:
     patient = healthy(tmp_path, "jetson-nano")
     put(tmp_path, "sys/devices/system/cpu/cpufreq/policy0/scaling_max_freq", "918000\n")

@@ -152,7 +152,7 @@ TREES: dict[str, Tree] = {
         ["nvidia,p3450-0000", "nvidia,jetson-nano", "nvidia,tegra210"],
         [(0xD07, A53_CRYPTO)] * 4,
         _one("schedutil", 4, 1479000),
-        [("AO-therm", 45000, []), ("CPU-therm", 38500, [97000]), ("GPU-therm", 37000, [])],
+        [("AO-therm", 45000, []), ("CPU-therm", 38500, [98500]), ("GPU-therm", 37000, [])],
         files={
             "sys/bus/i2c/drivers/ina3221x/6-0040/iio:device0/in_power0_input": "2500\n",
             "sys/bus/i2c/drivers/ina3221x/6-0040/iio:device0/rail_name_0": "POM_5V_IN\n",
