@@ -1,5 +1,5 @@
-"""Command ``ablate``: what each piece of the recipe brings. One short training a variant, from noise, one switch at a
-time, the same budget for all.
+"""Command ``ablate``: what each piece of the recipe brings. One short training a variant, one switch at a time, the
+same budget for all.
 
 A variant that has been trained and measured is not done again, so an interrupted table goes on where it stopped.
 """
