@@ -20,9 +20,12 @@ from quantize.data.pose import geodesic_degrees, mirrored
 from quantize.data.sample import FaceLabel
 from quantize.data.shape_model import ShapeModel
 from quantize.train.hide import hide
+from quantize.train.paste import place
 from quantize.train.photometric import camera, relight
 
 MIRROR_POINTS = [1, 0, 2, 4, 3]
+DONOR_SIDE = 48
+"""Pixels of the photo: the smallest face that is pasted elsewhere."""
 
 
 @dataclass
@@ -120,6 +123,22 @@ class Views:
         self.targets = [Targets.of(s.faces) for s in photos.samples]
         if config.get("points_variance"):
             _smooth_points(self.targets, float(config["points_variance"]))
+        # faces that may be pasted elsewhere: resolved, and with both points and a direction
+        self.donors = np.array(
+            [
+                (i, j)
+                for i, t in enumerate(self.targets)
+                for j in np.flatnonzero(
+                    ~t.ignore
+                    & ~np.isnan(t.points).any((1, 2))
+                    & ~np.isnan(t.rotation).any((1, 2))
+                    & np.isnan(t.quality)  # not those that were degraded on purpose
+                    & ((t.box[:, 2:] - t.box[:, :2]).min(1, initial=np.inf) >= DONOR_SIDE)
+                )
+            ]
+            if config.get("paste")
+            else []
+        )
         weights: dict[str, float] = config["weights"]
         sets: dict[str, list[int]] = {}
         for i, s in enumerate(photos.samples):
@@ -206,6 +225,24 @@ class Views:
             cv2.warpAffine(part, np.c_[m, shift], (width, height), flags=cv2.INTER_LINEAR, borderValue=fill), np.uint8
         )
 
+    def _pasted(self, image: NDArray[np.uint8], targets: Targets, rng: np.random.Generator) -> list[Targets]:
+        """Up to four labelled faces put into free places of the view; their labels in it."""
+        added: list[Targets] = []
+        for _ in range(int(rng.integers(1, 5))):
+            i, j = self.donors[int(rng.integers(len(self.donors)))] if len(self.donors) else (0, -1)
+            if j < 0:
+                break
+            face = self.targets[i].take(np.array([j]))
+            taken = np.concatenate([targets.box, *(t.box for t in added)])
+            affine = place(image, taken, self.photos[i], face.box[0], rng)
+            if affine is not None:
+                pasted = carry(
+                    face, affine, False, image.shape[1], image.shape[0], self.config.get("ignore_below", 4.5)
+                )
+                pasted.quality[:] = np.nan  # shrunk, it lost what its quality was measured on
+                added.append(pasted)
+        return added
+
     def _piece(self, rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
         """(height, width, 3) pixels of any photo, repeated where it is smaller."""
         image = self.photos[int(rng.integers(len(self.photos)))]
@@ -239,6 +276,8 @@ class Views:
                     )
                 )
         image, targets = canvas, Targets.joined(parts)
+        if rng.random() < self.config.get("paste", 0.0):
+            targets = Targets.joined([targets, *self._pasted(image, targets, rng)])
         if self.config.get("hide"):
             hidden = hide(image, targets.box, float(self.config["hide"]), rng, lambda h, w: self._piece(rng, h, w))
             targets.quality = np.where(hidden, np.float32(np.nan), targets.quality)  # measured without the patch

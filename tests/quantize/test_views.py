@@ -10,6 +10,7 @@ cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
 from quantize.data.pack import PackedPhotos, pack  # noqa: E402
 from quantize.data.pose import rotation_from_300wlp  # noqa: E402
 from quantize.data.sample import FaceLabel, Sample, points5_from_68, read_samples, write_samples  # noqa: E402
+from quantize.train.paste import place  # noqa: E402
 from quantize.train.views import Targets, Views, carry  # noqa: E402
 
 # a "face" whose five points have colours of their own, so that a view shows where they went
@@ -55,6 +56,41 @@ def test_points_stay_on_their_colours(photos: PackedPhotos, grids: list[float]) 
                 errors = [np.abs(np.array(found) - np.array(c)).max() for c in (COLOURS, mirrored_colours)]
                 assert min(errors) < 110
     assert seen >= 10
+
+
+def test_pasted_faces_bring_their_points_and_keep_off_others(photos: PackedPhotos) -> None:
+    box, pasted = np.array([110, 90, 190, 195.0]), 0
+    for seed in range(30):
+        image = np.full((120, 140, 3), 90, np.uint8)
+        before, taken = image.copy(), np.array([[0, 0, 60, 120.0]])
+        affine = place(image, taken, photos[0], box, np.random.default_rng(seed))
+        changed = np.argwhere((image != before).any(2))
+        if affine is None:
+            assert not len(changed)
+            continue
+        assert changed[:, 1].min() > 60  # columns of what is taken
+        corners = box.reshape(2, 2) @ affine[:, :2].T + affine[:, 2]
+        side = np.sqrt(np.prod(corners[1] - corners[0]))
+        assert 7 <= side <= 41 and (corners >= 0).all() and (corners <= [140, 120]).all()
+        if side > 25:
+            pasted += 1
+            for (x, y), colour in zip(POINTS @ affine[:, :2].T + affine[:, 2], COLOURS, strict=True):
+                assert np.abs(image[int(y), int(x)].astype(int) - colour).max() < 140
+    assert pasted >= 3
+
+
+def test_a_face_that_its_photo_cuts_off_is_not_pasted(photos: PackedPhotos) -> None:
+    image = np.zeros((200, 200, 3), np.uint8)
+    assert place(image, np.zeros((0, 4)), photos[0], np.array([-5, 0, 80, 90.0]), np.random.default_rng(0)) is None
+
+
+def test_pasted_views_have_more_faces(photos: PackedPhotos) -> None:
+    photos.samples[0].faces[0].quality = None
+    counts = [
+        sum(len(Views(photos, plain(paste=paste, smallest_side=20)).view(4, n, 256)[1].box) for n in range(12))
+        for paste in (0.0, 1.0)
+    ]
+    assert counts[1] > counts[0] + 12
 
 
 def test_the_same_seed_gives_the_same_view(photos: PackedPhotos) -> None:
