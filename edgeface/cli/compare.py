@@ -47,9 +47,9 @@ def compare(
         table.add_column("ratio", justify="right")
         table.add_column("verdict")
     for row in rows:
-        cells = [row.stage, _milliseconds(row.medians[0])]
-        for median, ratio in zip(row.medians[1:], row.ratios, strict=True):
-            cells.append(_milliseconds(median))
+        cells = [row.stage, _milliseconds(row.typical[0])]
+        for typical, ratio in zip(row.typical[1:], row.ratios, strict=True):
+            cells.append(_milliseconds(typical))
             if ratio is None:
                 cells += ["–", "–"]
                 continue
@@ -57,9 +57,12 @@ def compare(
             cells += [f"{ratio.ratio:.3f}{interval}", verdict(ratio)[0]]
         table.add_row(*[Text(cell) for cell in cells])
     wide_console(180).print(table)
-    typer.echo("Median milliseconds; ratios to the first column.")
+    typer.echo(
+        "Milliseconds, the geometric mean of the runs' medians; ratios to the first column, intervals of confidence "
+        f"{confidence:.4g} for the whole table."
+    )
     if out is not None:
-        page = render_compare(columns, rows, datetime.now(UTC).isoformat(timespec="seconds"))
+        page = render_compare(columns, rows, datetime.now(UTC).isoformat(timespec="seconds"), confidence)
         try:
             out.write_text(page, encoding="utf-8")
         except OSError as error:

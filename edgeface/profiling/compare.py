@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import geometric_mean, median
 from typing import Any
 
 from edgeface.errors import InvalidInputError, must_be
@@ -23,16 +24,17 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One stage: the first column's median, and each further column's median and ratio to it.
+    """One stage: what is typical of each column, and each further column's ratio to the first one.
 
     Attributes:
         stage: name.
-        medians: microseconds, a column each; None where a column has no such stage.
+        typical: microseconds, a column each: geometric mean of the runs' medians, so that the ratios are those of what
+            is shown; None where a column has no such stage.
         ratios: a further column each; None where one of the two has no such stage.
     """
 
     stage: str
-    medians: tuple[float | None, ...]
+    typical: tuple[float | None, ...]
     ratios: tuple[Ratio | None, ...]
 
 
@@ -92,9 +94,16 @@ def compare_columns(
             else None
             for i, column in enumerate(columns[1:])
         ]
-        medians = [c.entry["summary"].get(stage, {}).get("median") for c in columns]
-        rows.append(Row(stage, tuple(medians), tuple(ratios)))
+        rows.append(Row(stage, tuple(_typical(column.entry, stage) for column in columns), tuple(ratios)))
     return rows
+
+
+def _typical(entry: Mapping[str, Any], stage: str) -> float | None:
+    if stage not in entry["summary"]:
+        return None
+    if not _positive(entry, stage):
+        return float(entry["summary"][stage]["median"])
+    return geometric_mean(median(run) for run in _runs(entry, stage))
 
 
 def _common(columns: Sequence[Column], stage: str) -> Iterator[int]:

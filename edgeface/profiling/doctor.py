@@ -10,6 +10,7 @@ import os
 import platform
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -61,6 +62,7 @@ class Patient:
         core_error: why not.
         engine_error: why the default engine does not find faces in a blank frame; None if it does run.
         engine: one line on that engine.
+        idle_cores: how many cores this process kept busy after a frame was done; None if that was not tried.
     """
 
     host: Host
@@ -75,6 +77,7 @@ class Patient:
     core_error: str = ""
     engine_error: str | None = None
     engine: str = ""
+    idle_cores: float | None = None
 
     @property
     def arm64(self) -> bool:
@@ -86,7 +89,7 @@ def patient(host: Host | None = None) -> Patient:
     """This machine, this Python and the default engine, tried out."""
     host = host or Host()
     isa, core_error = _core()
-    engine, engine_error = _engine() if isa is not None else ("", "the C++ core cannot be imported")
+    engine, engine_error, idle = _engine() if isa is not None else ("", "the C++ core cannot be imported", None)
     return Patient(
         host=host,
         here=recognise(host),
@@ -100,6 +103,7 @@ def patient(host: Host | None = None) -> Patient:
         core_error=core_error,
         engine_error=engine_error,
         engine=engine,
+        idle_cores=idle,
     )
 
 
@@ -112,7 +116,12 @@ def check_board(p: Patient) -> Iterator[Finding]:
     if p.here is None:
         kinds = ", ".join(p.host.clusters()) or "no ARM cores"
         level: Level = "warning" if p.arm64 else "unknown"
-        yield Finding(level, "board", f"no known board ({p.host.model or p.machine}; {kinds})", "edgeface boards")
+        yield Finding(
+            level,
+            "board",
+            f"no known board ({p.host.model or p.machine}; {kinds})",
+            "see edgeface boards for the ones that are known",
+        )
         return
     board = p.here.board
     wanted = board.recommended
@@ -155,13 +164,16 @@ def check_clock(p: Patient) -> Iterator[Finding]:
 def check_throttling(p: Patient) -> Iterator[Finding]:
     state = p.host.throttle()
     if state is None:
-        yield Finding("unknown", "throttling", "neither firmware, hwmon nor cooling devices report it")
+        text = "neither firmware, hwmon nor cooling devices report it"
+        yield Finding(
+            "unknown", "throttling", text, "compare the beginning and the end of a ten-minute edgeface profile"
+        )
         return
     remedies = {
         "under_voltage": "a stronger supply and a shorter, thicker cable",
         "throttled": "a heat sink or fan, fewer threads",
         "soft_temperature_limit": "a heat sink or fan, fewer threads",
-        "frequency_capped": "see the other findings",
+        "frequency_capped": "a stronger supply, and cooling: firmware caps the clock for either",
         "thermal_cooling": "a heat sink or fan, fewer threads",
     }
     for what in state.now:
@@ -201,8 +213,14 @@ def check_instructions(p: Patient) -> Iterator[Finding]:
     if not p.arm64 or not cpus:
         return
     able = [cpu.number for cpu in cpus if _DOTPROD in cpu.features]
+    promised = p.here is not None and p.here.board.has(_DOTPROD)
     if len(able) == len(cpus):
         yield Finding("ok", "dotprod", "all CPUs have the dot-product instructions: int8 pays")
+    elif promised and not able:
+        text = "this board's cores have the dot-product instructions, but Linux hides them"
+        yield Finding(
+            "warning", "dotprod", text, "a newer kernel (4.15 or later); on a virtual machine, its CPU model host"
+        )
     elif able:
         some = ",".join(map(str, able))
         yield Finding(
@@ -212,9 +230,12 @@ def check_instructions(p: Patient) -> Iterator[Finding]:
         yield Finding(
             "ok",
             "dotprod",
-            "no dot-product instructions: int8 is about as fast as float32",
-            "edgeface bench --precision int8 --precision float32",
+            "no dot-product instructions: int8 saves memory, and few instructions or none",
+            "let `edgeface bench --precision int8 --precision float32` say which is faster here",
         )
+    if able and p.isa is not None and p.isa == "neon":
+        text = "CPUs have the dot-product instructions, but the core's kernels do without"
+        yield Finding("warning", "dotprod", text, "unset EDGEFACE_ISA, or reinstall edgeface")
 
 
 def check_cores(p: Patient) -> Iterator[Finding]:
@@ -229,7 +250,10 @@ def check_cores(p: Patient) -> Iterator[Finding]:
     off = p.host.offline()
     if off:
         yield Finding(
-            "warning", "cores", f"CPUs {','.join(map(str, off))} are off", "a power mode (nvpmodel), or maxcpus="
+            "warning",
+            "cores",
+            f"CPUs {','.join(map(str, off))} are off",
+            "switch them on: sudo nvpmodel -m 0 (Jetson), or no maxcpus= on the kernel's command line",
         )
 
 
@@ -281,6 +305,16 @@ def check_spinning(p: Patient) -> Iterator[Finding]:
         if value.upper() in bad:
             text = f"{variable}={value} makes idle threads burn a core"
             yield Finding("warning", "spinning", text, f"unset {variable}")
+    if p.idle_cores is not None and p.idle_cores > 0.5:
+        text = f"the runtime's threads use {p.idle_cores:.1f} cores while there is nothing to do"
+        yield Finding(
+            "warning",
+            "spinning",
+            text,
+            "the runtimes of edgeface do not spin by themselves: look for OMP_*, KMP_* variables",
+        )
+    elif p.idle_cores is not None:
+        yield Finding("ok", "spinning", "the runtime's threads sleep between frames")
 
 
 def check_load(p: Patient) -> Iterator[Finding]:
@@ -288,7 +322,12 @@ def check_load(p: Patient) -> Iterator[Finding]:
     if load is None or not cpus:
         yield Finding("unknown", "load", "not known")
     elif load > cpus * 0.75:
-        yield Finding("warning", "load", f"{load:.1f} processes want to run on {cpus} CPUs", "top")
+        yield Finding(
+            "warning",
+            "load",
+            f"{load:.1f} processes want to run on {cpus} CPUs",
+            "stop what else runs here; top shows it",
+        )
     else:
         yield Finding("ok", "load", f"{load:.1f} on {cpus} CPUs")
 
@@ -346,20 +385,29 @@ def _core() -> tuple[str | None, str]:
         return None, str(error)
 
 
-def _engine() -> tuple[str, str | None]:
+def _engine() -> tuple[str, str | None, float | None]:
+    """What the default engine is, why it does not run, and the cores it keeps busy with no frame to look at."""
     import numpy as np
 
     from edgeface.engine import FaceEngine
 
     try:
-        with FaceEngine() as engine:
+        with FaceEngine(threads=min(2, os.cpu_count() or 1)) as engine:
             engine.detect(np.zeros((240, 320, 3), np.uint8), color="bgr")
+            idle = _busy_cores(0.2)
             info = engine.info
     except EdgeFaceError as error:
-        return "", str(error)
+        return "", str(error), None
     width, height = info.size
     text = f"{info.model} {info.precision} {width}x{height} on {info.runtime} {info.runtime_version} ({info.reason})"
-    return f"{text}, sha256 {info.sha256[:12]} checked", None
+    return f"{text}, sha256 {info.sha256[:12]} checked", None, idle
+
+
+def _busy_cores(seconds: float) -> float:
+    """CPU time that this process takes while this thread sleeps, over the time that passes."""
+    cpu, began = time.process_time(), time.perf_counter()
+    time.sleep(seconds)
+    return (time.process_time() - cpu) / (time.perf_counter() - began)
 
 
 def _glibc() -> tuple[int, int] | None:

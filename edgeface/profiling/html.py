@@ -24,7 +24,7 @@ MATTERS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Text of a table's cell, and how it is shown: "", "text", "slower", "faster" or "same"."""
+    """Text of a table's cell, and how it is shown: "", "text", "group", "slower", "faster" or "same"."""
 
     text: str
     kind: str = ""
@@ -32,7 +32,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Heads, and rows of cells."""
+    """Heads, and rows of cells; a row of one cell goes across the whole table."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[Cell]]
@@ -74,15 +74,15 @@ def render_report(report: Mapping[str, Any]) -> str:
     )
 
 
-def render_compare(columns: Sequence[Column], rows: Sequence[Row], created: str) -> str:
-    """The page of a comparison."""
+def render_compare(columns: Sequence[Column], rows: Sequence[Row], created: str, confidence: float = 0.95) -> str:
+    """The page of a comparison; *confidence* is that of its rows, for the sentence above the table."""
     head = ["stage", f"{columns[0].title} (µs)"]
     for column in columns[1:]:
         head += [f"{column.title} (µs)", "ratio", "interval", "verdict"]
     cells = []
     for row in rows:
-        line = [Cell(row.stage), Cell(_number(row.medians[0]))]
-        for value, ratio in zip(row.medians[1:], row.ratios, strict=True):
+        line = [Cell(row.stage), Cell(_number(row.typical[0]))]
+        for value, ratio in zip(row.typical[1:], row.ratios, strict=True):
             line.append(Cell(_number(value)))
             if ratio is None:
                 line += [Cell("–"), Cell("–"), Cell("–")]
@@ -91,8 +91,8 @@ def render_compare(columns: Sequence[Column], rows: Sequence[Row], created: str)
             line += [Cell(f"{ratio.ratio:.3f}"), Cell(interval), Cell(*verdict(ratio))]
         cells.append(line)
     text = (
-        "Medians in microseconds; ratio to the first column with its interval from a bootstrap over runs. The "
-        "interval's confidence is 95 % for the whole table."
+        "Microseconds, the geometric mean of the runs' medians; ratio to the first column with its interval from a "
+        f"bootstrap over runs. The intervals' confidence is {confidence:.4g} for the whole table."
     )
     sections = [Section("Stages", text, Table(head, cells)), _distribution([_renamed(column) for column in columns])]
     infos = [[Cell(c.title), *[Cell(_fact(c.entry["info"].get(k)), "text") for k in _INFO]] for c in columns]
@@ -137,19 +137,13 @@ def _page(title: str, subtitle: str, warnings: Sequence[str], sections: Sequence
 
 
 def _latency_section(subjects: Sequence[Mapping[str, Any]]) -> Section:
-    head = ["", "stage", "median", "MAD", "mode", "P90", "P95", "P99", "P99.9", "max", "n"]
-    rows = []
+    head = ["stage", "median", "MAD", "mode", "P90", "P95", "P99", "P99.9", "max", "n"]
+    rows: list[list[Cell]] = []
     for subject in subjects:
-        for i, (stage, s) in enumerate(subject["summary"].items()):
+        rows.append([Cell(subject["key"], "group")])
+        for stage, s in subject["summary"].items():
             values = [s["median"], s["mad"], s["mode"], s["p90"], s["p95"], s["p99"], s["p999"], s["max"]]
-            rows.append(
-                [
-                    Cell(subject["key"] if i == 0 else ""),
-                    Cell(stage),
-                    *[Cell(_number(v)) for v in values],
-                    Cell(str(s["n"])),
-                ]
-            )
+            rows.append([Cell(stage), *[Cell(_number(v)) for v in values], Cell(str(s["n"]))])
     return Section("Latency by stage, microseconds", table=Table(head, rows))
 
 

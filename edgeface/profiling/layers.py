@@ -44,7 +44,7 @@ def layer_times(config: Config, repeats: int = 30) -> tuple[list[Layer], str | N
     if choice.runtime == "litert":
         from edgeface.profiling.litert_layers import litert_layer_times
 
-        return litert_layer_times(bundle.read(choice.model), repeats)
+        return litert_layer_times(bundle.read(choice.model))
     return [], f"{choice.runtime} has no profiler that Python can reach"
 
 

@@ -14,16 +14,18 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 from edgeface.profiling.layers import Layer
 
-__all__ = ["litert_layer_times", "parse_summary"]
+__all__ = ["litert_layer_times", "medians", "parse_summary"]
 
 _TIMEOUT_S: Final = 120
-_EVENTS: Final = 1500  # the profiler's ring buffer holds 2048
 _CPU: Final = 1
+_RUNS: Final = 4  # of one measurement
 
 # Rows of LiteRtGetProfileSummary: type, four numbers of time, percentages, memory, calls, name.
 _ROW: Final = re.compile(
@@ -31,7 +33,7 @@ _ROW: Final = re.compile(
 )
 
 
-def litert_layer_times(network: bytes, repeats: int = 20) -> tuple[list[Layer], str | None]:
+def litert_layer_times(network: bytes, repeats: int = 7) -> tuple[list[Layer], str | None]:
     """Operators of a TFLite network in order of execution (one thread), or none and the reason.
 
     Nodes that XNNPACK takes over come under XNNPACK's names: a 1x1 convolution is a "Fully Connected".
@@ -51,10 +53,21 @@ def litert_layer_times(network: bytes, repeats: int = 20) -> tuple[list[Layer], 
     return [Layer(*row) for row in json.loads(lines[-1])], None
 
 
-def parse_summary(text: str, repeats: int) -> list[Layer]:
-    """Layers of the "Run Order" table of a profile summary.
+def medians(runs: Sequence[Sequence[Layer]]) -> list[Layer]:
+    """Layer by layer the median of several measurements, which must have executed the same ones.
 
-    Rows that stand for several nodes of the same kind (more calls than *repeats*) give their sum.
+    The profiler itself only knows means, which one interruption spoils.
+    """
+    named = [[(layer.name, layer.operator) for layer in run] for run in runs]
+    if any(names != named[0] for names in named):
+        raise SystemExit("the runs executed different layers")
+    return [Layer(*key, median(run[i].microseconds for run in runs)) for i, key in enumerate(named[0] if named else [])]
+
+
+def parse_summary(text: str, runs: int) -> list[Layer]:
+    """Layers of the "Run Order" table of a profile summary of some runs.
+
+    A row that stands for several nodes of the same kind (more calls than *runs*) gives their sum.
     """
     table = re.split(r"^=+ .* =+$", text, flags=re.MULTILINE)
     layers = []
@@ -62,7 +75,7 @@ def parse_summary(text: str, repeats: int) -> list[Layer]:
         match = _ROW.match(line)
         if match:
             operator = match["type"].removeprefix("Delegate/")
-            microseconds = float(match["average"]) * 1000 * int(match["calls"]) / repeats
+            microseconds = float(match["average"]) * 1000 * int(match["calls"]) / runs
             layers.append(Layer(match["name"], operator, microseconds))
     return layers
 
@@ -96,6 +109,7 @@ class _Library:
 
 
 def _profile(network: bytes, repeats: int) -> list[Layer]:
+    """Mean times of some runs of a network that is compiled for them: the profiler cannot forget earlier runs."""
     lite = _Library()
     memory = ctypes.create_string_buffer(network, len(network))
     environment = lite.handle("CreateEnvironment", ctypes.c_int(0), None)
@@ -133,12 +147,6 @@ def _profile(network: bytes, repeats: int) -> list[Layer]:
     for _ in range(3):
         run()
     lite.call("StartProfiler", profiler)
-    run()
-    per_run = max(1, lite.count("GetNumProfilerEvents", profiler, kind=ctypes.c_int))
-    lite.call("StopProfiler", profiler)
-    lite.call("ResetProfiler", profiler)
-    lite.call("StartProfiler", profiler)
-    repeats = max(1, min(repeats, _EVENTS // per_run))
     for _ in range(repeats):
         run()
     lite.call("StopProfiler", profiler)
@@ -148,5 +156,5 @@ def _profile(network: bytes, repeats: int) -> list[Layer]:
 
 
 if __name__ == "__main__":
-    layers = _profile(Path(sys.argv[1]).read_bytes(), int(sys.argv[2]))
+    layers = medians([_profile(Path(sys.argv[1]).read_bytes(), _RUNS) for _ in range(int(sys.argv[2]))])
     print(json.dumps([[layer.name, layer.operator, layer.microseconds] for layer in layers]), flush=True)

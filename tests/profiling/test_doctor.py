@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from support.trees import TREES, put
 
 from edgeface.boards import Host, recognise
 from edgeface.cli.app import main
-from edgeface.profiling.doctor import Finding, Patient, examine
+from edgeface.profiling.doctor import Finding, Patient, _busy_cores, examine
 
 
 def healthy(root: Path, name: str = "rpi5") -> Patient:
@@ -92,7 +94,53 @@ def test_a_capped_clock_and_switched_off_cores(tmp_path: Path) -> None:
 
 def test_dotprod(tmp_path: Path) -> None:
     assert "int8 pays" in worst(examine(healthy(tmp_path / "a", "rpi5")), "dotprod").message
-    assert "about as fast" in worst(examine(healthy(tmp_path / "b", "rpi4")), "dotprod").message
+    assert "few instructions or none" in worst(examine(healthy(tmp_path / "b", "rpi4")), "dotprod").message
+
+
+def test_a_kernel_that_hides_the_dot_product(tmp_path: Path) -> None:
+    patient = healthy(tmp_path, "rpi5")
+    put(tmp_path, "proc/cpuinfo", (tmp_path / "proc/cpuinfo").read_text().replace("asimddp", ""))
+    finding = worst(examine(replace(patient, isa="neon")), "dotprod")
+    assert (finding.level, "Linux hides them" in finding.message) == ("warning", True)
+    assert "kernel" in finding.remedy
+
+
+def test_threads_that_spin_are_seen_for_real() -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=lambda: all(not stop.is_set() for _ in itertools.count()))
+    thread.start()
+    try:
+        spinning = _busy_cores(0.3)
+    finally:
+        stop.set()
+        thread.join()
+    assert spinning > 5 * _busy_cores(0.3)
+
+
+def test_every_warning_says_what_to_do(tmp_path: Path) -> None:
+    """All at once: the worst board there is."""
+    patient = healthy(tmp_path, "rpi4")
+    TREES["rpi4"].write(tmp_path)
+    put(tmp_path, "sys/devices/platform/soc/soc:firmware/get_throttled", "f000f\n")
+    put(tmp_path, "sys/devices/system/cpu/cpufreq/policy0/scaling_max_freq", "600000\n")
+    put(tmp_path, "sys/devices/system/cpu/offline", "3\n")
+    put(tmp_path, "sys/class/thermal/thermal_zone0/temp", "84000\n")
+    put(tmp_path, "proc/meminfo", "MemAvailable: 90000 kB\nSwapTotal: 102400 kB\nSwapFree: 51200 kB\n")
+    put(tmp_path, "proc/swaps", "Filename Type Size Used Priority\n/var/swap file 102400 51200 -2\n")
+    put(tmp_path, "proc/loadavg", "3.90 2.0 1.0 5/123 4567\n")
+    ill = replace(
+        patient,
+        glibc=(2, 17),
+        packages={"numpy": "2.4.6", "tflite-runtime": "2.14.0"},
+        environment={"OMP_WAIT_POLICY": "ACTIVE"},
+        isa="scalar",
+        engine_error="no such model",
+        idle_cores=2.0,
+    )
+    serious = [f for f in examine(ill) if f.level in ("warning", "error")]
+    wanted = "governor clock throttling temperature cores wheel numpy runtime spinning load memory swap engine"
+    assert {f.check for f in serious} == set(wanted.split())
+    assert all(len(f.remedy) > 5 for f in serious), [f for f in serious if len(f.remedy) <= 5]
 
 
 @pytest.mark.parametrize(
@@ -116,6 +164,8 @@ def test_dotprod(tmp_path: Path) -> None:
         ({"packages": {"numpy": "2.4.6"}}, "runtime", "error", "none is installed"),
         ({"packages": {"numpy": "2.4.6", "onnxruntime": "1.32"}}, "runtime", "warning", "LiteRT executes fewer"),
         ({"environment": {"OMP_WAIT_POLICY": "active"}}, "spinning", "warning", "OMP_WAIT_POLICY=active"),
+        ({"idle_cores": 1.9}, "spinning", "warning", "use 1.9 cores while there is nothing to do"),
+        ({"isa": "neon"}, "dotprod", "warning", "the core's kernels do without"),
         ({"engine_error": "no such model"}, "engine", "error", "no such model"),
         ({"here": None}, "board", "warning", "no known board"),
     ],

@@ -19,6 +19,8 @@ from edgeface.cli.app import main
 from edgeface.errors import InvalidInputError
 from edgeface.profiling.compare import columns_of, compare_columns
 from edgeface.profiling.html import render_report
+from edgeface.profiling.layers import Layer
+from edgeface.profiling.litert_layers import medians
 from edgeface.profiling.report import SCHEMA_PATH, read_report, write_report
 from edgeface.profiling.session import bench, cpu_sets
 from edgeface.profiling.subjects import Config, combinations, frame_feed, parse_threads, prepare
@@ -185,6 +187,10 @@ def test_compare_finds_what_was_put_in(report: Report) -> None:
     assert ratio is not None
     assert ratio.ratio == pytest.approx(10, rel=0.01)
     assert list(rows)[-1] == "total"
+    for row in rows.values():  # what is shown gives the ratio that is shown
+        if row.ratios[0] is not None:
+            assert row.typical[0] and row.typical[1]
+            assert row.ratios[0].ratio == pytest.approx(row.typical[1] / row.typical[0])
 
 
 def test_a_report_does_not_differ_from_itself(report: Report) -> None:
@@ -214,7 +220,7 @@ def test_a_stage_that_one_side_lacks_has_no_ratio(report: Report) -> None:
         run["stages"]["track"] = run["stages"]["infer"]
     rows = {row.stage: row for row in compare_columns(columns_of([("a", only(report, 0)), ("b", only(tracked, 0))]))}
     assert rows["track"].ratios == (None,)
-    assert rows["track"].medians[0] is None
+    assert rows["track"].typical[0] is None
 
 
 def test_the_commands(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -245,6 +251,13 @@ def test_profile_measures_layers_memory_and_affinity(runtime: str, bundle: Path,
     assert document["memory"]["peak"] >= document["memory"]["before"] > 0
     assert {cell["threads"] for cell in document["affinity"]} >= {1}
     assert "Layers of" in checked_page(page.read_text(encoding="utf-8"))
+
+
+def test_layer_times_are_medians_of_runs() -> None:
+    runs = [[Layer("a", "conv", us), Layer("a", "conv", 2 * us)] for us in (3.0, 1.0, 900.0)]
+    assert medians(runs) == [Layer("a", "conv", 3.0), Layer("a", "conv", 6.0)]
+    with pytest.raises(SystemExit, match="different layers"):
+        medians([runs[0], runs[0][:1]])
 
 
 def test_cpu_sets_stay_within_what_is_allowed() -> None:
