@@ -1,30 +1,37 @@
-"""Does memory grow? Thousands of frames through stream, engine, tracker, gate, best shots and live view; RSS is fitted.
+"""Does memory grow? Thousands of frames through stream, engine, tracker, gate, best shots and live view.
 
     python benchmarks/soak.py [--frames 20000] [--model edgeface-s]
 
-Prints RSS at a few points and the slope over the second half (the first is caches filling), in bytes a frame and MB an
-hour at 30 fps. Frames change between three sizes, some are damaged, and the camera is lost every 500 frames.
+Frames change between three sizes, some are damaged, and the camera is lost every 500 frames. Every 120 frames the
+source rests until all frames are through, tracks are ended, and memory is read: the bytes in use (exact) and the
+resident ones (with what allocators keep). Prints them at a few points, and the slopes over the second half (the
+first is caches filling) with 95 % confidence intervals.
 """
 
 from __future__ import annotations
 
 import argparse
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from memory import Slope, look, slope
 
 import edgeface
 from edgeface.errors import ImageError, SourceError
+from edgeface.faces import Faces
 from edgeface.frame import Frame
 from edgeface.images import read_image
 from edgeface.sources.base import Source
-from edgeface.streaming import Stream
+from edgeface.streaming import Stream, StreamState
 from edgeface.web import LiveView
 
 PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.jpg"
 SIZES = ((320, 240), (640, 480), (400, 300))
+#: Frames of one size in a row, and from one rest to the next: always at the same size.
+RUN, REST = 40, 120
 
 
 @dataclass(frozen=True)
@@ -32,17 +39,17 @@ class Soak:
     """What a soak found.
 
     Attributes:
-        frames: (n,) at which memory was read.
-        rss: (n,) bytes.
-        slope: bytes a frame, over the second half.
-        error: standard error of the slope.
+        frames: (n,) after which memory was read.
+        memory: (n, 3) what was read: see `memory.Memory`.
+        heap, blocks, rss: growth of each for every frame of the second half.
         stats: the stream's counts.
     """
 
     frames: np.ndarray
-    rss: np.ndarray
-    slope: float
-    error: float
+    memory: np.ndarray
+    heap: Slope
+    blocks: Slope
+    rss: Slope
     stats: Any
 
 
@@ -53,6 +60,7 @@ class Walk(Source):
 
     def __init__(self, photo: np.ndarray, count: int) -> None:
         self._photo, self._count, self._number = photo, count, 0
+        self.resting, self._go_on = threading.Event(), threading.Event()
 
     def open(self) -> None:
         pass
@@ -60,7 +68,17 @@ class Walk(Source):
     def close(self) -> None:
         pass
 
+    def go_on(self) -> None:
+        """End the rest."""
+        self.resting.clear()
+        self._go_on.set()
+
     def read(self) -> Frame | None:
+        if self._number and self._number % REST == 0:
+            self._go_on.clear()
+            self.resting.set()
+            while not self._go_on.wait(0.1) and not self.cancelled.is_set():
+                pass
         self._number += 1
         if self._number > self._count:
             return None
@@ -68,7 +86,7 @@ class Walk(Source):
             raise SourceError("the camera was lost")
         if self._number % 97 == 0:
             raise ImageError("a damaged frame")
-        width, height = SIZES[self._number // 40 % len(SIZES)]
+        width, height = SIZES[self._number // RUN % len(SIZES)]
         room = self._photo.shape[1] - width, self._photo.shape[0] - height
         x, y = (
             int(side * (0.5 + 0.5 * np.sin(self._number / pace))) for side, pace in zip(room, (23, 31), strict=True)
@@ -77,48 +95,49 @@ class Walk(Source):
         return Frame.from_array(self._photo[y : y + height, x : x + width], "bgr", timestamp_ns=stamp)
 
 
-def resident_bytes() -> int:
-    """Resident memory of this process."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096
-
-
-def soak(engine: Any, count: int, *, reads: int = 100, show: bool = False) -> Soak:
+def soak(engine: Any, count: int, *, show: bool = False) -> Soak:
     """Run `count` frames through everything and watch the memory.
 
     Args:
         engine: a `FaceEngine`, or anything that detects.
-        count: frames.
-        reads: how often memory is read.
-        show: print every tenth of them.
+        count: frames, at least six rests.
+        show: print some of what is read.
     """
     photo = read_image(PHOTO)
-    photo = np.ascontiguousarray(np.tile(photo, (2, 2, 1)))
+    source = Walk(np.ascontiguousarray(np.tile(photo, (2, 2, 1))), count)
     gate = edgeface.QualityGate()
-    frames, rss = [], []
-    with LiveView(port=0) as view, Stream(engine, Walk(photo, count), retry=(0.001, 0.01)) as stream:
+    blank = Frame.from_array(np.zeros((240, 320, 3), np.uint8), "bgr")
+    # made at once, or the notes would be what grows
+    frames, memory, rests = np.zeros(count // REST + 1), np.zeros((count // REST + 1, 3)), 0
+    with LiveView(port=0) as view, Stream(engine, source, retry=(0.001, 0.01)) as stream:
         view._board.watch(1)  # as if a browser were open: pictures are drawn and compressed
-        for number, result in enumerate(stream):
-            # every tenth: drawing and compressing would take most of the time
-            if number % 10 == 0:
-                view.show(result.frame, result.faces, reports=gate.check(result.faces, result.frame))
-            if number % max(1, count // reads) == 0:
-                frames.append(number)
-                rss.append(resident_bytes())
-                if show and len(rss) % (reads // 10) == 1:
-                    print(f"frame {number:6d}  RSS {rss[-1] / 1e6:7.2f} MB", flush=True)
+        while True:
+            resting = source.resting.is_set()  # before the slot is found empty: a frame may come in between
+            result = stream.read(timeout=0.05)
+            if result is not None:
+                # every tenth: drawing and compressing would take most of the time
+                if stream.stats.results % 10 == 0:
+                    view.show(result.frame, result.faces, reports=gate.check(result.faces, result.frame))
+            elif resting:
+                # what depends on where the camera just looks is put away: best shots, the last picture
+                assert stream.tracker is not None
+                stream.tracker.reset()
+                stream.tracker.take_ended()
+                view.show(blank, Faces.empty((320, 240)))
+                now = look()
+                frames[rests], memory[rests] = stream.stats.frames, now
+                rests += 1
+                if show and rests % max(1, count // REST // 10) == 1:
+                    print(f"frame {stream.stats.frames:6d}  heap in use {now.heap / 1e6:7.3f} MB", end="  ")
+                    print(f"Python {now.blocks} blocks  RSS {now.rss / 1e6:7.2f} MB", flush=True)
+                source.go_on()
+            elif stream.stats.state is StreamState.ENDED:
+                break
         stats = stream.stats
-    x, y = np.array(frames, float), np.array(rss, float)
-    slope, error = _slope(x[len(x) // 2 :], y[len(y) // 2 :])
-    return Soak(x, y, slope, error, stats)
-
-
-def _slope(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Least squares slope and its standard error."""
-    away = x - x.mean()
-    slope = float(away @ y / (away @ away))
-    rest = y - y.mean() - slope * away
-    return slope, float(np.sqrt(rest @ rest / max(len(x) - 2, 1) / (away @ away)))
+    frames, memory = frames[:rests], memory[:rests]
+    half = slice(rests // 2, None)
+    heap, blocks, rss = (slope(frames[half], column[half]) for column in memory.T)
+    return Soak(frames, memory, heap, blocks, rss, stats)
 
 
 def main() -> None:
@@ -131,10 +150,10 @@ def main() -> None:
         print(engine)
         result = soak(engine, options.frames, show=True)
     print(f"{result.stats}")
-    print(
-        f"slope over the second half: {result.slope:+.2f} ± {result.error:.2f} bytes a frame, "
-        f"{result.slope * 30 * 3600 / 1e6:+.2f} MB an hour at 30 fps"
-    )
+    print("growth over the second half, 95 % confidence:")
+    print(f"  heap in use  {result.heap} bytes a frame")
+    print(f"  Python       {result.blocks} blocks a frame")
+    print(f"  RSS          {result.rss} bytes a frame, {result.rss.value * 30 * 3600 / 1e6:+.2f} MB an hour at 30 fps")
 
 
 if __name__ == "__main__":
