@@ -7,11 +7,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgeface.errors import ImageError
+from edgeface.errors import ImageError, InvalidInputError
 from edgeface.faces import Faces
 from edgeface.images import find_images, read_image
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from edgeface.engine import FaceEngine
 
 __all__ = ["FileResult", "detect_files"]
@@ -24,11 +27,13 @@ class FileResult(NamedTuple):
         path: of the file.
         faces: in it; None if it could not be read.
         error: why not; None if it could.
+        image: (h, w, 3) uint8 BGR; None unless `images` was asked for and it could be read.
     """
 
     path: Path
     faces: Faces | None
     error: str | None
+    image: NDArray[np.uint8] | None = None
 
 
 def detect_files(
@@ -37,14 +42,16 @@ def detect_files(
     *,
     progress: bool | None = None,
     min_score: float | None = None,
+    images: bool = False,
 ) -> Iterator[FileResult]:
     """Detect in every picture file of some folders.
 
     Args:
         engine: a `FaceEngine`.
         paths: files and folders; folders with all that is below them, sorted by name.
-        progress: show a bar on stderr; only where that is a terminal if None.
+        progress: show a bar on stderr; if None, only where that is a terminal and there is something to wait for.
         min_score: as of `FaceEngine.detect`.
+        images: give the pictures too, for drawing. Off, so that a list of results stays small.
 
     Yields:
         One result a picture, in order. Files that cannot be read give their error and do not stop the others.
@@ -53,19 +60,23 @@ def detect_files(
         ImageError: there is no picture.
 
     Example:
-        >>> for path, faces, error in detect_files(engine, "photos"):        # doctest: +SKIP
-        ...     print(path, error or faces.boxes)
+        >>> for result in detect_files(engine, "photos"):                   # doctest: +SKIP
+        ...     print(result.path, result.error or result.faces.boxes)
     """
-    files = list(find_images([paths] if isinstance(paths, (str, os.PathLike)) else paths))
+    places = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+    files = list(find_images(places))
     if not files:
-        raise ImageError("paths must hold pictures, but got none")
+        raise ImageError(f"paths must hold pictures, but got none in {', '.join(map(str, places))}")
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
-    shown = console.is_terminal if progress is None else progress
+    shown = console.is_terminal and len(files) > 1 if progress is None else progress
     for path in track(files, "detect", console=console, transient=console.is_terminal, disable=not shown):
         try:
-            yield FileResult(path, engine.detect(read_image(path), color="bgr", min_score=min_score), None)
-        except ImageError as error:
-            yield FileResult(path, None, str(error))
+            image = read_image(path)
+            yield FileResult(
+                path, engine.detect(image, color="bgr", min_score=min_score), None, image if images else None
+            )
+        except (ImageError, InvalidInputError) as error:  # this file's fault, not the engine's
+            yield FileResult(path, None, str(error), None)

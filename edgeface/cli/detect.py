@@ -5,20 +5,16 @@ from __future__ import annotations
 import enum
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgeface.errors import EdgeFaceError, ImageError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from edgeface.batch import FileResult
     from edgeface.engine import FaceEngine
-    from edgeface.faces import Faces
 
 app = typer.Typer()
 
@@ -28,13 +24,6 @@ class Format(enum.StrEnum):
 
     TABLE = "table"
     JSONL = "jsonl"
-
-
-class _Result(NamedTuple):
-    path: Path
-    faces: Faces | None
-    error: str | None
-    image: NDArray[np.uint8] | None
 
 
 @app.command()
@@ -58,17 +47,14 @@ def detect(
     """
     # a bad picture gets one line from here; OpenCV would add several of its own
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
+    from edgeface.batch import detect_files
     from edgeface.engine import FaceEngine
-    from edgeface.images import find_images
 
-    paths = list(find_images(inputs))
-    if not paths:
-        raise ImageError(f"IN must hold pictures, but got none in {', '.join(map(str, inputs))}")
     writer = None if save is None else _Writer(save)
     failed = False
     with FaceEngine(model, runtime=runtime, size=size, min_score=min_score, threads=threads) as engine:
         show = _show_jsonl if output_format is Format.JSONL else _show_table
-        for result in _progress(_results(engine, paths), len(paths)):
+        for result in detect_files(engine, inputs, images=writer is not None):
             show(engine, result)
             error = result.error
             if writer is not None and result.faces is not None:
@@ -83,29 +69,7 @@ def detect(
         raise typer.Exit(1)
 
 
-def _results(engine: FaceEngine, paths: list[Path]) -> Iterator[_Result]:
-    from edgeface.images import read_image
-
-    for path in paths:
-        try:
-            image = read_image(path)
-            yield _Result(path, engine.detect(image, color="bgr"), None, image)
-        except EdgeFaceError as error:
-            yield _Result(path, None, str(error), None)
-
-
-def _progress(results: Iterator[_Result], total: int) -> Iterator[_Result]:
-    """Show a bar on stderr where that is a terminal and there is something to wait for."""
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    if total < 2 or not console.is_terminal:
-        return results
-    return iter(track(results, total=total, description="detect", console=console, transient=True))
-
-
-def _show_jsonl(engine: FaceEngine, result: _Result) -> None:
+def _show_jsonl(engine: FaceEngine, result: FileResult) -> None:
     record: dict[str, Any] = {"file": str(result.path)}
     if result.faces is None:
         record["error"] = result.error
@@ -116,7 +80,7 @@ def _show_jsonl(engine: FaceEngine, result: _Result) -> None:
     typer.echo(json.dumps(record))
 
 
-def _show_table(engine: FaceEngine, result: _Result) -> None:
+def _show_table(engine: FaceEngine, result: FileResult) -> None:
     from rich.table import Table
 
     from edgeface.cli._console import wide_console
@@ -153,7 +117,7 @@ class _Writer:
         self._folder = folder
         self._taken: set[str] = set()
 
-    def save(self, result: _Result) -> None:
+    def save(self, result: FileResult) -> None:
         from edgeface.draw import draw_faces
         from edgeface.images import write_image
 

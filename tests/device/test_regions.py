@@ -150,7 +150,10 @@ def test_a_folder_is_done_in_order_and_a_bad_file_stops_nothing(
         (tmp_path / "none").mkdir()
         with pytest.raises(ImageError, match="paths must hold pictures"):
             list(detect_files(engine, [tmp_path / "none"]))
-    assert [path.name for path, _, _ in results] == ["a.png", "b.png", "c.png"]
-    assert [None if found is None else len(found) for _, found, _ in results] == [1, None, 0]
-    assert [error is None for _, _, error in results] == [True, False, True]
+        kept = [result.image is not None for result in detect_files(engine, tmp_path / "a.png", images=True)]
+    assert [result.path.name for result in results] == ["a.png", "b.png", "c.png"]
+    assert [None if result.faces is None else len(result.faces) for result in results] == [1, None, 0]
+    assert [result.error is None for result in results] == [True, False, True]
+    assert [result.image for result in results] == [None] * 3
+    assert kept == [True]
     assert "detect" in capsys.readouterr().err

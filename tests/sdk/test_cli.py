@@ -124,7 +124,7 @@ def test_errors_are_one_line_and_status_1(detect, photo: Path, arguments: list[s
 def test_an_empty_folder_is_an_error(detect, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     status, _, err = detect(tmp_path)
     assert status == 1
-    assert "IN must hold pictures, but got none in" in err
+    assert "paths must hold pictures, but got none in" in err
 
 
 def test_wrong_usage_is_status_2(capfd: pytest.CaptureFixture[str]) -> None:
