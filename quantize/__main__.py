@@ -38,23 +38,31 @@ def _run(step: str, config: Path, settings: list[str] | None, folder: Path | Non
         STEPS[name](run)
 
 
-@app.command()
-def data(config: Config, settings: Setting = None, run: Folder = None, again: Again = False) -> None:
-    """Read the labelled sets; bad files are reported and skipped."""
-    _run("data", config, settings, run, again=again)
+def _plain(step: str, text: str) -> None:
+    """Registers a step that works in this process."""
+
+    @app.command(step, help=text)
+    def command(config: Config, settings: Setting = None, run: Folder = None, again: Again = False) -> None:
+        _run(step, config, settings, run, again=again)
 
 
-@app.command()
-def label(
-    config: Config,
-    settings: Setting = None,
-    run: Folder = None,
-    engine: Engine = "local",
-    workers: Workers = None,
-    again: Again = False,
-) -> None:
-    """Let the teachers fill in what is missing, and pack the photos."""
-    _run("label", config, settings, run, engine=engine, workers=workers, again=again)
+def _spread(step: str, text: str) -> None:
+    """Registers a step that goes over photos and can be spread over processes."""
+
+    @app.command(step, help=text)
+    def command(
+        config: Config,
+        settings: Setting = None,
+        run: Folder = None,
+        engine: Engine = "local",
+        workers: Workers = None,
+        again: Again = False,
+    ) -> None:
+        _run(step, config, settings, run, engine=engine, workers=workers, again=again)
+
+
+_plain("data", "Read the labelled sets; bad files are reported and skipped.")
+_spread("label", "Let the teachers fill in what is missing, and pack the photos.")
 
 
 @app.command()
@@ -78,29 +86,9 @@ def quantize(
     _run("quantize", config, settings, run, checkpoint=checkpoint, device=device, again=again)
 
 
-@app.command()
-def export(config: Config, settings: Setting = None, run: Folder = None, again: Again = False) -> None:
-    """Write ONNX and TFLite files and compare them."""
-    _run("export", config, settings, run, again=again)
-
-
-@app.command()
-def evaluate(
-    config: Config,
-    settings: Setting = None,
-    run: Folder = None,
-    engine: Engine = "local",
-    workers: Workers = None,
-    again: Again = False,
-) -> None:
-    """Measure the bundle, its float network and the peers on labelled sets."""
-    _run("evaluate", config, settings, run, engine=engine, workers=workers, again=again)
-
-
-@app.command()
-def package(config: Config, settings: Setting = None, run: Folder = None, again: Again = False) -> None:
-    """Write the bundle that ships, and its model card."""
-    _run("package", config, settings, run, again=again)
+_plain("export", "Write ONNX and TFLite files and compare them.")
+_spread("evaluate", "Measure the bundle, its float network and the peers on labelled sets.")
+_plain("package", "Write the bundle that ships, and its model card.")
 
 
 @app.command(name="all")
