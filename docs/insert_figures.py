@@ -2,10 +2,12 @@
 
     python docs/insert_figures.py runs/compare/table.md --command 'python -m quantize compare …'
 
-The table is that of `python -m quantize evaluate` or `compare`. Nothing is typed by hand, so nothing can be mistyped.
+The table is that of `python -m quantize evaluate`, `compare` or `ablate`. Nothing is typed by hand, so nothing can be
+mistyped. `--rows` keeps those whose text a regular expression matches.
 """
 
 import argparse
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -25,14 +27,22 @@ def inserted(document: str, table: str, command: str) -> str:
     return f"{before}{BEGIN}\nPrinted by `{command}`:\n\n{table.strip()}\n{END}{after}"
 
 
+def filtered(table: str, pattern: str) -> str:
+    """The table's head and the rows that match ``pattern`` somewhere."""
+    head, rows = table.strip().splitlines()[:2], table.strip().splitlines()[2:]
+    return "\n".join([*head, *(row for row in rows if re.search(pattern, row))])
+
+
 def main() -> None:
     """Rewrite the document in place."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", type=Path)
     parser.add_argument("--command", required=True)
     parser.add_argument("--document", type=Path, default=ROOT / "README.md")
+    parser.add_argument("--rows", default="", metavar="REGEX")
     options = parser.parse_args()
-    text = inserted(options.document.read_text(), options.table.read_text(), options.command)
+    table = filtered(options.table.read_text(), options.rows)
+    text = inserted(options.document.read_text(), table, options.command)
     options.document.write_text(text)
 
 

@@ -49,3 +49,9 @@ def test_figures_are_put_between_the_marks_again_and_again(figures: ModuleType) 
 def test_a_document_without_marks_is_refused(figures: ModuleType, document: str) -> None:
     with pytest.raises(ValueError, match="document must hold"):
         figures.inserted(document.format(b=figures.BEGIN, e=figures.END), "| x |", "measure")
+
+
+def test_rows_are_kept_by_what_they_say(figures: ModuleType) -> None:
+    table = "| set | x |\n|---|---|\n| wider | 1 |\n| afw | 2 |\n"
+    assert figures.filtered(table, "^. w") == "| set | x |\n|---|---|\n| wider | 1 |"
+    assert figures.filtered(table, "") == table.strip()
