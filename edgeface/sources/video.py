@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
 from edgeface.errors import must_be
 from edgeface.frame import Frame
@@ -79,7 +82,34 @@ class NetworkSource(CaptureSource):
     def _make(self) -> Any:
         import cv2
 
-        # FFmpeg's options can be given to OpenCV in no other way; what the user has set there stays
-        os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", f"rtsp_transport;{self._transport}|fflags;nobuffer")
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, self._timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, self._timeout_ms]
-        return cv2.VideoCapture(self.name, cv2.CAP_FFMPEG, limits)
+        with _ffmpeg_options(f"rtsp_transport;{self._transport}|fflags;nobuffer"):
+            return cv2.VideoCapture(self.name, cv2.CAP_FFMPEG, limits)
+
+
+_OPTIONS: Final = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+_opening = threading.Condition()
+_users = 0
+
+
+@contextmanager
+def _ffmpeg_options(options: str) -> Iterator[None]:
+    """FFmpeg's options can be given to OpenCV by an environment variable only: set while streams are opened that
+    want the same, since the next may want others. What the user has set there stays.
+    """
+    global _users  # noqa: PLW0603 - the environment is global too
+    with _opening:
+        _opening.wait_for(lambda: not _users or os.environ.get(_OPTIONS) == options)
+        mine = _users > 0 or _OPTIONS not in os.environ
+        if mine:
+            os.environ[_OPTIONS] = options
+            _users += 1
+    try:
+        yield
+    finally:
+        if mine:
+            with _opening:
+                _users -= 1
+                if not _users:
+                    os.environ.pop(_OPTIONS, None)
+                _opening.notify_all()
