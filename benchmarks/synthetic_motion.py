@@ -1,7 +1,6 @@
 """Videos whose truth is known, out of labelled photos: a virtual camera pans and zooms over each, bars walk through.
 
-Used by `benchmarks/tracking.py`. Photos come from ``../shared/data/val/wider`` (every face has a box) where that
-exists, and from ``examples/collage.jpg`` otherwise, whose faces an engine has to find first.
+Used by `benchmarks/tracking.py`. Photos come from ``../shared/data/{train,val}/wider``, where every face has a box.
 """
 
 from __future__ import annotations
@@ -16,7 +15,9 @@ import cv2
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
-PHOTOS = ROOT.parent / "shared" / "data" / "val" / "wider"
+DATA = ROOT.parent / "shared" / "data"
+#: What is tuned is tuned on "train"; "val" is for reporting only.
+SETS = {"train": DATA / "train" / "wider", "val": DATA / "val" / "wider"}
 WINDOW = (640, 480)
 FPS = 30
 FRAMES = 90
@@ -24,6 +25,8 @@ FRAMES = 90
 SMALLEST = 28
 #: Largest speeds in pixels a frame: with a lens of 60 degrees 20 and 56 degrees a second.
 PAN, FAST_PAN = 7.0, 20.0
+#: Standard deviation in grey levels of the noise that each frame of "still" gets: a small sensor indoors.
+NOISE = 4.0
 MOTIONS = ("still", "pan", "fast pan", "zoom", "occlusion")
 
 
@@ -85,6 +88,9 @@ class Video:
             centres = (boxes[:, :2] + boxes[:, 2:]) / 2
             velocity = np.zeros_like(centres) if last is None else centres - last
             last = centres
+            if self.motion == "still":
+                noisy = image + rng.normal(0, NOISE, image.shape).astype(np.float32)
+                image = np.clip(np.round(noisy), 0, 255).astype(np.uint8)
             yield image, _truth(boxes, hidden, velocity)
 
     def _camera(self, i: int, turn: float) -> np.ndarray:
@@ -129,10 +135,10 @@ def _truth(boxes: np.ndarray, hidden: np.ndarray, velocity: np.ndarray) -> Truth
     return Truth(boxes, wanted, share > 0.05, velocity)
 
 
-def labelled_photos(count: int) -> list[Photo]:
+def labelled_photos(folder: Path, count: int) -> list[Photo]:
     """Photos of two to ten faces that are large enough in the window, in the order of their names."""
     photos = []
-    for line in (PHOTOS / "labels.jsonl").read_text().splitlines():
+    for line in (folder / "labels.jsonl").read_text().splitlines():
         entry = json.loads(line)
         faces = [face for face in entry["faces"] if face.get("box")]
         boxes = np.array([face["box"] for face in faces if not face.get("ignore")], float).reshape(-1, 4)
@@ -140,7 +146,7 @@ def labelled_photos(count: int) -> list[Photo]:
         large = (boxes[:, 3] - boxes[:, 1]) * scale >= SMALLEST
         if len(faces) != len(boxes) or not 2 <= large.sum() <= 10 or len(boxes) > 14:
             continue
-        photos.append(Photo(cv2.imread(str(PHOTOS / entry["file"])), boxes))
+        photos.append(Photo(cv2.imread(str(folder / entry["file"])), boxes))
         if len(photos) == count:
             break
     return photos

@@ -1,18 +1,19 @@
 """What tracking keeps and what it costs, on synthetic motion: id switches, recall, lag, jitter.
 
-    python benchmarks/tracking.py [--photos 20] [--model edgeface-s] [--simulated] [--json FILE]
+    python benchmarks/tracking.py [--photos val|train] [--count 20] [--model edgeface-s] [--simulated] [--json FILE]
+
+Photos of "train" are for tuning the tracker, those of "val" for reporting.
 
 Every frame is searched once; the trackers are then run on the same detections, so that they differ in nothing else.
 ``--simulated`` takes the truth instead of a network, with 3 % of jitter, 10 % of misses and a false alarm in every
-tenth
-frame: it measures the tracker alone.
+tenth frame: it measures the tracker alone.
 
 - switches: a face that was reported under one id is reported under another (also after an occlusion).
 - recall, precision: of faces that are wholly visible and at least 28 px high, IoU >= .4.
 - lag: by how many frames the box trails the truth on moving faces, with that of the unsmoothed track taken off (a
-detector
-  may well centre its boxes elsewhere than the people who labelled).
-- jitter: frame-to-frame movement of boxes of faces that stand still, in thousandths of their height.
+  detector may well centre its boxes elsewhere than the people who labelled).
+- jitter: standard deviation of landmarks (thousandths of the face's height) and angles (degrees) of faces that stand
+  still, under a sensor's noise.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from synthetic_motion import FPS, MOTIONS, PHOTOS, Truth, Video, labelled_photos
+from synthetic_motion import FPS, MOTIONS, SETS, Truth, Video, labelled_photos
 
 import edgeface
 from edgeface.align import ALIGNED_POINTS
@@ -50,12 +51,13 @@ class Score:
     wrong: int = 0
     switches: int = 0
     trails: list[tuple[float, float]] = field(default_factory=list)
-    steps: list[float] = field(default_factory=list)
+    landmark_variances: list[float] = field(default_factory=list)
+    angle_variances: list[float] = field(default_factory=list)
 
     def add(self, truths: list[Truth], results: list[Faces]) -> None:
         """Compare one video's results with its truth."""
         ids: dict[int, int] = {}
-        last: dict[int, tuple[int, np.ndarray]] = {}
+        still: dict[tuple[int, int], list[tuple[np.ndarray, np.ndarray]]] = {}
         for number, (truth, faces) in enumerate(zip(truths, results, strict=True)):
             pairs = _matched(truth, faces)
             self.wanted += int(truth.wanted.sum())
@@ -73,30 +75,31 @@ class Score:
                 if speed > 0.02 * height and truth.wanted[i]:
                     behind = (truth.boxes[i, :2] + truth.boxes[i, 2:]) / 2 - centre
                     self.trails.append((float(behind @ truth.velocity[i]), speed * speed))
-                if speed == 0 and number > FPS // 2:
-                    if i in last and last[i][0] == number - 1:
-                        self.steps.append(float(np.linalg.norm(centre - last[i][1]) / height))
-                    last[i] = number, centre
+                if speed == 0 and number > FPS // 2 and truth.wanted[i]:
+                    face = faces[j]
+                    still.setdefault((i, name), []).append((face.landmarks / height, np.asarray(face.angles)))
+        for seen in still.values():
+            if len(seen) >= FPS:
+                self.landmark_variances.append(float(np.var([points for points, _ in seen], axis=0).mean()))
+                self.angle_variances.append(float(np.var([angles for _, angles in seen], axis=0).mean()))
 
     @property
     def lag(self) -> float:
         """Frames: least squares of the trailing distance over the speed."""
         return sum(a for a, _ in self.trails) / max(sum(b for _, b in self.trails), 1e-9)
 
-    @property
-    def jitter(self) -> float:
-        """Thousandths of the height."""
-        return 1000 * float(np.mean(self.steps)) if self.steps else float("nan")
-
     def row(self, base_lag: float) -> dict[str, float]:
         """Rounded figures."""
-        return {
+        figures = {
             "switches": self.switches,
             "recall": round(self.found / max(self.wanted, 1), 4),
             "precision": round(1 - self.wrong / max(self.reported, 1), 4),
             "lag": round(self.lag - base_lag, 3),
-            "jitter": round(self.jitter, 2),
         }
+        if self.landmark_variances:
+            figures["landmark jitter ‰"] = round(1000 * float(np.mean(self.landmark_variances)) ** 0.5, 2)
+            figures["angle jitter °"] = round(float(np.mean(self.angle_variances)) ** 0.5, 3)
+        return figures
 
 
 def _matched(truth: Truth, faces: Faces) -> dict[int, int]:
@@ -169,15 +172,17 @@ def replay(frames: list[Frame], found: list[Faces], tracker: edgeface.Tracker, m
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--photos", type=int, default=20)
+    parser.add_argument("--photos", choices=sorted(SETS), default="val")
+    parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--model", default="edgeface-s")
     parser.add_argument("--size", default=None)
     parser.add_argument("--simulated", action="store_true")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    if not PHOTOS.exists():
-        raise SystemExit(f"{PHOTOS} must hold labelled photos, but there is no such folder")
-    photos = labelled_photos(options.photos)
+    folder = SETS[options.photos]
+    if not folder.exists():
+        raise SystemExit(f"{folder} must hold labelled photos, but there is no such folder")
+    photos = labelled_photos(folder, options.count)
     engine = None if options.simulated else edgeface.FaceEngine(options.model, size=options.size)
     simulated = Simulated()
     scores = {(name, motion): Score() for name in TRACKERS for motion in MOTIONS}
@@ -194,7 +199,9 @@ def main() -> None:
                 least = 0.5 if engine is None else engine.info.min_score
                 scores[name, motion].add(truths, list(replay(frames, found, make(), least)))
     what = "simulated detector" if engine is None else f"{engine}, sha256 {engine.info.sha256[:12]}"
-    console.print(f"{len(photos)} photos x {len(MOTIONS)} motions x 90 frames at {FPS} fps, 640x480; {what}")
+    console.print(
+        f"{len(photos)} photos of {options.photos} x {len(MOTIONS)} motions x 90 frames at {FPS} fps, 640x480; {what}"
+    )
     report = {}
     for motion in MOTIONS:
         base = scores["no smoothing", motion].lag
@@ -207,7 +214,9 @@ def main() -> None:
             table.add_row(name, *(f"{value:g}" for value in row.values()))
         console.print(table)
     if options.json is not None:
-        options.json.write_text(json.dumps({"detector": what, "photos": len(photos), "motions": report}, indent=1))
+        options.json.write_text(
+            json.dumps({"detector": what, "photos": len(photos), "set": options.photos, "motions": report}, indent=1)
+        )
 
 
 if __name__ == "__main__":

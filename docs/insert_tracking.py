@@ -1,6 +1,6 @@
 """Put the figures of ``benchmarks/tracking.py --json FILE`` into the page on tracking.
 
-python benchmarks/tracking.py --photos 8 --json tracking.json && python docs/insert_tracking.py tracking.json
+python benchmarks/tracking.py --count 8 --json tracking.json && python docs/insert_tracking.py tracking.json
 """
 
 import json
@@ -34,9 +34,16 @@ def main() -> None:
         row, sparse = rows["default"], rows["every 3, flow"]
         cells = (motion, row["switches"], f"{row['recall']:.2f}", f"{row['lag']:.2f}", f"{sparse['lag']:.2f}")
         table.append(f"| {' | '.join(map(str, cells))} |")
+    jitter = ["| a still face under a sensor's noise | landmarks, ‰ of its height | angles |", "|---|---|---|"]
+    for label, name in (("`smoothing=None`", "no smoothing"), ("default", "default")):
+        still = motions["still"][name]
+        jitter.append(f"| {label} | {still['landmark jitter ‰']:.1f} | {still['angle jitter °']:.2f}° |")
     page = inserted(PAGE.read_text(), "every", every)
+    page = inserted(page, "jitter", jitter)
     table.append("")
-    table.append(f"{report['photos']} photos, 90 frames of 640x480 each at 30 fps; {report['detector']}.")
+    table.append(
+        f"{report['photos']} photos of {report['set']}/wider, 90 frames of 640x480 at 30 fps; {report['detector']}."
+    )
     PAGE.write_text(inserted(page, "motions", table))
 
 

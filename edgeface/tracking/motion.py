@@ -12,6 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeface.tracking.camera import CameraMotion
+
 __all__ = ["BoxMotion"]
 
 # Standard deviations of what the detector reports, of the acceleration a second, and of the velocity at first sight:
@@ -35,6 +37,7 @@ class BoxMotion:
     def __init__(self, box: NDArray[np.float32]) -> None:
         self._state = _measured(box)
         self._velocity = [0.0] * 4
+        self._camera = [0.0] * 2  # what of the velocity is the camera's
         units = self._units()
         # the covariance of each number and its velocity
         self._p00 = [(s * u) ** 2 for s, u in zip(_MEASURED, units, strict=True)]
@@ -63,6 +66,8 @@ class BoxMotion:
         for i, unit in enumerate(self._units()):
             self._state[i] += self._velocity[i] * dt
             self._velocity[i] *= slower
+            if i < 2:
+                self._camera[i] *= slower
             q = (_ACCELERATION[i] * unit) ** 2
             self._p00[i] += 2 * dt * self._p01[i] + dt * dt * self._p11[i] + q * dt**4 / 4
             self._p01[i] += dt * self._p11[i] + q * dt**3 / 2
@@ -81,6 +86,25 @@ class BoxMotion:
             self._p00[i] *= 1 - gain0
             self._p01[i] *= 1 - gain0
         self._box = self._make_box()
+
+    def ride(self, camera: CameraMotion, dt: float, *, seen: bool) -> None:
+        """Learn how the camera moved in the last step; a face that was not seen is carried along.
+
+        Its own velocity slows down as before, the camera's is what the camera does now.
+        """
+        x, y = self._state[:2]
+        for i, moved in enumerate(camera.at(x - self._velocity[0] * dt, y - self._velocity[1] * dt)):
+            change = moved / dt - self._camera[i]
+            self._camera[i] += change
+            if not seen:
+                self._state[i] += change * dt
+                self._velocity[i] += change
+        if not seen:
+            grown = min(max(math.log(max(camera.scale, 0.1)), -0.2), 0.2)
+            for i in (2, 3):
+                self._state[i] += grown - self._velocity[i] * dt
+                self._velocity[i] = 0.0
+            self._box = self._make_box()
 
     def _units(self) -> tuple[float, float, float, float]:
         height = math.exp(min(max(self._state[3], 0.0), _LARGEST))

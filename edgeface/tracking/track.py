@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from edgeface.faces import Face, Faces
 from edgeface.frame import Frame
 from edgeface.tracking.best_shot import BestShot, rank, take
+from edgeface.tracking.camera import CameraMotion
 from edgeface.tracking.motion import BoxMotion
 from edgeface.tracking.smoothing import FaceSmoother, Smoothing
 
@@ -77,6 +78,13 @@ class Track:
         before = self.motion.box
         self.motion.correct(box, trust=0.5)
         self._move(before)
+
+    def ride(self, camera: CameraMotion, dt: float) -> None:
+        """Take in how the camera moved."""
+        before = self.motion.box
+        self.motion.ride(camera, dt, seen=not self.missed)
+        if self.missed:
+            self._move(before)
 
     def correct(self, face: Face, now: int) -> None:
         """Take in a detection."""

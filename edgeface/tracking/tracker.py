@@ -18,6 +18,7 @@ from edgeface.faces import Faces
 from edgeface.frame import Frame
 from edgeface.tracking.association import match, similarity
 from edgeface.tracking.best_shot import BestShot
+from edgeface.tracking.camera import camera_motion
 from edgeface.tracking.clock import FrameClock
 from edgeface.tracking.flow import FlowFollower
 from edgeface.tracking.smoothing import Smoothing
@@ -199,11 +200,20 @@ class Tracker:
             known = [track for track in self._tracks if id(track) not in taken and track.confirmed]
             pairs += self._pair(known, faces, low, _ALIKE_LOW)
             taken = {id(track) for track, _ in pairs}
+            # from search to search, which may be several frames
+            since = max((self._clock.now - max((t.last_seen for t in self._tracks), default=0)) / 1e9, 1e-3)
+            stayed = [(track, i) for track, i in pairs if not track.missed]  # seen in both frames
+            camera = camera_motion(
+                np.array([track.face.box for track, _ in stayed], np.float32).reshape(-1, 4),
+                faces.boxes[[i for _, i in stayed]],
+            )
             for track, i in pairs:
                 track.correct(faces[i], self._clock.now)
             for track in self._tracks:
                 if id(track) not in taken:
                     track.miss()
+                if camera is not None:
+                    track.ride(camera, since)
             self._bury()
             found = {i for _, i in pairs}
             born = [i for i in good.tolist() if i not in found]

@@ -10,6 +10,7 @@ from edgeface.angles import rotation_to_angles
 from edgeface.errors import EdgeFaceError, InvalidInputError
 from edgeface.faces import Faces
 from edgeface.tracking import Smoothing, Tracker, TrackState
+from edgeface.tracking.camera import camera_motion
 from edgeface.tracking.engine import track_frame
 from edgeface.tracking.so3 import from_vector, to_vector
 
@@ -82,6 +83,48 @@ def test_ids_follow_time_and_not_the_number_of_frames() -> None:
         people = [Person(200, 240)]
         results = run(Tracker(), lambda i, a=away, p=people: [] if 10 <= i < 10 + a else p, 80, fps)
         assert ids(results) == {1}
+
+
+def panned(i: int) -> float:
+    """A camera that pans to and fro, pixels."""
+    return 150 * np.sin(i / 8)
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_who_leaves_the_picture_by_a_pan_keeps_the_id(every: int) -> None:
+    """The others show how the camera moved meanwhile; by its own motion the face would be anywhere."""
+
+    def script(i: int) -> list[Person]:
+        people = [Person(x + panned(i), 240, 40) for x in (260, 330, 420, 560)]
+        return [p for p in people if 20 < p.x < 620]
+
+    results = run(Tracker(detect_every=every), script, 100)
+    assert min(len(r) for r in results[4:]) < 4  # it does leave
+    assert ids(results) == {1, 2, 3, 4}
+
+
+def test_somebody_who_walks_is_not_taken_for_the_camera() -> None:
+    """One walks, one stands and is hidden: he comes back where he was."""
+
+    def script(i: int) -> list[Person]:
+        return [Person(60 + 8 * i, 150)] + ([] if 20 <= i < 40 else [Person(300, 380)])
+
+    results = run(Tracker(), script, 60)
+    assert ids(results) == {1, 2}
+
+
+def test_camera_motion_is_what_most_faces_do() -> None:
+    boxes = np.array([[0, 0, 20, 20], [200, 50, 230, 80], [400, 300, 440, 340], [100, 200, 120, 220]], np.float32)
+    moved = boxes * 1.1 + 12
+    motion = camera_motion(boxes, moved)
+    assert motion is not None
+    assert motion.scale == pytest.approx(1.1)
+    assert motion.at(100, 50) == pytest.approx((22, 17))
+    moved[3] += 60  # one of four walks
+    assert camera_motion(boxes, moved).scale == pytest.approx(1.1)
+    moved[2] -= 60  # two of four: nobody knows
+    assert camera_motion(boxes, moved) is None
+    assert camera_motion(boxes[:1], boxes[:1]) is None
 
 
 def test_low_scores_continue_a_track_but_begin_none() -> None:

@@ -1,0 +1,68 @@
+"""How the camera moved from one frame to the next, from faces alone: what most of them do alike is the camera's doing.
+
+Costs a few small arrays a frame, where optical flow over the whole picture would cost as much as the detector.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["CameraMotion", "camera_motion"]
+
+# In heights of a face: how far a face may be from where the camera's motion takes it, and how far apart two faces have
+# to be for a zoom to show between them.
+_AGREES: Final = 0.15
+_APART: Final = 2.0
+
+
+class CameraMotion(NamedTuple):
+    """Where things that stand still went: ``new = scale * old + shift``, in pixels.
+
+    Attributes:
+        scale: above 1 when the camera came nearer.
+        shift: (2,).
+    """
+
+    scale: float
+    shift: NDArray[np.float64]
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """How far what was at (x, y) went."""
+        return (self.scale - 1) * x + float(self.shift[0]), (self.scale - 1) * y + float(self.shift[1])
+
+
+def camera_motion(before: NDArray[np.float32], after: NDArray[np.float32]) -> CameraMotion | None:
+    """Medians over faces and over pairs of them (as Theil and Sen's slope), so that one who walks does not count.
+
+    Args:
+        before: (n, 4) boxes in the last frame.
+        after: (n, 4) boxes of the same faces in this one.
+
+    Returns:
+        None where fewer than two faces, or fewer than two thirds of them, agree.
+
+    Example:
+        >>> boxes = np.array([[0, 0, 20, 20], [200, 50, 230, 80]], np.float32)
+        >>> camera_motion(boxes, boxes + 7).shift
+        array([7., 7.])
+    """
+    if len(before) < 2:
+        return None
+    old, new = _centres(before), _centres(after)
+    height = np.maximum(before[:, 3] - before[:, 1], 1.0).astype(np.float64)
+    i, j = np.triu_indices(len(old), 1)
+    apart, apart_now = (np.linalg.norm(c[i] - c[j], axis=1) for c in (old, new))
+    far = apart > _APART * (height[i] + height[j])
+    scale = float(np.median(apart_now[far] / apart[far])) if far.any() else 1.0
+    shift = np.median(new - scale * old, axis=0)
+    agree = np.linalg.norm(new - scale * old - shift, axis=1) < _AGREES * height
+    if agree.sum() < max(2, 2 / 3 * len(old)):
+        return None
+    return CameraMotion(scale, np.asarray(shift, np.float64))
+
+
+def _centres(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
+    return (boxes[:, :2].astype(np.float64) + boxes[:, 2:]) / 2
