@@ -110,13 +110,38 @@ def iou_matrix(a: Array, b: Array) -> Array:
 
 
 def average_precision(samples: Iterable[Sample], found: Predictions, min_height: float = 0) -> tuple[float | None, int]:
-    """AP at IoU .5, all-point interpolation, over faces at least ``min_height`` pixels high.
-
-    Lower faces and those marked ``ignore`` count neither way, nor do detections on them, nor detections lower than
-    .7 times ``min_height`` that match nothing.
+    """AP at IoU .5, all-point interpolation, over faces at least ``min_height`` pixels high (see `judged`).
 
     Returns:
         The AP (None where there is no such face), and the number of faces it is over.
+    """
+    hits, scores, positives = judged(samples, found, min_height)
+    if not positives:
+        return None, 0
+    return area_under_precision(hits, scores, positives), positives
+
+
+def operating_points(
+    samples: Iterable[Sample], found: Predictions, min_height: float = 32, at: Sequence[float] = (0.5, 0.6)
+) -> dict[str, float]:
+    """What a threshold does: ``recall@t``, the share of the faces found, and ``precision@t``, the share of the
+    detections that are right, over faces at least ``min_height`` pixels high. Empty where there is no such face.
+    """
+    hits, scores, positives = judged(samples, found, min_height)
+    if not positives:
+        return {}
+    kept = {t: hits[scores >= t] for t in at}
+    return {f"recall@{t}": round(float(k.sum() / positives), 4) for t, k in kept.items()} | {
+        f"precision@{t}": round(float(k.mean()), 4) for t, k in kept.items() if len(k)
+    }
+
+
+def judged(samples: Iterable[Sample], found: Predictions, min_height: float) -> tuple[NDArray[np.bool_], Array, int]:
+    """Whether each detection is right (IoU of .5 with a face that no better one has taken), its score, and the number
+    of faces.
+
+    Faces lower than ``min_height`` pixels and those marked ``ignore`` count neither way, nor do detections on them, nor
+    detections lower than .7 times ``min_height`` that match nothing.
     """
     hits: list[bool] = []
     scores: list[float] = []
@@ -143,9 +168,7 @@ def average_precision(samples: Iterable[Sample], found: Predictions, min_height:
                 continue
             hits.append(hit)
             scores.append(float(score))
-    if not positives:
-        return None, 0
-    return area_under_precision(np.array(hits, bool), np.array(scores), positives), positives
+    return np.array(hits, bool), np.array(scores), positives
 
 
 def area_under_precision(hits: NDArray[np.bool_], scores: Array, positives: int) -> float:
@@ -269,6 +292,7 @@ def score_samples(samples: Sequence[Sample], found: Predictions) -> dict[str, An
             ap, n = average_precision(samples, found, height)
             result[f"ap_ge{height}" if height else "ap_all"] = None if ap is None else round(ap, 4)
             result[f"n_ge{height}"] = n
+        result |= operating_points(samples, found)
     result |= landmark_errors(samples, found) | pose_errors(samples, found)
     if not faces:
         result |= false_positives(samples, found)

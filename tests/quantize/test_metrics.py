@@ -97,6 +97,15 @@ def test_average_precision_by_hand() -> None:
     assert metrics.average_precision([_sample()], found) == (None, 0)
 
 
+def test_operating_points_by_hand() -> None:
+    samples = [_sample([0, 0, 40, 40], [50, 50, 90, 90], [0, 60, 20, 80])]  # the last one is too low to count
+    found = {"a": _boxes([0, 0, 40, 40, 0.9], [60, 0, 99, 39, 0.55], [50, 50, 90, 90, 0.52], [0, 60, 20, 80, 0.8])}
+    points = metrics.operating_points(samples, found)
+    assert points == {"recall@0.5": 1.0, "precision@0.5": 0.6667, "recall@0.6": 0.5, "precision@0.6": 1.0}
+    assert metrics.operating_points([_sample()], found) == {}
+    assert metrics.operating_points(samples, {}) == {"recall@0.5": 0.0, "recall@0.6": 0.0}
+
+
 def test_a_face_is_found_once() -> None:
     found = {"a": _boxes([0, 0, 20, 20, 0.9], [0, 0, 20, 20, 0.8])}
     assert metrics.average_precision([_sample([0, 0, 20, 20])], found)[0] == pytest.approx(1.0)
