@@ -75,6 +75,28 @@ def run_python(args: argparse.Namespace) -> None:
         print(run(arguments, cpu, [site]), end="")
 
 
+#: The kernels against their reference, and the shipped networks on both runtimes.
+TESTS = (
+    "tests/core/test_decode.py::test_equals_reference",
+    "tests/core/test_preprocess.py::test_equals_reference",
+    "tests/core/test_preprocess.py::test_isa",
+    "tests/sdk/test_bundled.py::test_the_astronaut_is_found_at_every_size",
+)
+
+
+def run_tests(args: argparse.Namespace) -> None:
+    """Some of the project's own tests, by pytest in the emulated root, with the cross-built edgeface."""
+    from boards.emulate.guest_run import run_python as run
+
+    site = _site(args.wheel)
+    arguments = args.arguments[1:] if args.arguments[:1] == ["--"] else args.arguments
+    what = arguments or [str(rootfs.REPOSITORY / test) for test in TESTS]
+    options = ["-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={rootfs.REPOSITORY}"]
+    options += ["-c", str(rootfs.REPOSITORY / "pyproject.toml")]
+    for cpu in args.cpu:
+        print(f"{cpu}: {run([*options, *what], cpu, [site]).strip()}")
+
+
 def run_equal(args: argparse.Namespace) -> None:
     """Is what the emulated CPUs compute what this machine computes? int8 must be, to the bit."""
     from boards.emulate.compare import compare_pipeline
@@ -159,6 +181,8 @@ def parser() -> argparse.ArgumentParser:
     count.add_argument("--json", action="store_true")
     run = add("run", run_python, ("cortex-a76",))
     run.add_argument("arguments", nargs=argparse.REMAINDER)
+    tests = add("tests", run_tests, ("cortex-a53",))
+    tests.add_argument("arguments", nargs=argparse.REMAINDER)
     equal = add("equal", run_equal, CPUS)
     equal.add_argument("--bundle", default=str(BUNDLES / "edgeface-s.efm"))
     equal.add_argument("--runtime", nargs="+", default=["litert", "onnxruntime"])
@@ -169,7 +193,7 @@ def parser() -> argparse.ArgumentParser:
     table.add_argument("--size", type=_size, nargs="+", default=[(320, 240), (320, 320)])
     install = add("install", run_install, ("cortex-a72",))
     install.add_argument("--board", default="rpi4")
-    for command in (run, equal, table, install):
+    for command in (run, tests, equal, table, install):
         command.add_argument("--wheel", type=Path, help="aarch64 wheel; cross-built if left out")
     for command in (equal, table, install):
         command.add_argument("--picture", type=Path, default=EXAMPLE)

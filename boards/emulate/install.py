@@ -12,6 +12,15 @@ from boards.emulate import root as rootfs
 from boards.emulate.root import EmulationError
 
 
+def _without_network() -> list[str]:
+    """Command that takes the network away from the one after it, where this user may do that."""
+    command = ["unshare", "--net"]
+    may = (
+        shutil.which("unshare") and subprocess.run([*command, "true"], check=False, capture_output=True).returncode == 0
+    )
+    return command if may else []
+
+
 def install_and_detect(wheel: Path, board: str, cpu: str, picture: Path) -> str:
     """Pack, install, and run ``edgeface detect --format jsonl`` on *picture*; what all of that printed.
 
@@ -37,6 +46,7 @@ def install_and_detect(wheel: Path, board: str, cpu: str, picture: Path) -> str:
         command += "./installed/bin/edgeface detect --format jsonl picture.jpg"
         done = subprocess.run(
             [
+                *_without_network(),
                 *("proot", "-q", f"qemu-aarch64-static -cpu {cpu}", "-r", str(rootfs.root_dir())),
                 *(
                     "-b",

@@ -119,7 +119,10 @@ def _download(what: Sequence[str], into: Path, python: str, tags: Sequence[str],
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr[-500:]]
-        raise PackError(f"wheels must exist for {tags[0]} and Python {python}, but pip says: {' '.join(errors)}")
+        hint = ""
+        if "edgeface" in what and any("edgeface" in error for error in errors):
+            hint = "; give a wheel of your own with --wheel (in a checkout cpp/cross/build_wheel.sh makes one)"
+        raise PackError(f"wheels must exist for {tags[0]} and Python {python}, but pip says: {' '.join(errors)}{hint}")
 
 
 def _extract_models(wheel: Path, into: Path) -> None:

@@ -161,6 +161,11 @@ def test_wheels_that_do_not_exist_are_an_error(index: Path, tmp_path: Path) -> N
         pack(index, tmp_path / "a.tar", glibc="2.19")  # LiteRT's needs 2.27
 
 
+def test_a_package_that_is_not_on_the_index_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(PackError, match=r"edgeface.*; give a wheel of your own with --wheel"):
+        pack_board("rpi4", python=PYTHON, out=tmp_path / "a.tar", pip_options=["--no-index"])
+
+
 def test_bad_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InvalidInputError, match=r"board must be one of .* but got toaster"):
         pack_board("toaster")

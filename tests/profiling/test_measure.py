@@ -41,6 +41,14 @@ def test_known_delays_are_recovered() -> None:
     assert summarise(infer)["median"] in (3 * MS, 3.5 * MS, 4 * MS)
 
 
+@pytest.mark.parametrize("warmup", [1, 2, 5])
+def test_frames_of_the_warm_up_are_not_counted(warmup: int) -> None:
+    clock = Clock()
+    worker = Worker("a", clock, {"infer": lambda i: (100 if i < 5 else 3) * MS})
+    (run,) = measure([worker], duration_s=0.5, runs=1, warmup=warmup, clock=clock)["a"]
+    assert run.stages["infer"].count(100 * MS) == 5 - warmup
+
+
 @given(
     st.lists(st.integers(1, 30), min_size=1, max_size=4, unique=True),
     st.integers(1, 5),
