@@ -112,7 +112,8 @@ class QualityGate:
         min_sharpness, min_brightness, max_brightness, max_dark, max_bright, min_contrast: see
             `edgeface.appearance.Appearance`; tested only with a frame.
         occlusion_quality: a face of lower quality that nothing else explains counts as occluded; tested only with a
-            frame. A guess: it names a fifth of the occluded faces of the set above, and some noisy and shaken ones.
+            frame. A guess by exclusion, no test for masks or hands: it misses most covered faces and names some noisy
+            and shaken ones (docs: "What `occluded` can and cannot").
         single: refuse all faces of a frame that has several.
 
     Raises:

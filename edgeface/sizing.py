@@ -9,8 +9,8 @@ from edgeface.errors import must_be
 
 __all__ = ["SMALLEST_IN_TENSOR", "choose_size"]
 
-#: Height in pixels of the network's input from which the bundled networks find most faces: of the faces of 24 to 32
-#: pixels in val/wider, edgeface-s finds seven of ten at a score of .5, of those of 16 to 20 half.
+#: Height in pixels of the network's input from which the bundled networks find most faces: `benchmarks/sizing.py`
+#: prints how many of each height they find (docs: "Small faces in large frames").
 SMALLEST_IN_TENSOR: Final = 24
 
 

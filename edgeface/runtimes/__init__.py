@@ -125,7 +125,8 @@ def choose(
         raise RuntimeUnavailableError(f"a runtime must be installed, but got none: {'; '.join(passed_over)}")
     wanted = " ".join(filter(None, [precision, f"{size[0]}x{size[1]}" if size else None])) or "any"
     sizes = sorted(
-        {f"{w}x{h}" for w, h in bundle.sizes()} | {"others in steps" for m in bundle.manifest.models if not m.size}
+        {f"{w}x{h}" for w, h in bundle.sizes()}
+        | {f"multiples of {m.size_multiple} with onnxruntime" for m in bundle.manifest.models if not m.size}
     )
     raise BundleError(
         f"model {bundle.manifest.name} must have a network for {runtime} {wanted}, but got none "

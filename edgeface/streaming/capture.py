@@ -55,7 +55,11 @@ class Capture:
         self._thread.start()
 
     def stop(self, timeout: float) -> bool:
-        """Ask the thread to end and wait for it; False if it hangs in its source, which it will close when it returns."""
+        """Ask the thread to end and wait for it.
+
+        Returns:
+            False if it hangs in its source, which it will close when that returns.
+        """
         self._stop.set()
         self._source.cancelled.set()
         self._slot.close(discard=True)

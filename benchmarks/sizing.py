@@ -1,0 +1,107 @@
+"""How small a face may be: recall by its height in the network's input, at each input size of a bundle.
+
+    python benchmarks/sizing.py [--model edgeface-s] [--count 60] [--write]
+
+On photos of ``../shared/data/val/wider`` (evenly chosen), through the SDK, at the engine's least score; found is what
+overlaps a labelled box with an IoU of at least .5. ``--write`` puts the table between the marks of
+docs/guides/recipes.md. `edgeface.sizing.SMALLEST_IN_TENSOR` is read off it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+import edgeface
+from edgeface.bundle import Bundle
+from edgeface.images import read_image
+
+ROOT = Path(__file__).parents[1]
+PHOTOS = ROOT.parent / "shared" / "data" / "val" / "wider"
+PAGE = ROOT / "docs" / "guides" / "recipes.md"
+BEGIN, END = "<!-- sizing: begin -->", "<!-- sizing: end -->"
+#: Pixels of height in the network's input.
+HEIGHTS = (8, 12, 16, 20, 24, 32, 48, 96, 10_000)
+LEAST_IOU = 0.5
+
+
+def found(wanted: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """(n,) bools: which labelled boxes have a detection of their own, the best overlap first."""
+    hit = np.zeros(len(wanted), bool)
+    if not len(boxes):
+        return hit
+    low = np.maximum(wanted[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(wanted[:, None, 2:], boxes[None, :, 2:])
+    inter = np.clip(high - low, 0, None).prod(-1)
+    areas = [(b[:, 2:] - b[:, :2]).prod(1) for b in (wanted, boxes)]
+    iou = inter / np.maximum(areas[0][:, None] + areas[1][None] - inter, 1e-9)
+    while iou.max() >= LEAST_IOU:
+        i, j = np.unravel_index(int(iou.argmax()), iou.shape)
+        hit[i] = True
+        iou[i], iou[:, j] = 0, 0
+    return hit
+
+
+def photos(count: int) -> list[dict[str, object]]:
+    """Labels of `count` photos, evenly chosen; all if 0."""
+    entries = [json.loads(line) for line in (PHOTOS / "labels.jsonl").read_text().splitlines()]
+    return entries[:: max(1, len(entries) // count)][:count] if count else entries
+
+
+def measure(engine: edgeface.FaceEngine, entries: list[dict[str, object]]) -> np.ndarray:
+    """(bins, 2): faces found, and faces there."""
+    counts = np.zeros((len(HEIGHTS) - 1, 2), int)
+    width, height = engine.info.size
+    for entry in track(entries, f"{width}x{height}", console=Console(stderr=True), transient=True):
+        boxes = np.array([face["box"] for face in entry["faces"] if not face.get("ignore")], float).reshape(-1, 4)
+        if not len(boxes):
+            continue
+        image = read_image(PHOTOS / str(entry["file"]))
+        scale = min(width / image.shape[1], height / image.shape[0])
+        rows = np.digitize((boxes[:, 3] - boxes[:, 1]) * scale, HEIGHTS) - 1
+        hit = found(boxes, engine.detect(image, color="bgr").boxes.astype(float))
+        for row in range(len(counts)):
+            counts[row] += hit[rows == row].sum(), (rows == row).sum()
+    return counts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--model", default="edgeface-s")
+    parser.add_argument("--count", type=int, default=60, help="photos; 0 for all")
+    parser.add_argument("--sizes", nargs="*", help="WxH; those of the bundle unless given")
+    parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.relative_to(ROOT)}")
+    options = parser.parse_args()
+    if not PHOTOS.exists():
+        raise SystemExit(f"{PHOTOS} must hold labelled photos, but there is no such folder")
+    entries = photos(options.count)
+    counts, said = {}, ""
+    for size in options.sizes or [f"{w}x{h}" for w, h in Bundle.find(options.model).sizes()]:
+        with edgeface.FaceEngine(options.model, size=size) as engine:
+            counts[size] = measure(engine, entries)
+            said = f"{engine.info.model}, least score {engine.info.min_score:g}"
+    lines = ["| height in the input | " + " | ".join(counts) + " |", "|---|" + "---|" * len(counts)]
+    for row, (low, high) in enumerate(pairwise(HEIGHTS)):
+        cells = [f"{hit / there:.2f} of {there}" if there else "–" for hit, there in (c[row] for c in counts.values())]
+        name = f"{low} px and more" if high == HEIGHTS[-1] else f"{low} to {high} px"
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    lines += ["", f"{len(entries)} photos of val/wider; {said}."]
+    table = "\n".join(lines)
+    print(table)
+    if options.write:
+        text = f"{BEGIN}\n\n{table}\n\n{END}"
+        page, times = re.subn(f"{BEGIN}.*?{END}", lambda _: text, PAGE.read_text(), flags=re.DOTALL)
+        if times != 1:
+            raise SystemExit(f"{PAGE} must hold {BEGIN} … {END} once, but got it {times} times")
+        PAGE.write_text(page)
+
+
+if __name__ == "__main__":
+    main()
