@@ -231,7 +231,7 @@ def check_instructions(p: Patient) -> Iterator[Finding]:
             "ok",
             "dotprod",
             "no dot-product instructions: int8 saves memory, and few instructions or none",
-            "let `edgeface bench --precision int8 --precision float32` say which is faster here",
+            "let `edgeface bench --model A.efm --model B.efm` with a bundle of each say which is faster here",
         )
     if able and p.isa is not None and p.isa == "neon":
         text = "CPUs have the dot-product instructions, but the core's kernels do without"
