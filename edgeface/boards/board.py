@@ -161,6 +161,10 @@ def _check_sources(facts: dict[str, Any], file: str) -> None:
     """Each fact of the schema's list must be named once: with its source, or among those that have none."""
     named = [fact for entry in facts["source"] for fact in entry["facts"]] + facts["unsourced"]
     every = read_schema(SCHEMA_PATH)["definitions"]["facts"]["items"]["enum"]
+    match = facts["match"]
+    strangers = set(match.get("unsourced", ())) - {*match["compatible"], *match["model"]}
+    if strangers:
+        raise InvalidInputError(f"match.unsourced in {file} must name entries of match, but got {sorted(strangers)}")
     for fact in every:
         times = named.count(fact)
         if times != 1:

@@ -83,6 +83,7 @@ def test_every_fact_names_its_source_or_says_that_it_has_none() -> None:
             "match in rpi4.toml must be .* 2 times",
         ),
         ('facts = ["memory.gib"]', 'facts = ["memory.colour"]', "must be one of"),
+        ("model = [", 'unsourced = ["x"]\nmodel = [', r"match.unsourced in rpi4.toml must name entries .* got \['x'\]"),
         ('at = "https://', 'at = "somewhere ', "must match pattern"),
     ],
 )

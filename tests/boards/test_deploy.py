@@ -80,6 +80,15 @@ def test_recipes_parse_and_are_complete(recipe: Path, bitbake: Any) -> None:
     assert licence[1] == hashlib.md5((ROOT / "LICENSE").read_bytes(), usedforsecurity=False).hexdigest()
 
 
+def test_the_parser_refuses_what_is_no_recipe(bitbake: Any, tmp_path: Path) -> None:
+    import bb.parse
+
+    for text in ("SUMMARY = edgeface\n", "inherit no-such-class\n", "do_install() {\n"):
+        (tmp_path / "broken_1.0.bb").write_text(text)
+        with pytest.raises((bb.parse.ParseError, bb.parse.SkipRecipe)):
+            parsed(bitbake, tmp_path / "broken_1.0.bb")
+
+
 def test_versions_are_the_package_s() -> None:
     import edgeface
 
