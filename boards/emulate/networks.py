@@ -40,7 +40,8 @@ def count_networks(networks: Sequence[Network], cpu: str = DEFAULT_CPU) -> list[
     """Instructions of the third inference of each network (1 thread) on the emulated *cpu*: in all and by kind, as
     counter.c names them.
 
-    One process runs them all: starting Python and the runtimes costs the emulator more than the inferences do.
+    One process runs them all: starting Python and the runtimes costs the emulator more than the inferences do. What
+    earlier networks leave in memory then costs a later one up to 2 % (seen: edgeface-s int8 21.36 and, alone, 21.03).
 
     Raises:
         EmulationError: a network did not run.
