@@ -105,6 +105,7 @@ def choose(
     """
     if runtime != "auto" and runtime not in RUNTIMES:
         raise must_be("runtime", f"one of auto, {', '.join(RUNTIMES)}", repr(runtime))
+    wanted = " ".join(filter(None, [precision, f"{size[0]}x{size[1]}" if size else None]))
     passed_over = []
     for name in _AUTO if runtime == "auto" else (runtime,):
         if not installed(name):
@@ -115,7 +116,7 @@ def choose(
             continue
         model = bundle.select(RUNTIMES[name].formats, size, precision)
         if model is None:
-            passed_over.append(f"{name} has no network in the bundle")
+            passed_over.append(f"{name} has no {f'{wanted} ' if wanted else ''}network in the bundle")
             continue
         why = "asked for" if runtime != "auto" else "; ".join([*passed_over, "first that fits"])
         return Choice(name, model, why)
@@ -123,13 +124,12 @@ def choose(
         raise RuntimeUnavailableError(f"runtime must be installed, but got {passed_over[0]}")
     if not any(installed(name) and name not in broken for name in RUNTIMES):
         raise RuntimeUnavailableError(f"a runtime must be installed, but got none: {'; '.join(passed_over)}")
-    wanted = " ".join(filter(None, [precision, f"{size[0]}x{size[1]}" if size else None])) or "any"
     sizes = sorted(
         {f"{w}x{h}" for w, h in bundle.sizes()}
         | {f"multiples of {m.size_multiple} with onnxruntime" for m in bundle.manifest.models if not m.size}
     )
     raise BundleError(
-        f"model {bundle.manifest.name} must have a network for {runtime} {wanted}, but got none "
+        f"model {bundle.manifest.name} must have a network for {runtime} {wanted or 'any'}, but got none "
         f"({'; '.join(passed_over)}; sizes: {', '.join(sizes)})"
     )
 

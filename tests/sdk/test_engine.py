@@ -298,7 +298,7 @@ def test_auto_takes_litert_where_the_bundle_allows(bundle: Path) -> None:
         assert engine.info.runtime == "litert"
     with FaceEngine(bundle, size=(96, 64)) as engine:
         assert engine.info.runtime == "onnxruntime"
-        assert "litert has no network in the bundle" in engine.info.reason
+        assert "litert has no 96x64 network in the bundle" in engine.info.reason
 
 
 @litert
