@@ -126,13 +126,25 @@ def quantize_onnx(
 
 
 def _take_bytes(network: Any) -> None:
-    """Makes the quantised pixels themselves the input: the first QuantizeLinear goes."""
+    """Makes the quantised pixels themselves the input: the first QuantizeLinear goes. Where the first convolution stays
+    in float there is none, and a DequantizeLinear comes before it instead.
+    """
     graph = network.graph
-    (first,) = [n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] == INPUT]
-    for node in graph.node:
-        node.input[:] = [INPUT if name == first.output[0] else name for name in node.input]
-    graph.node.remove(first)
     graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    first = next((n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] == INPUT), None)
+    replaced = INPUT if first is None else first.output[0]
+    by = f"{INPUT}_dequantized" if first is None else INPUT
+    for node in graph.node:
+        node.input[:] = [by if name == replaced else name for name in node.input]
+    if first is not None:
+        graph.node.remove(first)
+        return
+    constants = [("scale", np.float32(INPUT_SCALE)), ("zero_point", np.uint8(INPUT_ZERO))]
+    names = [f"{INPUT}_{name}" for name, _ in constants]
+    graph.initializer.extend(
+        onnx.numpy_helper.from_array(np.asarray(v), n) for n, (_, v) in zip(names, constants, strict=True)
+    )
+    graph.node.insert(0, helper.make_node("DequantizeLinear", [INPUT, *names], [by]))
 
 
 def _drop_output_rounding(network: Any) -> None:

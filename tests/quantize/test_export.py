@@ -13,7 +13,7 @@ ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 from quantize import calibration  # noqa: E402
 from quantize.model import STRIDES, Student, build_student, fuse  # noqa: E402
-from quantize.onnx_export import export_float, quantize_onnx  # noqa: E402
+from quantize.onnx_export import convolutions, export_float, quantize_onnx  # noqa: E402
 from quantize.quantize import _rounded_result, sensitivities  # noqa: E402
 
 
@@ -46,13 +46,17 @@ def test_folded_scales_come_back(model: Student, images: np.ndarray) -> None:
     assert all(s[0] <= calibration.LOGIT_LIMIT and len(set(s[6:16])) == 1 for s in scales.values())
 
 
-@pytest.mark.parametrize("float_outputs", [True, False])
+@pytest.mark.parametrize(
+    ("float_outputs", "kept"), [(True, 0), (False, 0), (True, 1), (True, 4)], ids=["", "rounded", "first", "four float"]
+)
 def test_int8_network_takes_bytes_of_any_size(
-    model: Student, images: np.ndarray, tmp_path: Path, float_outputs: bool
+    model: Student, images: np.ndarray, tmp_path: Path, float_outputs: bool, kept: int
 ) -> None:
+    """Also where accuracy control has left the first layers in float."""
     folded = calibration.fold_scales(copy.deepcopy(model), calibration.channel_scales(model, images))
     export_float(folded, tmp_path / "f.onnx")
-    quantize_onnx(tmp_path / "f.onnx", tmp_path / "q.onnx", [images], float_outputs=float_outputs)
+    keep = convolutions(tmp_path / "f.onnx")[:kept]
+    quantize_onnx(tmp_path / "f.onnx", tmp_path / "q.onnx", [images], keep_float=keep, float_outputs=float_outputs)
     options = ort.SessionOptions()
     options.add_session_config_entry("session.x64quantprecision", "1")
     session = ort.InferenceSession(str(tmp_path / "q.onnx"), options)
