@@ -280,6 +280,7 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
 
     from quantize import quantize as q
     from quantize.calibration import channel_scales, choose_photos, fold_scales, load_photos
+    from quantize.equalise import equalise
     from quantize.model import checkpoint_of, fuse, load_student
     from quantize.onnx_export import export_float
 
@@ -288,7 +289,7 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
     samples = _samples(run)
     chosen = choose_photos(samples, options["photos"], run.config["seed"])
     images = load_photos(chosen, tuple(options["photo_size"]))
-    model = fuse(load_student(_checkpoint(run)))
+    model = equalise(fuse(load_student(_checkpoint(run))), images, options["equalise"])
     scales = channel_scales(model, images)
     float_model = fold_scales(model, scales)
     float_path, int8_path = folder / "float32.onnx", folder / "int8.onnx"

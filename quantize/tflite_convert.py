@@ -30,7 +30,7 @@ def convert(checkpoint: Path, images: np.ndarray[Any, Any], path: Path) -> dict[
     """One int8 network for the size of the calibration images (n, h, w, 3) uint8."""
     import litert_torch
     from ai_edge_litert.interpreter import Interpreter
-    from ai_edge_quantizer import quantizer, recipe
+    from ai_edge_quantizer import calibrator, quantizer, recipe
 
     _, height, width, _ = images.shape
     model = load_student(checkpoint)
@@ -42,11 +42,20 @@ def convert(checkpoint: Path, images: np.ndarray[Any, Any], path: Path) -> dict[
         signature, io = next(iter(Interpreter(float_path).get_signature_list().items()))
         quantise = quantizer.Quantizer(float_path, recipe.static_wi8_ai8())
         real = (images.astype(np.float32) - 128) / 128
-        ranges = quantise.calibrate({signature: [{io["inputs"][0]: x[None]} for x in real]}, num_threads=1)
+        # the quantizer's own calibrate averages the photos' ranges, which clips whatever is rarer than a typical photo:
+        # large faces lost .7 degrees of pose
+        watcher = calibrator.Calibrator(float_path, num_threads=1, qsv_update_func=_wider)
+        watcher.calibrate({signature: [{io["inputs"][0]: x[None]} for x in real]}, quantise._recipe_manager)
+        ranges = watcher.get_model_qsvs()
         _fix_ranges(ranges, float_path)
         result = quantise.quantize(ranges)
         result.export_model(str(path), overwrite=True)
     return describe(path)
+
+
+def _wider(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
+    """The range that covers both."""
+    return {"min": np.minimum(a["min"], b["min"]), "max": np.maximum(a["max"], b["max"])}
 
 
 def _fix_ranges(ranges: dict[str, Any], float_path: str) -> None:

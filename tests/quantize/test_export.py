@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch", reason="the toolchain's extra is not instal
 ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 from quantize import calibration  # noqa: E402
+from quantize.equalise import MOST, equalise  # noqa: E402
 from quantize.model import STRIDES, Student, build_student, fuse  # noqa: E402
 from quantize.onnx_export import convolutions, export_float, quantize_onnx  # noqa: E402
 from quantize.quantize import _rounded_result, sensitivities  # noqa: E402
@@ -71,6 +72,26 @@ def test_int8_network_takes_bytes_of_any_size(
         assert np.abs(o - r.numpy().clip(-1, 1) if not float_outputs else o - r.numpy()).mean() < 0.05
     rounded = [len(np.unique(o)) <= 256 for o in outputs]
     assert all(rounded) != float_outputs
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+def test_equalised_channels_compute_the_same(model: Student, images: np.ndarray, strength: float) -> None:
+    even = equalise(copy.deepcopy(model), images, strength)
+    x = torch.from_numpy(calibration.as_real(images))
+    with torch.no_grad():
+        for a, b in zip(model(x), even(x), strict=True):
+            assert torch.allclose(a, b, atol=1e-3 * float(a.abs().max()))
+        before, after = (m.stem[0](x).amax((0, 2, 3)) for m in (model, even))
+    alive = before > before.max() / MOST
+    spread = [float((t[alive].max() / t[alive].min()).log()) for t in (before, after)]
+    assert spread[1] == pytest.approx(spread[0] * (1 - strength), abs=0.01)
+
+
+def test_equalise_refuses(model: Student, images: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="strength must be in 0 to 1"):
+        equalise(model, images, 1.5)
+    with pytest.raises(ValueError, match="batch norm folded"):
+        equalise(build_student("n"), images)
 
 
 def test_the_same_weights_give_the_same_bytes(model: Student, images: np.ndarray, tmp_path: Path) -> None:
