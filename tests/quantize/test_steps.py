@@ -373,6 +373,8 @@ def test_budget_names_what_is_over() -> None:
     assert len(broken) == 2
     assert "ap_ge16 on w, r must lose at most 0.01, but got 0.02" in broken[0]
     assert "| w, r | AP ≥16 px | 0.8 | 0.82 |" in markdown(rows)
+    assert len(over_budget(rows, "m", {"ap": 0.01, "nme": 0.03, "w": {"ap": 0.05}})) == 1
+    assert len(over_budget(rows, "m", {"ap": 0.01, "nme": 0.03, "onnxruntime": {"ap": 0.05}})) == 1
 
 
 def _copy(run: Path, to: Path) -> Path:
