@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -55,19 +57,23 @@ def by_tone(samples: Sequence[Sample], found: Predictions) -> dict[str, dict[str
     """
     members: dict[str, list[Sample]] = {name: [] for name, *_ in GROUPS}
     for sample in samples:
-        image = cv2.imread(str(sample.path), cv2.IMREAD_COLOR)
-        if image is None or is_grey(image):
-            continue
+        faces = [f for f in sample.faces if not f.ignore and f.box[3] - f.box[1] >= MIN_HEIGHT]
         sorted_faces: dict[str, list[FaceLabel]] = {}
-        for face in sample.faces:
-            if face.ignore or face.box[3] - face.box[1] < MIN_HEIGHT:
-                continue
-            name = group_of(typology_angle(np.asarray(image, np.uint8), face.box))
+        for face, name in zip(faces, _groups(sample.path, tuple(tuple(f.box.tolist()) for f in faces)), strict=True):
             if name is not None:
                 sorted_faces.setdefault(name, []).append(face)
-        for name, faces in sorted_faces.items():
-            members[name].append(replace(sample, faces=faces))
+        for name, members_here in sorted_faces.items():
+            members[name].append(replace(sample, faces=members_here))
     return {name: _figures(group, found) for name, group in members.items() if group}
+
+
+@cache
+def _groups(photo: Path, boxes: tuple[tuple[float, ...], ...]) -> tuple[str | None, ...]:
+    """The group of each face of a photo; none in one that is grey or cannot be read. Every detector asks again."""
+    image = cv2.imread(str(photo), cv2.IMREAD_COLOR) if boxes else None
+    if image is None or is_grey(image):
+        return (None,) * len(boxes)
+    return tuple(group_of(typology_angle(np.asarray(image, np.uint8), np.array(box))) for box in boxes)
 
 
 def is_grey(image: NDArray[Any]) -> bool:
