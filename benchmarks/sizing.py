@@ -1,17 +1,16 @@
 """How small a face may be: recall by its height in the network's input, at each input size of a bundle.
 
-    python benchmarks/sizing.py [--model edgeface-s] [--count 60] [--write]
+    python benchmarks/sizing.py [--model edgeface-s] [--count 60] > table.md
+    python docs/insert_figures.py table.md --command '…' --document docs/guides/recipes.md
 
 On photos of ``../shared/data/val/wider`` (evenly chosen), through the SDK, at the engine's least score; found is what
-overlaps a labelled box with an IoU of at least .5. ``--write`` puts the table between the marks of
-docs/guides/recipes.md. `edgeface.sizing.SMALLEST_IN_TENSOR` is read off it.
+overlaps a labelled box with an IoU of at least .5. `edgeface.sizing.SMALLEST_IN_TENSOR` is read off it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,8 +24,6 @@ from edgeface.images import read_image
 
 ROOT = Path(__file__).parents[1]
 PHOTOS = ROOT.parent / "shared" / "data" / "val" / "wider"
-PAGE = ROOT / "docs" / "guides" / "recipes.md"
-BEGIN, END = "<!-- sizing: begin -->", "<!-- sizing: end -->"
 #: Pixels of height in the network's input.
 HEIGHTS = (8, 12, 16, 20, 24, 32, 48, 96, 10_000)
 LEAST_IOU = 0.5
@@ -77,7 +74,6 @@ def main() -> None:
     parser.add_argument("--model", default="edgeface-s")
     parser.add_argument("--count", type=int, default=60, help="photos; 0 for all")
     parser.add_argument("--sizes", nargs="*", help="WxH; those of the bundle unless given")
-    parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.relative_to(ROOT)}")
     options = parser.parse_args()
     if not PHOTOS.exists():
         raise SystemExit(f"{PHOTOS} must hold labelled photos, but there is no such folder")
@@ -93,14 +89,7 @@ def main() -> None:
         name = f"{low} px and more" if high == HEIGHTS[-1] else f"{low} to {high} px"
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     lines += ["", f"{len(entries)} photos of val/wider; {said}."]
-    table = "\n".join(lines)
-    print(table)
-    if options.write:
-        text = f"{BEGIN}\n\n{table}\n\n{END}"
-        page, times = re.subn(f"{BEGIN}.*?{END}", lambda _: text, PAGE.read_text(), flags=re.DOTALL)
-        if times != 1:
-            raise SystemExit(f"{PAGE} must hold {BEGIN} … {END} once, but got it {times} times")
-        PAGE.write_text(page)
+    print("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -14,17 +14,24 @@ ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
-def inserted(document: str, table: str, command: str) -> str:
-    """The document with what lies between the marks replaced.
+def between(document: str, begin: str, end: str, text: str) -> str:
+    """The document with ``text`` between a mark and the next mark ``end``.
 
     Raises:
-        ValueError: the marks are not there, once each and in order.
+        ValueError: ``begin`` is not there once, or no ``end`` follows.
     """
-    if document.count(BEGIN) != 1 or document.count(END) != 1 or document.index(BEGIN) > document.index(END):
-        raise ValueError(f"document must hold {BEGIN} and then {END}, once each, but got another arrangement")
-    before, _, rest = document.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\nPrinted by `{command}`:\n\n{table.strip()}\n{END}{after}"
+    before, _, rest = document.partition(begin)
+    _, found, after = rest.partition(end)
+    if document.count(begin) != 1 or not found:
+        raise ValueError(f"document must hold {begin} once and then {end}, but got another arrangement")
+    return f"{before}{begin}\n{text}\n{end}{after}"
+
+
+def inserted(document: str, table: str, command: str) -> str:
+    """The document with the table and its command between the marks; as `between` raises."""
+    if document.count(END) != 1:
+        raise ValueError(f"document must hold {END} once, but got it {document.count(END)} times")
+    return between(document, BEGIN, END, f"Printed by `{command}`:\n\n{table.strip()}")
 
 
 def filtered(table: str, pattern: str) -> str:

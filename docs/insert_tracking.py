@@ -4,21 +4,17 @@ python benchmarks/tracking.py --count 8 --json tracking.json && python docs/inse
 """
 
 import json
-import re
 import sys
 from pathlib import Path
+
+from insert_figures import between
 
 PAGE = Path(__file__).parent / "guides" / "tracking.md"
 
 
 def inserted(page: str, mark: str, table: list[str]) -> str:
     """The page with a table between its two marks."""
-    begin, end = f"<!-- tracking: {mark} -->", "<!-- tracking: end -->"
-    text = "\n".join([begin, "", *table, "", end])
-    found, count = re.subn(re.escape(begin) + ".*?" + re.escape(end), lambda _: text, page, flags=re.DOTALL)
-    if count != 1:
-        raise ValueError(f"page must hold {begin} … {end} once, but got it {count} times")
-    return found
+    return between(page, f"<!-- tracking: {mark} -->", "<!-- tracking: end -->", "\n".join(["", *table, ""]))
 
 
 def main() -> None:

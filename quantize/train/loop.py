@@ -227,7 +227,8 @@ class Trainer:
         """Views with a confident false positive come back; too little loss from small faces asks for stitched views."""
         loud = (self.losses.false_positives > self.config.get("again_score", 0.5)) & (batch.number >= 0)
         feedback.show_again(batch.number[loud].tolist())
-        if self.losses.small_share < self.config.get("stitch_below", 0.0):
+        tau = self.config.get("stitch_below", 0.0)
+        if tau and float(self.losses.small_share) < tau:
             feedback.stitch_next()
 
 

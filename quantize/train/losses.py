@@ -87,7 +87,7 @@ class Losses(nn.Module):
         self.weights = {t: float(weights[t]) for t in TASKS}
         self.false_positives = torch.zeros(0)
         """Of the last batch: the best score of a cell that should have been background, (n,)."""
-        self.small_share = 0.0
+        self.small_share = torch.zeros(())
         """Of the last batch: the share of the box loss that came from small faces, as MOS's feedback asks for."""
         self.log_variance = nn.Parameter(torch.zeros(len(TASKS)), requires_grad=uncertainty)
 
@@ -120,7 +120,7 @@ class Losses(nn.Module):
         box_loss = eiou(boxes[image, cell], target_box)
         terms = {"score": score, "box": box_loss.sum() / count}
         small = (target_box[:, 3] - target_box[:, 1]) < SMALL * height
-        self.small_share = float(box_loss.detach()[small].sum() / box_loss.detach().sum().clamp(min=1e-9))
+        self.small_share = box_loss.detach()[small].sum() / box_loss.detach().sum().clamp(min=1e-9)
         points = centre[:, None] + pred[:, LANDMARKS].reshape(-1, 5, 2) * stride[:, None, None]
         # of a face of a few pixels neither the points nor the direction can be told: it must not drown the others
         resolved = (side / RESOLVED).clamp(0.1, 1)
