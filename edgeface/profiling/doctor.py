@@ -233,9 +233,6 @@ def check_instructions(p: Patient) -> Iterator[Finding]:
             "no dot-product instructions: int8 saves memory, and few instructions or none",
             "let `edgeface bench --model A.efm --model B.efm` with a bundle of each say which is faster here",
         )
-    if able and p.isa is not None and p.isa == "neon":
-        text = "CPUs have the dot-product instructions, but the core's kernels do without"
-        yield Finding("warning", "dotprod", text, "unset EDGEFACE_ISA, or reinstall edgeface")
 
 
 def check_cores(p: Patient) -> Iterator[Finding]:
