@@ -1,6 +1,6 @@
 """How the camera moved from one frame to the next, from faces alone: what most of them do alike is the camera's doing.
 
-Costs a few small arrays a frame, where optical flow over the whole picture would cost as much as the detector.
+Costs a few small arrays a frame and no look at the pixels.
 """
 
 from __future__ import annotations
