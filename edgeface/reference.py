@@ -16,6 +16,7 @@ __all__ = ["decode", "preprocess"]
 
 _CHANNELS = 22
 _MAX_LOG_SIZE = 20.0
+_ALIKE = np.float32(0.75)  # boxes of a larger IoU are the same face seen from neighbouring cells
 _MAX_BOX = 64
 _KR_KB = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
 
@@ -213,7 +214,7 @@ def decode(
         transform: the 2x3 affine of `preprocess`.
         min_score: faces score at least this, between 0 and 1.
         nms_iou: of two faces whose boxes' IoU is larger, the lower-scored goes (ties: lower stride, then row-major
-            index first).
+            index first). Where it is above .75, its landmarks, rotation and quality go into the other's.
         max_faces: the best are kept.
 
     Returns:
@@ -245,9 +246,15 @@ def decode(
     centre = (cell + channels[:, 2:4]) * size
     extent = np.exp(np.minimum(channels[:, 4:6], f32(_MAX_LOG_SIZE)).astype(np.float64)).astype(f32) * size
     boxes = np.concatenate((centre - extent * f32(0.5), centre + extent * f32(0.5)), axis=1)
-    chosen = np.array(_suppress(boxes, nms_iou, max_faces), np.intp)
-    channels, cell, size, boxes = channels[chosen], cell[chosen], size[chosen], boxes[chosen]
+    scores, quality = _sigmoid(channels[:, 0]), _sigmoid(channels[:, 1])
     landmarks = (cell[:, None] + channels[:, 6:16].reshape(-1, 5, 2)) * size[:, None]
+    columns = _rotations(channels[:, 16:].astype(np.float64)).astype(f32)[:, :, :2]
+    groups = _suppress(boxes, nms_iou, max_faces)
+    chosen = [group[0] for group in groups]
+    boxes, landmarks, columns, quality = (
+        boxes[chosen],
+        *(_averaged(values, scores, groups) for values in (landmarks, columns, quality)),
+    )
 
     linear, shift = transform[:, :2], transform[:, 2]
     corners = (boxes.reshape(-1, 2, 2).astype(np.float64) @ linear.T + shift).astype(f32)
@@ -255,27 +262,50 @@ def decode(
     landmarks = (landmarks.astype(np.float64) @ linear.T + shift).astype(f32)
     turn = np.eye(3)
     turn[:2, :2] = np.sign(linear)
-    rotations = turn @ _rotations(channels[:, 16:].astype(np.float64))
-    return boxes, _sigmoid(channels[:, 0]), landmarks, rotations.astype(f32), _sigmoid(channels[:, 1])
+    six = columns.transpose(0, 2, 1).reshape(-1, 6).astype(np.float64)
+    rotations = turn @ _rotations(six).astype(f32)
+    return boxes, scores[chosen], landmarks, rotations.astype(f32), quality
 
 
 def _sigmoid(x: NDArray[np.float32]) -> NDArray[np.float32]:
     return (1 / (1 + np.exp(np.minimum(-x.astype(np.float64), 700)))).astype(np.float32)
 
 
-def _suppress(boxes: NDArray[np.float32], nms_iou: float, max_faces: int) -> list[int]:
-    """Greedy non-maximum suppression over boxes in descending order of score; float32 throughout, as in C++."""
-    chosen: list[int] = []
+def _suppress(boxes: NDArray[np.float32], nms_iou: float, max_faces: int) -> list[list[int]]:
+    """Greedy non-maximum suppression over boxes in descending order of score; float32 throughout, as in C++.
+
+    Each face is a list: the cell that it is, then those that went for it and whose boxes are nearly the same.
+    """
+    groups: list[list[int]] = []
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     for i, box in enumerate(boxes):
+        chosen = [group[0] for group in groups]
         kept = boxes[chosen]
         overlap = np.maximum(np.minimum(kept[:, 2:], box[2:]) - np.maximum(kept[:, :2], box[:2]), np.float32(0))
         both = overlap[:, 0] * overlap[:, 1]
-        if not (both > np.float32(nms_iou) * (area[chosen] + area[i] - both)).any():
-            chosen.append(i)
-            if len(chosen) == max_faces:
-                break
-    return chosen
+        either = area[chosen] + area[i] - both
+        larger = np.flatnonzero(both > np.float32(nms_iou) * either)
+        if len(larger):
+            if both[larger[0]] > _ALIKE * either[larger[0]]:
+                groups[larger[0]].append(i)
+        elif len(groups) < max_faces:
+            groups.append([i])
+    return groups
+
+
+def _averaged(
+    values: NDArray[np.float32], scores: NDArray[np.float32], groups: list[list[int]]
+) -> NDArray[np.float32]:
+    """The mean of each group, weighted by the cube of the scores; in the order and the roundings of C++."""
+    result = values[[group[0] for group in groups]]
+    for face, (best, *others) in enumerate(groups):
+        total = np.float32(1)
+        for i in others:
+            ratio = scores[i] / scores[best]
+            weight = ratio * ratio * ratio
+            total += weight
+            result[face] += (values[i] - result[face]) * (weight / total)
+    return result
 
 
 def _rotations(six: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ namespace ef {
 namespace {
 
 constexpr float kMaxLogSize = 20.0f;
+constexpr float kAlike = 0.75f;  // boxes of a larger IoU are the same face seen from neighbouring cells
 
 // Monotone: a larger float has a larger key.
 uint32_t ordered(float x) {
@@ -112,17 +113,24 @@ void sort(uint64_t* keys, size_t n) {
   }
 }
 
-bool overlaps(const float a[4], const float b[4], float iou) {
-  const float left = a[0] > b[0] ? a[0] : b[0], top = a[1] > b[1] ? a[1] : b[1];
-  const float right = a[2] < b[2] ? a[2] : b[2], bottom = a[3] < b[3] ? a[3] : b[3];
-  if (right <= left || bottom <= top) return false;
-  const float both = (right - left) * (bottom - top);
-  const float either = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both;
-  return both > iou * either;
-}
+// Whether the IoU of two boxes is larger than a number, without a division.
+class Overlap {
+ public:
+  Overlap(const float a[4], const float b[4]) {
+    const float left = a[0] > b[0] ? a[0] : b[0], top = a[1] > b[1] ? a[1] : b[1];
+    const float right = a[2] < b[2] ? a[2] : b[2], bottom = a[3] < b[3] ? a[3] : b[3];
+    if (right <= left || bottom <= top) return;
+    both_ = (right - left) * (bottom - top);
+    either_ = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both_;
+  }
+  bool above(float iou) const { return both_ > iou * either_; }
 
-// Gram-Schmidt of two columns (Zhou et al. 2019), in double; the identity where they do not span a plane.
-void rotation_of(const float six[6], double r[9]) {
+ private:
+  float both_ = 0, either_ = 0;
+};
+
+// Gram-Schmidt of two columns (Zhou et al. 2019), in double, to a row-major matrix; the identity where they do not span a plane.
+void rotation_of(const float six[6], float r[9]) {
   double a[3] = {six[0], six[1], six[2]}, b[3] = {six[3], six[4], six[5]};
   const double na = __builtin_sqrt(a[0] * a[0] + a[1] * a[1] + a[2] * a[2]);
   double nb = 0;
@@ -138,7 +146,7 @@ void rotation_of(const float six[6], double r[9]) {
   }
   for (double& v : b) v /= nb;
   const double c[3] = {a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]};
-  for (int i = 0; i < 3; ++i) r[3 * i] = a[i], r[3 * i + 1] = b[i], r[3 * i + 2] = c[i];
+  for (int i = 0; i < 3; ++i) r[3 * i] = static_cast<float>(a[i]), r[3 * i + 1] = static_cast<float>(b[i]), r[3 * i + 2] = static_cast<float>(c[i]);
 }
 
 class Decoder {
@@ -159,20 +167,28 @@ class Decoder {
     }
     sort(keys_, n);
     uint32_t kept = 0;
-    for (size_t i = 0; i < n && kept < faces.capacity; ++i) {
-      float channels[EF_HEAD_CHANNELS], box[4];
+    for (size_t i = 0; i < n; ++i) {
+      float channels[EF_HEAD_CHANNELS];
       const Level* level;
       uint32_t column, row;
       if (!read(static_cast<uint32_t>(keys_[i]), channels, &level, &column, &row)) continue;
-      box_of(*level, column, row, channels, box);
-      bool suppressed = false;
-      for (uint32_t k = 0; k < kept && !suppressed; ++k) suppressed = overlaps(at(faces, k).box, box, options_.nms_iou);
-      if (suppressed) continue;
-      ef_face& face = at(faces, kept++);
-      for (int c = 0; c < 4; ++c) face.box[c] = box[c];
-      fill(*level, column, row, channels, face);
+      ef_face candidate;
+      box_of(*level, column, row, channels, candidate.box);
+      if (ef_face* better = suppressing(faces, kept, candidate.box)) {
+        if (!Overlap(better->box, candidate.box).above(kAlike)) continue;
+        fill(*level, column, row, channels, candidate);
+        average(candidate, *better);
+      } else if (kept < faces.capacity) {
+        fill(*level, column, row, channels, candidate);
+        at(faces, kept++) = candidate;
+      }  // else there is no room for it; what follows may still belong to a face that is there
     }
-    for (uint32_t k = 0; k < kept; ++k) to_frame(at(faces, k));
+    for (uint32_t k = 0; k < kept; ++k) {
+      float columns[6];
+      memcpy(columns, at(faces, k).rotation, sizeof columns);
+      rotation_of(columns, at(faces, k).rotation);
+      to_frame(at(faces, k));
+    }
     return kept;
   }
 
@@ -180,6 +196,25 @@ class Decoder {
   // Faces lie face_size apart, which may be more than this library's own sizeof.
   static ef_face& at(ef_faces& faces, uint32_t i) {
     return *reinterpret_cast<ef_face*>(reinterpret_cast<unsigned char*>(faces.items) + static_cast<size_t>(i) * faces.face_size);
+  }
+
+  // The best face whose box overlaps `box` too much, or null.
+  ef_face* suppressing(ef_faces& faces, uint32_t kept, const float box[4]) const {
+    for (uint32_t k = 0; k < kept; ++k)
+      if (Overlap(at(faces, k).box, box).above(options_.nms_iou)) return &at(faces, k);
+    return nullptr;
+  }
+
+  // The mean of landmarks, rotation and quality goes on over another cell, whose weight is its score over the face's, cubed (West 1979:
+  // nothing but the sum of weights is kept besides). Box and score stay those of the best cell: their mean is no better.
+  static void average(const ef_face& cell, ef_face& face) {
+    const float ratio = cell.score / face.score, weight = ratio * ratio * ratio;
+    face.rotation[kWeights] += weight;
+    const float share = weight / face.rotation[kWeights];
+    for (int i = 0; i < EF_LANDMARKS; ++i)
+      for (int j = 0; j < 2; ++j) face.landmarks[i][j] += (cell.landmarks[i][j] - face.landmarks[i][j]) * share;
+    for (int i = 0; i < 6; ++i) face.rotation[i] += (cell.rotation[i] - face.rotation[i]) * share;
+    face.quality += (cell.quality - face.quality) * share;
   }
 
   // Real numbers of all channels of a cell; false where one is not finite.
@@ -207,6 +242,7 @@ class Decoder {
 
   static float size_of(float log_size, float s) { return static_cast<float>(exp64(log_size > kMaxLogSize ? kMaxLogSize : log_size)) * s; }
 
+  // All but the box. Until all cells are seen, `rotation` holds the two first columns, one after the other, and behind them the weights' sum.
   static void fill(const Level& level, uint32_t column, uint32_t row, const float* channels, ef_face& face) {
     const float s = static_cast<float>(level.output->stride);
     face.score = sigmoid(channels[0]);
@@ -215,9 +251,10 @@ class Decoder {
       face.landmarks[i][0] = (static_cast<float>(column) + 0.5f + channels[6 + 2 * i]) * s;
       face.landmarks[i][1] = (static_cast<float>(row) + 0.5f + channels[7 + 2 * i]) * s;
     }
-    double r[9];
+    float r[9];
     rotation_of(channels + 16, r);
-    for (int i = 0; i < 9; ++i) face.rotation[i] = static_cast<float>(r[i]);
+    for (int i = 0; i < 3; ++i) face.rotation[i] = r[3 * i], face.rotation[3 + i] = r[3 * i + 1];
+    face.rotation[kWeights] = 1;
   }
 
   void map(float x, float y, float* out_x, float* out_y) const {
@@ -242,6 +279,8 @@ class Decoder {
   }
 
   static float sign(double v) { return v > 0 ? 1.0f : v < 0 ? -1.0f : 0.0f; }
+
+  static constexpr int kWeights = 6;
 
   const Level* levels_;
   int count_;

@@ -104,6 +104,18 @@ class Heads:
     options: dict[str, Any]
 
 
+def agree(cells: np.ndarray, rng: np.random.Generator, step: np.ndarray, zero_point: int) -> None:
+    """All cells of a level, (rows, columns, 22), in place, say nearly the same box in its middle, as one face's do."""
+    rows, columns, _ = cells.shape
+    y, x = np.mgrid[:rows, :columns]
+    box = np.stack([columns / 2 - 0.5 - x, rows / 2 - 0.5 - y, np.full(x.shape, 1.5), np.full(x.shape, 1.7)], -1)
+    stored = (box + rng.normal(0, 0.1, box.shape)) / step[2:6] + zero_point
+    if cells.dtype != np.float32:
+        info = np.iinfo(cells.dtype)
+        stored = np.clip(np.round(stored), info.min, info.max)
+    cells[..., 2:6] = stored
+
+
 @st.composite
 def heads(draw: st.DrawFn) -> Heads:
     """Output tensors as a network would give them, with many candidates and ties."""
@@ -124,11 +136,15 @@ def heads(draw: st.DrawFn) -> Heads:
             info = np.iinfo(dtype)
             q = rng.integers(info.min, info.max + 1, shape).astype(dtype)
             scale, zero_point = draw(st.sampled_from([(0.05, 3), (0.02, 0), (0.11, 127)]))
+        factor = rng.uniform(0.2, 1.5, 22).astype(np.float32) if draw(st.booleans()) else np.ones(22, np.float32)
+        if draw(st.booleans()):
+            cells = q[0] if layout == "NHWC" else q[0].transpose(1, 2, 0)
+            agree(cells, rng, scale * factor, zero_point)
         outputs.append(q)
         layouts.append(layout)
         scales.append(scale)
         zero_points.append(zero_point)
-        factors.append(rng.uniform(0.2, 1.5, 22).astype(np.float32) if draw(st.booleans()) else np.ones(22, np.float32))
+        factors.append(factor)
     sx, sy, x, y = (draw(st.floats(0.1, 8)) for _ in range(4))
     transform = draw(
         st.sampled_from(

@@ -78,6 +78,49 @@ def test_one_face_by_hand() -> None:
     np.testing.assert_array_equal(quality, [0.5])
 
 
+def two_cells(quality: float, away: float = 0.0) -> np.ndarray:
+    """The head of `one_face` with a second cell, to the right, that says the same box but for ``away`` pixels, other
+    landmarks (by 16 pixels, the cells' distance), a head turned by 90 degrees and a logit of ``quality``.
+    """
+    head = np.zeros((1, 2, 2, 22), np.float32)
+    head[..., 0] = -9
+    head[0, 1, 0] = [3, 0, 0.5, 0, 0, np.log(2), *[0] * 10, 1, 0, 0, 0, 1, 0]
+    head[0, 1, 1] = [1, quality, -0.5 + away / 16, 0, 0, np.log(2), *[0] * 10, 0, 0, -1, 0, 1, 0]
+    return head
+
+
+def test_neighbours_that_say_the_same_box_have_a_say_in_the_rest() -> None:
+    boxes, scores, landmarks, rotations, quality = one_face(outputs=[two_cells(quality=2.0)])
+    best, other = 1 / (1 + np.exp(-3)), 1 / (1 + np.exp(-1))
+    weight = (other / best) ** 3
+    share = weight / (1 + weight)
+    np.testing.assert_allclose(boxes, [[8, 8, 24, 40]])  # the best cell's alone, as is the score
+    np.testing.assert_allclose(scores, [best], rtol=1e-6)
+    np.testing.assert_allclose(landmarks, np.tile([8 + 16 * share, 24], (1, 5, 1)), rtol=1e-6)
+    angle = np.arctan2(share, 1 - share)  # of the mean of (1, 0, 0) and (0, 0, -1)
+    turned = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
+    np.testing.assert_allclose(rotations[0], turned, atol=1e-6)
+    np.testing.assert_allclose(quality, [(1 - share) / 2 + share / (1 + np.exp(-2))], rtol=1e-6)
+
+
+def test_boxes_that_only_overlap_have_no_say() -> None:
+    """Six of sixteen pixels apart the IoU is .45: suppressed at .4, but another face's box; at .5 a face of its own."""
+    alone = one_face()
+    for a, b in zip(one_face(outputs=[two_cells(2.0, away=6)], nms_iou=0.4), alone, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert len(one_face(outputs=[two_cells(2.0, away=6)])[0]) == 2
+
+
+@settings(max_examples=100, deadline=None)
+@given(heads())
+def test_fewer_faces_are_the_best_of_more(case: Heads) -> None:
+    """What a neighbour says of a face counts whether or not there is room for the faces in between."""
+    all_faces = _core.decode(*case.arguments, **{**case.options, "max_faces": 2000})
+    few = _core.decode(*case.arguments, **case.options)
+    for a, b in zip(few, all_faces, strict=True):
+        np.testing.assert_array_equal(a, b[: case.options["max_faces"]])
+
+
 def test_turned_camera() -> None:
     # A frame 40 high that must be turned clockwise by 90 degrees: tensor (x, y) was frame (y, 40 - x).
     boxes, _, _, rotations, _ = one_face(transform=np.array([[0, 1.0, 0], [-1.0, 0, 40]]))

@@ -145,7 +145,8 @@ typedef struct ef_output {
 typedef struct ef_decode_options {
   uint32_t struct_size;
   float min_score; /* 0 < min_score < 1 */
-  float nms_iou;   /* 0 <= nms_iou <= 1: the lower-scored of two boxes goes where their IoU is larger */
+  float nms_iou;   /* 0 <= nms_iou <= 1: the lower-scored of two boxes goes where their IoU is larger; above .75 its
+                      landmarks, rotation and quality go into the other's weighted mean */
 } ef_decode_options;
 
 typedef struct ef_face {
