@@ -1,4 +1,4 @@
-"""Step ``train``: the loop. Phases of growing input size, AdamW, cosine schedule, EMA, checkpoints every few minutes,
+"""Step ``train``: the loop. Phases of growing input size, cosine schedule, EMA, checkpoints every few minutes,
 resume, DDP under torchrun.
 """
 
@@ -22,6 +22,7 @@ from quantize.train.feedback import Feedback
 from quantize.train.kd import LandmarkTeachers
 from quantize.train.loader import ViewBatches, loader
 from quantize.train.losses import Batch, Losses
+from quantize.train.optimizers import optimizers_of
 from quantize.train.precision import prefer_bfloat16
 
 
@@ -79,16 +80,7 @@ class Trainer:
             fuse(model)  # late in training the statistics stand still; without them a step costs a third less
         self.model = model.train().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.losses = Losses(config["losses"], config.get("uncertainty", False)).to(self.device)
-        decayed = [p for p in self.model.parameters() if p.dim() > 1]
-        plain = [p for p in self.model.parameters() if p.dim() <= 1] + [
-            p for p in self.losses.parameters() if p.requires_grad
-        ]
-        optim = config["optimizer"]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": optim["weight_decay"]}, {"params": plain, "weight_decay": 0.0}],
-            lr=optim["lr"],
-            betas=(0.9, 0.99),
-        )
+        self.optimizers = optimizers_of(self.model, self.losses, config["optimizer"])
         self.ema = Ema(self.model, config.get("ema", 0.999))
         self.bfloat16 = config.get("precision", "float32") == "bfloat16"
         if self.bfloat16:
@@ -110,7 +102,8 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.ema.model.load_state_dict(state["ema"])
         self.ema.updates = state["updates"]
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, content in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(content)
         self.losses.load_state_dict(state["losses"])
         self.step = state["step"]
 
@@ -122,7 +115,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "ema": self.ema.model.state_dict(),
             "updates": self.ema.updates,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [o.state_dict() for o in self.optimizers],
             "losses": self.losses.state_dict(),
             "step": self.step,
         }
@@ -180,10 +173,9 @@ class Trainer:
         optim, sums, t0, seen, steps = self.config["optimizer"], {}, time.monotonic(), 0, 0
         model.train()
         for pixels, targets in batches:
-            for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(
-                    self.step, self.total, optim["lr"], optim["warmup"], optim.get("final", 0.01)
-                )
+            lr = learning_rate(self.step, self.total, optim["lr"], optim["warmup"], optim.get("final", 0.01))
+            for group in (g for o in self.optimizers for g in o.param_groups):
+                group["lr"] = lr
             x = pixels.to(self.device).to(torch.float32).sub_(128).div_(128)
             x = x.contiguous(memory_format=torch.channels_last)
             batch = Batch(*(v.to(self.device) for v in vars(targets).values()))
@@ -195,11 +187,13 @@ class Trainer:
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                     distilled = self.teacher(x, outputs)
                 loss, terms["distilled"] = loss + distilled, float(distilled.detach())
-            self.optimizer.zero_grad(set_to_none=True)
+            for optimizer in self.optimizers:
+                optimizer.zero_grad(set_to_none=True)
             loss.backward()
             norm = nn.utils.clip_grad_norm_(self.model.parameters(), optim.get("clip", 10.0))
             if torch.isfinite(norm):  # one bad batch must not poison the run
-                self.optimizer.step()
+                for optimizer in self.optimizers:
+                    optimizer.step()
                 self.ema.update(self.model)
             if feedback is not None:
                 self._give(feedback, batch)
@@ -209,9 +203,9 @@ class Trainer:
                 sums[k] = sums.get(k, 0.0) + v
             if self.step % 50 == 0:
                 self.log(
-                    lr=self.optimizer.param_groups[0]["lr"],
+                    lr=lr,
                     size=phase["size"],
-                    views_per_s=round(seen / (time.monotonic() - t0), 1),
+                    views_per_s=round(self.world * seen / (time.monotonic() - t0), 1),
                     **{k: round(v / steps, 4) for k, v in sums.items()},
                 )
                 sums, t0, seen, steps = {}, time.monotonic(), 0, 0

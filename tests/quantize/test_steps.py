@@ -37,6 +37,7 @@ seed = 3
 workers = 0
 run = "{root}/run"
 [optimizer]
+muon = true
 lr = 2e-3
 weight_decay = 0.02
 warmup = 2
@@ -296,6 +297,35 @@ def test_prediction_goes_on_where_it_stopped(finished: Path, root: Path) -> None
     (root / "cut.jsonl").write_text("".join(lines[:2]) + lines[2][:20])
     predict(spec, samples, root / "cut.jsonl")
     assert (root / "cut.jsonl").read_text() == "".join(lines)
+
+
+def test_a_training_cut_short_goes_on_as_if_it_had_not_been(finished: Path, root: Path) -> None:
+    from quantize.config import load_config
+    from quantize.train.loop import Trainer
+
+    config = load_config(root / "c.toml", ["phases=[{size=64, batch=4, steps=6}, {size=96, batch=2, steps=6}]"])
+
+    class CutError(Exception):
+        pass
+
+    class Interrupted(Trainer):
+        """Stops after its checkpoint of step 8, in the middle of the second phase."""
+
+        def save(self) -> None:
+            super().save()
+            if self.step == 8:
+                raise CutError
+
+    pack = finished / "label" / "pack"
+    config["checkpoint_minutes"] = 0  # after every step
+    with pytest.raises(CutError):
+        Interrupted(config, pack, root / "cut").train()
+    Trainer(config, pack, root / "cut").train()
+    Trainer(config, pack, root / "whole").train()
+    cut, whole = (torch.load(root / name / "last.pt", weights_only=True) for name in ("cut", "whole"))
+    assert cut["step"] == whole["step"] == 12
+    for kind in ("model", "ema"):
+        assert all(torch.equal(v, whole[kind][k]) for k, v in cut[kind].items())
 
 
 def test_torchrun_trains_on_two_processes(finished: Path, root: Path) -> None:
