@@ -29,8 +29,7 @@ def load_config(path: Path, settings: Sequence[str] = ()) -> dict[str, Any]:
         >>> load_config(Path("quantize/configs/s.toml"), ["export.tflite=false"])["export"]["tflite"]
         False
     """
-    config = _read(DEFAULTS)
-    _merge(config, _read(path))
+    config = merged(_read(DEFAULTS), _read(path))
     config.setdefault("name", f"edgeface-{config.get('student', path.stem)}")
     config.setdefault("run", f"runs/{path.stem}")
     apply_settings(config, settings)
@@ -65,10 +64,12 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"config must be TOML, but got {path}: {error}") from None
 
 
-def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:
-    """Tables are merged, everything else is replaced."""
-    for key, value in over.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            _merge(base[key], value)
-        else:
-            base[key] = value
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """``base`` with what ``over`` says; tables within are merged, everything else is replaced.
+
+    Example:
+        >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
+        {'a': {'b': 3, 'c': 2}}
+    """
+    both = {k: (base[k], v) for k, v in over.items() if isinstance(v, dict) and isinstance(base.get(k), dict)}
+    return base | over | {k: merged(*tables) for k, tables in both.items()}

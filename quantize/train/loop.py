@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from quantize.config import merged
 from quantize.model import STUDENTS, Student, checkpoint_of, fuse, load_student
 from quantize.train.distill import DenseTeacher
 from quantize.train.feedback import Feedback
@@ -145,7 +146,7 @@ class Trainer:
             if self.step < end:
                 data = ViewBatches(
                     self.packed,
-                    self.config["views"] | phase.get("views", {}),
+                    merged(self.config["views"], phase.get("views", {})),
                     self.config["seed"],
                     phase["size"],
                     phase["batch"],
