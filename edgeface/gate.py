@@ -128,7 +128,7 @@ class QualityGate:
     """
 
     min_score: float | None = 0.5
-    min_quality: float | None = 0.52
+    min_quality: float | None = 0.5
     min_size: float | None = 24.0
     max_yaw: float | None = 75.0
     max_pitch: float | None = 60.0
@@ -140,7 +140,7 @@ class QualityGate:
     max_dark: float | None = 0.8
     max_bright: float | None = 0.6
     min_contrast: float | None = 5.0
-    occlusion_quality: float | None = 0.52
+    occlusion_quality: float | None = 0.5
     single: bool = False
 
     def __post_init__(self) -> None:

@@ -30,7 +30,8 @@ def networks_of(bundle: Path, folder: Path, sizes: Sequence[tuple[int, int]]) ->
             for size in sizes:
                 fits = size[0] % model["size_multiple"] == size[1] % model["size_multiple"] == 0
                 if own == size or (own is None and fits):
-                    yield Network.of(path, size, f"{manifest['name']}-{model['precision']}")
+                    name = manifest["name"].removesuffix(f"-{model['precision']}")  # a float bundle says it in its name
+                    yield Network.of(path, size, f"{name}-{model['precision']}")
 
 
 def extra(text: str, default: tuple[int, int]) -> Network:

@@ -21,7 +21,7 @@ def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
 
     Example:
         >>> torch.linalg.svdvals(orthogonalised(torch.diag(torch.tensor([5.0, 1.0]))[None])).round(decimals=1)
-        tensor([[0.9000, 0.8000]])
+        tensor([[0.8000, 0.7000]])
     """
     a, b, c = NEWTON_SCHULZ
     tall = matrices.shape[-2] > matrices.shape[-1]
