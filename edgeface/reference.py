@@ -293,9 +293,7 @@ def _suppress(boxes: NDArray[np.float32], nms_iou: float, max_faces: int) -> lis
     return groups
 
 
-def _averaged(
-    values: NDArray[np.float32], scores: NDArray[np.float32], groups: list[list[int]]
-) -> NDArray[np.float32]:
+def _averaged(values: NDArray[np.float32], scores: NDArray[np.float32], groups: list[list[int]]) -> NDArray[np.float32]:
     """The mean of each group, weighted by the cube of the scores; in the order and the roundings of C++."""
     result = values[[group[0] for group in groups]]
     for face, (best, *others) in enumerate(groups):
