@@ -168,7 +168,7 @@ def _label(run: Run, folder: Path) -> dict[str, Any]:
         samples = [Sample.from_json(json.loads(line)) for line in lines if line is not None]
         refined = refine_rotations(samples) if options["refine_from_points"] else 0
         dropped = drop_doubtful(samples, options["pose_quantile"])
-        _forget_doubtful(samples, options["ignore_from"], options["ignore_from_sets"])
+        _forget_doubtful(samples, options["ignore_from"])
         wanted = [s for s in samples if s.source in options["quality_sets"]]
         if wanted and options["quality_variants"]:
             from quantize.quality import make_tiles
@@ -188,16 +188,20 @@ def _label(run: Run, folder: Path) -> dict[str, Any]:
     }
 
 
-def _forget_doubtful(samples: Sequence[Sample], least: float, sets: Sequence[str]) -> None:
-    """Where people have boxed every face, a teacher's find that nobody boxed is background unless its score is at least
-    ``least``."""
+def _forget_doubtful(samples: Sequence[Sample], least: dict[str, float]) -> None:
+    """What a teacher found and nobody boxed is background in the sets of ``least`` unless its score is at least the
+    set's.
+    """
     for s in samples:
-        if s.source in sets:
-            s.faces = [
-                f
-                for f in s.faces
-                if not (f.ignore and f.extra.get("box_from") == "yunet" and f.extra.get("yunet_score", 1) < least)
-            ]
+        s.faces = [
+            f
+            for f in s.faces
+            if not (
+                f.ignore
+                and f.extra.get("box_from") == "yunet"
+                and f.extra.get("yunet_score", 1) < least.get(s.source, 0)
+            )
+        ]
 
 
 def train(run: Run) -> dict[str, Any]:
@@ -218,6 +222,7 @@ def train(run: Run) -> dict[str, Any]:
         "again_slots",
         "again_score",
         "stitch_below",
+        "mine",
     ]
     return perform(run, "train", _train, [run.need("label", "pack/samples.jsonl")], sections)
 

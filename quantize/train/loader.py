@@ -65,15 +65,17 @@ class ViewBatches(IterableDataset):  # type: ignore[type-arg]
         rank: int = 0,
         world: int = 1,
         feedback: Feedback | None = None,
+        hard: np.ndarray[Any, Any] | None = None,
     ) -> None:
         self.folder, self.config, self.seed, self.size, self.batch = folder, config, seed, size, batch
         self.first, self.count, self.rank, self.world, self.feedback = first, count, rank, world, feedback
+        self.hard = hard
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, Batch]]:
         cv2.setNumThreads(1)
         info = torch.utils.data.get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        views = Views(PackedPhotos(self.folder), self.config)
+        views = Views(PackedPhotos(self.folder), self.config, self.hard)
         for k in range(self.first + worker, self.first + self.count, workers):
             start = (k * self.world + self.rank) * self.batch
             numbers = list(range(start, start + self.batch))

@@ -12,17 +12,21 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from quantize.config import merged
+from quantize.data.pack import PackedPhotos
 from quantize.model import STUDENTS, Student, checkpoint_of, fuse, load_student
 from quantize.train.distill import DenseTeacher
 from quantize.train.feedback import Feedback
 from quantize.train.kd import LandmarkTeachers
 from quantize.train.loader import ViewBatches, loader
 from quantize.train.losses import Batch, Losses
+from quantize.train.mine import mine
 from quantize.train.optimizers import optimizers_of
 from quantize.train.precision import prefer_bfloat16
 
@@ -141,9 +145,10 @@ class Trainer:
         feedback = Feedback(slots) if slots or tau else None
         begin = 0
         saved = time.monotonic()
-        for phase in self.config["phases"]:
+        for number, phase in enumerate(self.config["phases"]):
             end = begin + phase["steps"]
             if self.step < end:
+                hard = self._mined(number) if self.config.get("mine") else None
                 data = ViewBatches(
                     self.packed,
                     merged(self.config["views"], phase.get("views", {})),
@@ -155,12 +160,32 @@ class Trainer:
                     self.rank,
                     self.world,
                     feedback,
+                    hard,
                 )
                 batches = loader(data, self.config.get("workers", 1))
                 saved = self._phase(model, batches, phase, saved, validate, feedback)
             begin = end
         self.save()
         self.log(**(validate(self.ema.model) if validate and self.rank == 0 else {}), done=True)
+
+    def _mined(self, phase: int) -> NDArray[np.float32]:
+        """The hard negatives of a phase, mined at its beginning by all processes together; a resumed run finds them."""
+        options = self.config["mine"]
+        files = [self.run / f"hard-{phase}-{rank}of{self.world}.npy" for rank in range(self.world)]
+        if not files[self.rank].is_file():
+            photos = PackedPhotos(self.packed)
+            found = mine(
+                self.ema.model, photos, options["sets"], options["sizes"], options["least"], self.rank, self.world
+            )
+            part = files[self.rank].with_suffix(".part")
+            with part.open("wb") as f:
+                np.save(f, found)
+            part.replace(files[self.rank])
+        if self.world > 1:
+            dist.barrier()
+        hard: NDArray[np.float32] = np.concatenate([np.load(f) for f in files])
+        self.log(hard=len(hard), phase=phase)
+        return hard
 
     def _phase(
         self,

@@ -118,8 +118,10 @@ def turned(targets: Targets) -> float:
 class Views:
     """Draws views. ``weights`` maps a set's name to its share; a seed and a number give a view, always the same one."""
 
-    def __init__(self, photos: PackedPhotos, config: dict[str, Any]) -> None:
+    def __init__(self, photos: PackedPhotos, config: dict[str, Any], hard: NDArray[np.float32] | None = None) -> None:
+        """``hard``: what `quantize.train.mine` found; the share ``hard`` of the windows is drawn around it."""
         self.photos, self.config = photos, config
+        self.hard = hard if hard is not None and config.get("hard") else np.zeros((0, 6), np.float32)
         self.targets = [Targets.of(s.faces) for s in photos.samples]
         if config.get("points_variance"):
             _smooth_points(self.targets, float(config["points_variance"]))
@@ -155,11 +157,44 @@ class Views:
     ) -> tuple[NDArray[np.uint8], Targets]:
         """One window of one photo, (height, width, 3), and its faces."""
         c = self.config
+        if len(self.hard) and rng.random() < c["hard"]:
+            i, scale, middle = self._around_hard(rng, width, height)
+        else:
+            i, scale, middle = self._around_face(rng, width, height, most_side)
+        image, targets = self.photos[i], self.targets[i]
+        mirror = bool(rng.random() < 0.5)
+        angle = float(
+            np.radians(rng.uniform(-1, 1) * (c.get("turn", 30) if rng.random() < c.get("turn_share", 0.3) else 5))
+        )
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag(
+            [-1.0 if mirror else 1.0, 1.0]
+        )
+        m = turn * scale
+        t = np.array([width, height]) / 2 - m @ middle
+        affine = np.c_[m, t]
+        faces = carry(targets, affine, mirror, width, height, c.get("ignore_below", 4.5))
+        if not 0.7 <= scale <= 2.5:  # shrunk, a crop loses what its quality was measured on
+            faces.quality = np.full_like(faces.quality, np.nan)
+        return self._render(image, affine, scale, width, height, rng), faces
+
+    def _around_hard(self, rng: np.random.Generator, width: int, height: int) -> tuple[int, float, NDArray[np.float64]]:
+        """Photo, scale and middle of a window that shows a mined place about as the network was deceived by it."""
+        number, *box, scale = self.hard[int(rng.integers(len(self.hard)))].astype(float)
+        scale = min(scale * float(np.exp(rng.uniform(-0.4, 0.4))), self.config.get("most_upscale", 1.6))
+        corner, end, room = np.array(box[:2]), np.array(box[2:]), np.array([width, height]) / scale
+        margin = np.minimum(0.45, (end - corner) / 2 / room)
+        start = (corner + end) / 2 - rng.uniform(margin, 1 - margin) * room
+        return int(number), scale, start + room / 2
+
+    def _around_face(
+        self, rng: np.random.Generator, width: int, height: int, most_side: float
+    ) -> tuple[int, float, NDArray[np.float64]]:
+        """Photo, scale and middle of a window around one of a photo's faces, or anywhere where it has none."""
+        c = self.config
         chosen = int(rng.choice(len(self.sets), p=self.share))
         at = int(np.searchsorted(self.within[chosen], rng.random() * self.within[chosen][-1], side="right"))
         i = int(self.sets[chosen][min(at, len(self.sets[chosen]) - 1)])
-        image, targets = self.photos[i], self.targets[i]
-        ph, pw = image.shape[:2]
+        (ph, pw), targets = self.photos[i].shape[:2], self.targets[i]
         usable = np.flatnonzero(~targets.ignore) if len(targets.ignore) else np.zeros(0, int)
         if len(usable):
             box = targets.box[int(rng.choice(usable))]
@@ -180,20 +215,7 @@ class Views:
             low, high = 0.35 * cover, max(1.5 * cover, c.get("most_upscale", 1.6))
             scale = float(np.exp(rng.uniform(np.log(low), np.log(high))))
             middle = np.array([rng.uniform(0, pw), rng.uniform(0, ph)])
-        mirror = bool(rng.random() < 0.5)
-        angle = float(
-            np.radians(rng.uniform(-1, 1) * (c.get("turn", 30) if rng.random() < c.get("turn_share", 0.3) else 5))
-        )
-        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag(
-            [-1.0 if mirror else 1.0, 1.0]
-        )
-        m = turn * scale
-        t = np.array([width, height]) / 2 - m @ middle
-        affine = np.c_[m, t]
-        faces = carry(targets, affine, mirror, width, height, c.get("ignore_below", 4.5))
-        if not 0.7 <= scale <= 2.5:  # shrunk, a crop loses what its quality was measured on
-            faces.quality = np.full_like(faces.quality, np.nan)
-        return self._render(image, affine, scale, width, height, rng), faces
+        return i, scale, middle
 
     def _render(
         self,

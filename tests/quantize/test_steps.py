@@ -303,7 +303,13 @@ def test_a_training_cut_short_goes_on_as_if_it_had_not_been(finished: Path, root
     from quantize.config import load_config
     from quantize.train.loop import Trainer
 
-    config = load_config(root / "c.toml", ["phases=[{size=64, batch=4, steps=6}, {size=96, batch=2, steps=6}]"])
+    settings = [
+        "phases=[{size=64, batch=4, steps=6}, {size=96, batch=2, steps=6}]",
+        'mine={sets=["drawn"], sizes=[96], least=0.02}',
+        "views.hard=0.5",
+        f'init="{finished / "train" / "ema.pt"}"',
+    ]
+    config = load_config(root / "c.toml", settings)
 
     class CutError(Exception):
         pass
@@ -324,6 +330,8 @@ def test_a_training_cut_short_goes_on_as_if_it_had_not_been(finished: Path, root
     Trainer(config, pack, root / "whole").train()
     cut, whole = (torch.load(root / name / "last.pt", weights_only=True) for name in ("cut", "whole"))
     assert cut["step"] == whole["step"] == 12
+    mined = [np.load(root / "cut" / f"hard-{phase}-0of1.npy") for phase in (0, 1)]
+    assert all(len(m) for m in mined), "a network of fifty steps takes much for a face"
     for kind in ("model", "ema"):
         assert all(torch.equal(v, whole[kind][k]) for k, v in cut[kind].items())
 

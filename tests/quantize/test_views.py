@@ -135,3 +135,14 @@ def test_five_points_of_68() -> None:
     p = np.zeros((68, 2), np.float32)
     p[36:42], p[42:48], p[30], p[48], p[54] = 1, 2, 3, 4, 5
     assert points5_from_68(p)[:, 0].tolist() == [1, 2, 3, 4, 5]
+
+
+def test_windows_around_mined_places_show_them_near_the_size_that_deceived(photos: PackedPhotos) -> None:
+    """The mined place is the green block around the second point, 8 px wide, seen at twice its size."""
+    hard = np.array([[0, 166, 116, 174, 124, 2.0]], np.float32)
+    views = Views(photos, plain(hard=1.0, turn=0, turn_share=0.0), hard)
+    for number in range(12):
+        image, _ = views.view(5, number, 128)
+        green = (image[..., 1] > 150) & (image[..., 0] < 100) & (image[..., 2] < 100)
+        assert 11 <= np.sqrt(green.sum()) <= 24, "8 px times two, times e^±.4"
+    assert not len(Views(photos, plain(), hard).hard), "without a share nothing is drawn from the list"
