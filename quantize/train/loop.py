@@ -26,7 +26,7 @@ from quantize.train.feedback import Feedback
 from quantize.train.kd import LandmarkTeachers
 from quantize.train.loader import ViewBatches, loader
 from quantize.train.losses import Batch, Losses
-from quantize.train.mine import mine
+from quantize.train.mine import choose, mine
 from quantize.train.optimizers import optimizers_of
 from quantize.train.precision import prefer_bfloat16
 
@@ -174,12 +174,11 @@ class Trainer:
         files = [self.run / f"hard-{phase}-{rank}of{self.world}.npy" for rank in range(self.world)]
         if not files[self.rank].is_file():
             photos = PackedPhotos(self.packed)
-            found = mine(
-                self.ema.model, photos, options["sets"], options["sizes"], options["least"], self.rank, self.world
-            )
+            numbers = choose(photos, options["sets"], options["photos"], [self.config["seed"], phase])
+            mined = mine(self.ema.model, photos, numbers[self.rank :: self.world], options["sizes"], options["least"])
             part = files[self.rank].with_suffix(".part")
             with part.open("wb") as f:
-                np.save(f, found)
+                np.save(f, mined)
             part.replace(files[self.rank])
         if self.world > 1:
             dist.barrier()

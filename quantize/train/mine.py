@@ -20,19 +20,21 @@ NEAR = 0.1
 """IoU with a labelled face from which on a find is that face, if badly placed."""
 
 
+def choose(photos: PackedPhotos, sets: Sequence[str], most: int, seed: Sequence[int]) -> NDArray[np.intp]:
+    """Numbers of at most ``most`` photos of ``sets`` (names of sources), drawn by ``seed``."""
+    numbers = np.array([i for i, s in enumerate(photos.samples) if s.source in sets], np.intp)
+    return np.random.default_rng(list(seed)).permutation(numbers)[:most]
+
+
 def mine(
     model: nn.Module,
     photos: PackedPhotos,
-    sets: Sequence[str],
+    numbers: Sequence[int] | NDArray[np.intp],
     sizes: Sequence[int],
     least: float,
-    rank: int = 0,
-    world: int = 1,
 ) -> NDArray[np.float32]:
-    """What ``model`` finds with a score of at least ``least`` where there is no face and no ignore region.
-
-    Every photo of ``sets`` (names of sources) is letterboxed to each of ``sizes``; process ``rank`` of ``world`` takes
-    every ``world``-th photo.
+    """What ``model`` finds with a score of at least ``least`` where there is no face and no ignore region, on the
+    photos ``numbers``, each letterboxed to each of ``sizes``.
 
     Returns:
         (n, 6) float32: number of the photo, box xyxy in its pixels, and the scale from the photo to the input that the
@@ -41,9 +43,8 @@ def mine(
     was_training = model.training
     model.eval()
     found: list[NDArray[np.float32]] = []
-    wanted = [i for i, s in enumerate(photos.samples) if s.source in sets]
     detectors = [FloatDetector(model, (size, size)) for size in sizes]
-    for i in wanted[rank::world]:
+    for i in map(int, numbers):
         image = np.ascontiguousarray(photos[i][:, :, ::-1])
         for detector in detectors:
             said = detector.detect(image)

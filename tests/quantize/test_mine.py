@@ -13,7 +13,7 @@ from torch import Tensor, nn  # noqa: E402
 from quantize.data.pack import PackedPhotos, pack  # noqa: E402
 from quantize.data.sample import FaceLabel, Sample  # noqa: E402
 from quantize.model import SCORE  # noqa: E402
-from quantize.train.mine import mine  # noqa: E402
+from quantize.train.mine import choose, mine  # noqa: E402
 
 
 class RedIsAFace(nn.Module):
@@ -57,19 +57,24 @@ def photos(tmp_path: Path) -> PackedPhotos:
 
 def test_only_finds_on_nothing_are_kept(photos: PackedPhotos) -> None:
     model = RedIsAFace().train()
-    hard = mine(model, photos, ["drawn", "empty"], [128], 0.5, 0, 1)
+    hard = mine(model, photos, [0, 1], [128], 0.5)
     assert model.training, "the network is left as it was"
     assert set(hard[:, 0].astype(int)) == {0, 1}
     assert (hard[:, 5] == 1).all()
     for number, centre in ((0, (24, 88)), (1, (88, 24))):
         boxes = hard[hard[:, 0] == number, 1:5]
         assert len(boxes) and np.abs((boxes[:, :2] + boxes[:, 2:]) / 2 - centre).max() <= 8
-    assert not len(mine(model, photos, ["drawn", "empty"], [128], 0.99, 0, 1)), "nothing is that sure"
+    assert not len(mine(model, photos, [0, 1], [128], 0.99)), "nothing is that sure"
 
 
-def test_processes_share_the_photos(photos: PackedPhotos) -> None:
-    whole = mine(RedIsAFace(), photos, ["drawn", "empty"], [128, 256], 0.5, 0, 1)
-    parts = [mine(RedIsAFace(), photos, ["drawn", "empty"], [128, 256], 0.5, rank, 2) for rank in range(2)]
-    assert all(len(p) for p in parts)
-    assert sorted(map(tuple, whole)) == sorted(map(tuple, np.concatenate(parts)))
-    assert set(whole[:, 5]) == {1.0, 2.0}
+def test_every_size_is_looked_at(photos: PackedPhotos) -> None:
+    hard = mine(RedIsAFace(), photos, [1], [128, 256], 0.5)
+    assert set(hard[:, 5]) == {1.0, 2.0}
+
+
+def test_photos_are_chosen_by_set_and_seed(photos: PackedPhotos) -> None:
+    assert set(choose(photos, ["drawn", "empty"], 9, [1, 0])) == {0, 1}
+    assert list(choose(photos, ["unwanted"], 9, [1, 0])) == [2]
+    first = [int(choose(photos, ["drawn", "empty", "unwanted"], 1, [seed, 0])[0]) for seed in range(20)]
+    assert set(first) == {0, 1, 2}, "another seed, other photos"
+    assert list(choose(photos, ["drawn", "empty"], 1, [3, 1])) == list(choose(photos, ["drawn", "empty"], 1, [3, 1]))
