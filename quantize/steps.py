@@ -153,6 +153,7 @@ def _label(run: Run, folder: Path) -> dict[str, Any]:
     from quantize.data.confidence import drop_doubtful
     from quantize.data.mean_face import refine_rotations
     from quantize.data.pack import pack
+    from quantize.quality import make_tiles
 
     options = run.config["label"]
     samples = read_samples(run.need("data", "samples.jsonl"))
@@ -162,20 +163,23 @@ def _label(run: Run, folder: Path) -> dict[str, Any]:
         try:
             worker = _LabelWorker(options["teachers"], options["cache"])
             lines = list(engine.map(worker, [json.dumps(s.to_json()) for s in samples], "label"))
+            unreadable = sum(line is None for line in lines)
+            samples = [Sample.from_json(json.loads(line)) for line in lines if line is not None]
+            refined = refine_rotations(samples) if options["refine_from_points"] else 0
+            dropped = drop_doubtful(samples, options["pose_quantile"])
+            _forget_doubtful(samples, options["ignore_from"])
+            wanted = [s for s in samples if s.source in options["quality_sets"]]
+            if wanted and options["quality_variants"]:
+                samples += make_tiles(
+                    wanted,
+                    Path(options["teachers"]),
+                    folder / "tiles",
+                    run.config["seed"],
+                    options["quality_variants"],
+                    engine=engine,
+                )
         finally:
             engine.close()
-        unreadable = sum(line is None for line in lines)
-        samples = [Sample.from_json(json.loads(line)) for line in lines if line is not None]
-        refined = refine_rotations(samples) if options["refine_from_points"] else 0
-        dropped = drop_doubtful(samples, options["pose_quantile"])
-        _forget_doubtful(samples, options["ignore_from"])
-        wanted = [s for s in samples if s.source in options["quality_sets"]]
-        if wanted and options["quality_variants"]:
-            from quantize.quality import make_tiles
-
-            samples += make_tiles(
-                wanted, Path(options["teachers"]), folder / "tiles", run.config["seed"], options["quality_variants"]
-            )
     write_samples(folder / "samples.jsonl", samples)
     messages = pack(samples, folder / "pack")
     (folder / "skipped.txt").write_text("".join(f"{m}\n" for m in messages))

@@ -260,11 +260,14 @@ def test_dask_labels_as_one_process_does(finished: Path, root: Path) -> None:
         command = [sys.executable, str(root / "label_run.py"), "label", "--config", str(root / "c.toml"), "--again"]
         command += ["--folder", str(run), "--engine", engine, "--workers", "2"]
         command += ["--set", f"label.teachers={TEACHERS}", "--set", f"label.cache={run}/cache"]
+        command += ["--set", 'label.quality_sets=["drawn"]']
         result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         assert result.returncode == 0, result.stderr[-2000:]
-        written.append((run / "label" / "samples.jsonl").read_text())
+        written.append((run / "label" / "samples.jsonl").read_text().replace(str(run), ""))
     assert written[0] == written[1]
-    assert len(written[0].splitlines()) == 8
+    sources = [json.loads(line)["source"] for line in written[0].splitlines()]
+    assert sources.count("drawn") == 8
+    assert sources.count("quality") >= 3, "tiles with a quality target as well"
 
 
 def test_float_detector_is_the_float_bundle(finished: Path, root: Path) -> None:
