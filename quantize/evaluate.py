@@ -20,7 +20,7 @@ from torch import nn
 
 from quantize.data.jsonl import read_jsonl
 from quantize.data.sample import Sample
-from quantize.detectors import BundleDetector, DetectorSpec, FloatDetector
+from quantize.detectors import BundleDetector, DetectorSpec, FloatDetector, core_functions
 from quantize.engines import Engine, open_engine
 from quantize.metrics import Found, read_predictions, score_quality, score_samples
 from quantize.peers import Detector
@@ -184,10 +184,12 @@ def name_of(spec: DetectorSpec) -> str:
 
 
 def _name(detector: Detector, model: str) -> str:
-    """Of a bundle or peer it includes the network's hash, so that new weights never meet old predictions."""
+    """It includes the hash of the bundle's or peer's network, and that of the core which decodes a bundle's outputs, so
+    that neither new weights nor a new core ever meet old predictions.
+    """
     if isinstance(detector, BundleDetector):
-        info = detector.engine.info
-        text = f"{info.model}-{info.precision}-{info.runtime}-{info.sha256[:10]}"
+        info, core = detector.engine.info, Path(core_functions().__file__).read_bytes()
+        text = f"{info.model}-{info.precision}-{info.runtime}-{info.sha256[:10]}-{hashlib.sha256(core).hexdigest()[:6]}"
     else:
         adapter, _, file = model.partition(":")
         text = f"{adapter}-{hashlib.sha256(Path(file).read_bytes()).hexdigest()[:10]}"
