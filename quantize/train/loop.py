@@ -18,7 +18,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from quantize.config import merged
+from quantize.config import ConfigError, merged
 from quantize.data.pack import PackedPhotos
 from quantize.model import STUDENTS, Student, checkpoint_of, fuse, load_student
 from quantize.train.distill import DenseTeacher
@@ -65,6 +65,16 @@ def learning_rate(step: int, total: int, base: float, warmup: int, final: float)
     return base * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(t, 1))))
 
 
+def _check_mining(config: dict[str, Any]) -> None:
+    """Raises ConfigError for a share of mined windows without anything mined, and for half a table."""
+    tables = [config.get("views", {}), *(phase.get("views", {}) for phase in config["phases"])]
+    wanted, given = {"sets", "photos", "sizes", "least"}, set(config.get("mine", {}))
+    if (given or any(t.get("hard") for t in tables)) and given != wanted:
+        raise ConfigError(
+            f"views.hard needs [mine] with {', '.join(sorted(wanted))}, but got {sorted(given) or 'none'}"
+        )
+
+
 class Trainer:
     """One run. ``config`` is the parsed TOML (see quantize/configs); ``run`` the folder that receives config, log and
     checkpoints.
@@ -72,6 +82,7 @@ class Trainer:
 
     def __init__(self, config: dict[str, Any], packed: Path, run: Path, device: str = "auto") -> None:
         self.config, self.packed, self.run = config, packed, run
+        _check_mining(config)
         self.rank, self.world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         if self.world > 1 and not dist.is_initialized():
             dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")

@@ -10,9 +10,11 @@ cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
 
 from torch import Tensor, nn  # noqa: E402
 
+from quantize.config import ConfigError  # noqa: E402
 from quantize.data.pack import PackedPhotos, pack  # noqa: E402
 from quantize.data.sample import FaceLabel, Sample  # noqa: E402
 from quantize.model import SCORE  # noqa: E402
+from quantize.train.loop import Trainer  # noqa: E402
 from quantize.train.mine import choose, mine  # noqa: E402
 
 
@@ -78,3 +80,11 @@ def test_photos_are_chosen_by_set_and_seed(photos: PackedPhotos) -> None:
     first = [int(choose(photos, ["drawn", "empty", "unwanted"], 1, [seed, 0])[0]) for seed in range(20)]
     assert set(first) == {0, 1, 2}, "another seed, other photos"
     assert list(choose(photos, ["drawn", "empty"], 1, [3, 1])) == list(choose(photos, ["drawn", "empty"], 1, [3, 1]))
+
+
+@pytest.mark.parametrize("mine", [{}, {"sets": ["drawn"], "sizes": [96]}])
+def test_windows_around_mined_places_need_them(tmp_path: Path, mine: dict[str, object]) -> None:
+    phases = [{"size": 64, "batch": 1, "steps": 1, "views": {"hard": 0.5}}]
+    config = {"student": "n", "phases": phases, "views": {}, "mine": mine}
+    with pytest.raises(ConfigError, match=r"views\.hard needs \[mine\] with least, photos, sets, sizes"):
+        Trainer(config, tmp_path, tmp_path / "run")

@@ -1,5 +1,6 @@
 """Quality targets: tiles of one photo do not depend on the others, and a run that was cut goes on."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,9 @@ def test_a_photos_tiles_do_not_depend_on_the_others(samples: list[Sample], tmp_p
     assert together[1].path.name == alone[0].path.name
     assert together[1].path.read_bytes() == alone[0].path.read_bytes()
     assert together[1].faces[0].quality == alone[0].faces[0].quality
+    (tmp_path / "elsewhere.png").write_bytes(samples[1].path.read_bytes())
+    moved = replace(samples[1], path=tmp_path / "elsewhere.png")
+    assert make_tiles([moved], TEACHERS, tmp_path / "c", 5, variants=1)[0].path.name == alone[0].path.name
     other = make_tiles(samples[1:2], TEACHERS, tmp_path / "b", 6, variants=1)
     assert other[0].path.name != alone[0].path.name, "another seed, other tiles"
 
