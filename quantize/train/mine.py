@@ -14,7 +14,7 @@ from torch import nn
 
 from quantize.data.pack import PackedPhotos
 from quantize.detectors import FloatDetector
-from quantize.teachers.yunet import iou_matrix
+from quantize.metrics import iou_matrix
 
 NEAR = 0.1
 """IoU with a labelled face from which on a find is that face, if badly placed."""
