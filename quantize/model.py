@@ -113,12 +113,20 @@ class Student(nn.Module):
                 head.bias[16], head.bias[20] = 1.0, 1.0  # the identity rotation
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.predict(self.pyramid(x))
+
+    def pyramid(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features of strides 8, 16 and 32, (n, neck, ⌈h/s⌉, ⌈w/s⌉) each."""
         c8 = self.stage8(self.stem(x))
         c16 = self.stage16(c8)
         p32 = self.lateral32(self.stage32(c16))
         p16 = self.smooth16(_add(self.lateral16(c16), self.up(p32)))
         p8 = self.smooth8(_add(self.lateral8(c8), self.up(p16)))
-        o8, o16, o32 = (head(tower(p)) for head, tower, p in zip(self.heads, self.towers, (p8, p16, p32), strict=True))
+        return p8, p16, p32
+
+    def predict(self, levels: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Raw outputs of the features that `pyramid` gives."""
+        o8, o16, o32 = (head(tower(p)) for head, tower, p in zip(self.heads, self.towers, levels, strict=True))
         return o8, o16, o32
 
 

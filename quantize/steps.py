@@ -221,6 +221,7 @@ def train(run: Run) -> dict[str, Any]:
         "ema",
         "uncertainty",
         "distill",
+        "mimic",
         "landmark_teachers",
         "precision",
         "again_slots",

@@ -26,6 +26,7 @@ from quantize.train.feedback import Feedback
 from quantize.train.kd import LandmarkTeachers
 from quantize.train.loader import ViewBatches, loader
 from quantize.train.losses import Batch, Losses
+from quantize.train.mimic import Mimic
 from quantize.train.mine import choose, mine
 from quantize.train.optimizers import optimizers_of
 from quantize.train.precision import prefer_bfloat16
@@ -96,7 +97,13 @@ class Trainer:
             fuse(model)  # late in training the statistics stand still; without them a step costs a third less
         self.model = model.train().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.losses = Losses(config["losses"], config.get("uncertainty", False)).to(self.device)
-        self.optimizers = optimizers_of(self.model, self.losses, config["optimizer"])
+        self.mimic = None
+        if config.get("mimic"):
+            options = config["mimic"]
+            self.mimic = Mimic(self.model, Path(options["detector"]), options["features"], options["heads"])
+            self.mimic.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        helpers = nn.ModuleList([self.losses, *([self.mimic.adapters] if self.mimic else [])])
+        self.optimizers = optimizers_of(self.model, helpers, config["optimizer"])
         self.ema = Ema(self.model, config.get("ema", 0.999))
         self.bfloat16 = config.get("precision", "float32") == "bfloat16"
         if self.bfloat16:
@@ -121,6 +128,8 @@ class Trainer:
         for optimizer, content in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(content)
         self.losses.load_state_dict(state["losses"])
+        if self.mimic is not None:
+            self.mimic.adapters.load_state_dict(state["adapters"])
         self.step = state["step"]
 
     def save(self) -> None:
@@ -133,6 +142,7 @@ class Trainer:
             "updates": self.ema.updates,
             "optimizers": [o.state_dict() for o in self.optimizers],
             "losses": self.losses.state_dict(),
+            "adapters": self.mimic.adapters.state_dict() if self.mimic is not None else {},
             "step": self.step,
         }
         small = checkpoint_of(self.ema.model, step=self.step, seed=self.config["seed"])
@@ -147,10 +157,10 @@ class Trainer:
 
     def train(self, validate: Any = None) -> None:
         """Runs to the end of the last phase. ``validate(model) -> dict`` is called at each checkpoint."""
-        model: nn.Module = self.model
+        model: nn.Module = self.mimic or self.model
         if self.world > 1:
             model = nn.parallel.DistributedDataParallel(
-                self.model, device_ids=[self.device.index] if self.device.type == "cuda" else None
+                model, device_ids=[self.device.index] if self.device.type == "cuda" else None
             )
         slots, tau = self.config.get("again_slots", 0), self.config.get("stitch_below", 0.0)
         feedback = Feedback(slots) if slots or tau else None
@@ -216,9 +226,11 @@ class Trainer:
             x = x.contiguous(memory_format=torch.channels_last)
             batch = Batch(*(v.to(self.device) for v in vars(targets).values()))
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-                outputs = model(x)
+                outputs, mimicked = self._outputs(model, x)
                 guides = self.landmark_teachers(x) if self.landmark_teachers is not None else None
             loss, terms = self.losses(outputs, batch, guides)
+            if mimicked is not None:
+                loss, terms["mimicked"] = loss + mimicked, float(mimicked.detach())
             if self.teacher is not None:
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                     distilled = self.teacher(x, outputs)
@@ -252,6 +264,14 @@ class Trainer:
                 saved = time.monotonic()
                 t0, seen = time.monotonic(), 0  # validation is not training time
         return saved
+
+    def _outputs(self, model: nn.Module, x: Tensor) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        """The student's outputs, and the loss towards the detector that it mimics if it does."""
+        if self.mimic is None:
+            return model(x), None
+        self.mimic.attached = self.step >= self.config["mimic"]["alone"]
+        outputs, loss = model(x)
+        return outputs, loss
 
     def _give(self, feedback: Feedback, batch: Batch) -> None:
         """Views with a confident false positive come back; too little loss from small faces asks for stitched views."""

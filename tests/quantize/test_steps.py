@@ -312,6 +312,9 @@ def test_a_training_cut_short_goes_on_as_if_it_had_not_been(finished: Path, root
         "views.hard=0.5",
         f'init="{finished / "train" / "ema.pt"}"',
     ]
+    if TEACHERS.is_dir():
+        detector = TEACHERS / "yunet_n_dynamic.onnx"
+        settings.append(f"mimic={{detector='{detector}', features=1.0, heads=1.0, alone=5}}")
     config = load_config(root / "c.toml", settings)
 
     class CutError(Exception):
@@ -335,7 +338,7 @@ def test_a_training_cut_short_goes_on_as_if_it_had_not_been(finished: Path, root
     assert cut["step"] == whole["step"] == 12
     mined = [np.load(root / "cut" / f"hard-{phase}-0of1.npy") for phase in (0, 1)]
     assert all(len(m) for m in mined), "a network of fifty steps takes much for a face"
-    for kind in ("model", "ema"):
+    for kind in ("model", "ema", "adapters"):
         assert all(torch.equal(v, whole[kind][k]) for k, v in cut[kind].items())
 
 

@@ -1,0 +1,93 @@
+"""YuNet in PyTorch against its own ONNX file, the losses by hand, and who learns from them when."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the toolchain's extra is not installed (pip install -e '.[quantize]')")
+
+from quantize.model import Student, build_student  # noqa: E402
+from quantize.teachers import YuNet  # noqa: E402
+from quantize.teachers.yunet_layers import YuNetLayers  # noqa: E402
+from quantize.train.mimic import Mimic, features_apart, heads_apart  # noqa: E402
+
+TEACHERS = Path(__file__).parents[2] / ".." / "shared" / "teachers"
+YUNET = TEACHERS / "yunet_n_dynamic.onnx"
+shared = pytest.mark.skipif(not TEACHERS.is_dir(), reason="../shared is not there")
+
+
+def test_features_apart_by_hand() -> None:
+    teacher = torch.tensor([1.0, 2.0])
+    assert features_apart([torch.zeros(2)], [teacher]).item() == pytest.approx(1)
+    assert features_apart([torch.tensor([1.0, 1.0])], [teacher]).item() == pytest.approx(1 / 5)
+    assert features_apart([torch.zeros(2), teacher], [teacher, teacher]).item() == pytest.approx(1 / 2)
+
+
+def test_heads_apart_by_hand() -> None:
+    """One cell that the teacher is half sure of (cls and obj .5), one that it holds for nothing."""
+    teacher = torch.zeros(1, 2, 16)
+    teacher[0, 1, :2] = -30.0
+    assert heads_apart(teacher, teacher).item() == pytest.approx(0, abs=1e-6)
+    student = teacher.clone()
+    student[0, 0, 2:6] = 0.2  # beyond beta of .1: .2 − .05, times the cell's score, over a sum that counts as 1
+    assert heads_apart(student, teacher).item() == pytest.approx(0.15 * 0.5, abs=1e-6)
+    student = teacher.clone()
+    student[0, 1, 1] = 0.0  # obj .5 instead of 0: .5² · ln 2 over a sum that counts as 1
+    assert heads_apart(student, teacher).item() == pytest.approx(0.25 * np.log(2), abs=1e-5)
+    student = teacher.clone()
+    student[0, 1, 0] = 5.0  # cls where obj is 0 says nothing
+    assert heads_apart(student, teacher).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", [lambda s, t: features_apart([s], [t]), heads_apart])
+def test_gradients(loss: object) -> None:
+    g = torch.Generator().manual_seed(5)
+    student, teacher = (torch.rand(1, 3, 16, generator=g, dtype=torch.double) * k for k in (1, 2))
+    assert torch.autograd.gradcheck(lambda x: loss(x, teacher), (student.requires_grad_(),), eps=1e-7, atol=1e-4)  # type: ignore[operator]
+
+
+@shared
+def test_the_module_is_the_onnx_file() -> None:
+    yunet = YuNet(TEACHERS)
+    image = np.random.default_rng(2).integers(0, 256, (64, 96, 3), np.uint8)
+    out = yunet.session.run(None, {yunet.input: image.astype(np.float32).transpose(2, 0, 1)[None]})
+    named = dict(zip(yunet.outputs, map(np.asarray, out), strict=True))
+    network = YuNetLayers(YUNET)
+    rgb = torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)[None].float()
+    raw = network.predict(network.pyramid((rgb - 128) / 128))[0]
+    assert not raw.requires_grad
+    parts = {"cls": raw[:, :1].sigmoid(), "obj": raw[:, 1:2].sigmoid(), "bbox": raw[:, 2:6], "kps": raw[:, 6:]}
+    for name, part in parts.items():
+        wanted = np.concatenate([named[f"{name}_{s}"].reshape(-1, part.shape[1]) for s in (8, 16, 32)])
+        np.testing.assert_allclose(part.numpy(), wanted, atol=1e-4)
+
+
+@shared
+def test_another_network_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be YuNet n with 59 convolutions, but got"):
+        YuNetLayers(TEACHERS / "fsanet-1x1-iter-688590.onnx")
+
+
+def gradient(part: torch.nn.Module) -> float:
+    return sum(float(p.grad.abs().sum()) for p in part.parameters() if p.grad is not None)
+
+
+@shared
+def test_the_student_learns_once_the_adapters_have() -> None:
+    torch.manual_seed(1)
+    student: Student = build_student("n")
+    mimic = Mimic(student, YUNET, 1.0, 1.0)
+    x = torch.rand(2, 3, 64, 64) * 2 - 1
+    for attached in (False, True):
+        mimic.zero_grad()
+        mimic.attached = attached
+        outputs, loss = mimic(x)
+        assert all(torch.equal(a, b) for a, b in zip(outputs, student(x), strict=True))
+        loss.backward()
+        assert gradient(mimic.adapters) > 0
+        assert (gradient(student.stem) > 0) == attached
+        assert gradient(student.heads) == 0  # they learn from labels alone
+    assert not any(p.requires_grad for p in mimic.detector.parameters())
