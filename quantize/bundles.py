@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgeface.faces import LANDMARK_NAMES
 from edgeface.manifest import DECODE_RULE, POSE, SCHEMA, DecodeSpec, InputSpec, Manifest, ModelSpec, OutputSpec
+from quantize.files import replacing
 from quantize.model import STRIDES
 from quantize.onnx_export import INPUT, INPUT_SCALE, INPUT_ZERO, OUTPUTS
 
@@ -98,8 +99,10 @@ def make_manifest(
 def write_bundle(path: Path, manifest: Manifest, files: Path) -> None:
     """Zips the manifest and the networks it names (in ``files``). The same contents give the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with (
+        replacing(path) as part,
+        zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive,
+    ):
         text = json.dumps(manifest.to_dict(), indent=1, ensure_ascii=False)
         for name, data in [
             ("manifest.json", text.encode()),
@@ -109,7 +112,6 @@ def write_bundle(path: Path, manifest: Manifest, files: Path) -> None:
             info.compress_type = zipfile.ZIP_DEFLATED
             info.external_attr = 0o644 << 16
             archive.writestr(info, data)
-    part.replace(path)
 
 
 def _sha256(path: Path) -> str:

@@ -19,10 +19,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from quantize.boxes import iou_matrix
 from quantize.data.pose import geodesic_degrees, mean_rotation, rotation_from_300wlp
 from quantize.data.sample import FaceLabel, Sample, points5_from_68
+from quantize.files import replacing
 from quantize.teachers import FsaNet, Tddfa, YuNet
-from quantize.teachers.yunet import iou_matrix
 
 VERSION = 7  # part of the cache key: raise it when the rules below change
 
@@ -185,7 +186,6 @@ def cached(sample: Sample, labeller: Labeller, folder: Path) -> Sample | None:
         return None
     result = labeller(sample, np.asarray(image, np.uint8))
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(result.to_json()))
-    part.replace(path)
+    with replacing(path) as part:
+        part.write_text(json.dumps(result.to_json()))
     return result

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quantize.boxes import iou_matrix
 from quantize.data.pose import geodesic_degrees, rotation_from_300wlp
 from quantize.data.sample import FaceLabel, Sample
 
@@ -98,15 +99,6 @@ def read_predictions(path: Path) -> dict[str, Found]:
     """The inverse of `write_predictions`."""
     rows = (json.loads(line) for line in path.read_text().splitlines())
     return {Path(row["file"]).stem: Found.from_json(row["faces"]) for row in rows}
-
-
-def iou_matrix(a: Array, b: Array) -> Array:
-    """IoU of every box of ``a`` (n, 4) with every box of ``b`` (m, 4), xyxy: (n, m)."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inter = (high - low).clip(0).prod(-1)
-    area_a, area_b = ((z[:, 2:] - z[:, :2]).clip(0).prod(-1) for z in (a, b))
-    return np.asarray(inter / (area_a[:, None] + area_b[None] - inter + 1e-9))
 
 
 def average_precision(samples: Iterable[Sample], found: Predictions, min_height: float = 0) -> tuple[float | None, int]:

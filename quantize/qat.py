@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from quantize.calibration import Images, as_real
+from quantize.files import replacing
 from quantize.model import STRIDES, Student
 from quantize.train.loader import ViewBatches, loader
 from quantize.train.loop import learning_rate, pick_device
@@ -149,9 +150,8 @@ class Tuner:
             "average": self.average,
             "step": self.step,
         }
-        part = self.path.with_suffix(".part")
-        torch.save(state, part)
-        part.replace(self.path)
+        with replacing(self.path) as part:
+            torch.save(state, part)
 
     def train(self, progress: Callable[[int, int], None] | None = None) -> Student:
         """Runs to the end and returns the plain student with the averaged weights on their grid."""

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from quantize.data.sample import FaceLabel, Sample
 from quantize.engines import Engine, open_engine
+from quantize.files import replacing
 from quantize.teachers import MobileFaceNet
 from quantize.train.degrade import KINDS, degrade
 
@@ -111,9 +112,8 @@ class _TileWorker:
         key = hashlib.sha256(data + rules.encode()).hexdigest()[:32]
         path = self.folder / f"{key}.json"
         if not path.is_file():
-            part = path.with_suffix(".part")
-            part.write_text(json.dumps(self._tiles(sample, data, key)))
-            part.replace(path)
+            with replacing(path) as part:
+                part.write_text(json.dumps(self._tiles(sample, data, key)))
         return path.read_text()
 
     def _tiles(self, sample: Sample, data: bytes, key: str) -> list[dict[str, Any]]:

@@ -17,8 +17,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from quantize.boxes import iou_matrix
 from quantize.data.sample import FaceLabel, Sample
-from quantize.metrics import Predictions, iou_matrix, landmark_errors, pose_errors
+from quantize.metrics import Predictions, landmark_errors, pose_errors
 
 GROUPS = (("light, ITA > 41°", 41.0, np.inf), ("medium, 10–41°", 10.0, 41.0), ("dark, < 10°", -np.inf, 10.0))
 MIN_HEIGHT = 32

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.data.sample import Sample, read_samples, write_samples
+from quantize.files import replacing
 
 
 def pack(samples: list[Sample], folder: Path) -> list[str]:
@@ -21,7 +22,7 @@ def pack(samples: list[Sample], folder: Path) -> list[str]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     skipped, index, kept, at = [], [], [], 0
-    with (folder / "pixels.bin.part").open("wb") as f:
+    with replacing(folder / "pixels.bin") as part, part.open("wb") as f:
         for sample in samples:
             bgr = cv2.imread(str(sample.path), cv2.IMREAD_COLOR)
             if bgr is None or bgr.shape[:2] != (sample.height, sample.width):
@@ -32,7 +33,6 @@ def pack(samples: list[Sample], folder: Path) -> list[str]:
             index.append([at, sample.height, sample.width])
             at += sample.height * sample.width * 3
             kept.append(sample)
-    (folder / "pixels.bin.part").replace(folder / "pixels.bin")
     write_samples(folder / "samples.jsonl", kept)
     (folder / "index.json").write_text(json.dumps(index))
     return skipped

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quantize.files import replacing
+
 #: The iBUG points (of 68) behind the five landmarks: contours of the image-left and image-right eye, nose tip, corners.
 EYE_RIGHT, EYE_LEFT, NOSE_TIP, MOUTH_RIGHT, MOUTH_LEFT = slice(36, 42), slice(42, 48), 30, 48, 54
 
@@ -97,9 +99,8 @@ class Sample:
 
 def write_samples(path: Path, samples: list[Sample]) -> None:
     """Writes one JSON object a line; the file appears whole or not at all."""
-    part = path.with_suffix(path.suffix + ".part")
-    part.write_text("".join(json.dumps(s.to_json()) + "\n" for s in samples))
-    part.replace(path)
+    with replacing(path) as part:
+        part.write_text("".join(json.dumps(s.to_json()) + "\n" for s in samples))
 
 
 def read_samples(path: Path) -> list[Sample]:

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.metrics import Found, iou_matrix
+from quantize.boxes import iou_matrix
+from quantize.metrics import Found
 from quantize.teachers.yunet import YuNet
 
 #: As in OpenCV's FaceDetectorYN.

@@ -5,24 +5,15 @@ distillation follows.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from quantize.boxes import iou_matrix
 from quantize.teachers.session import open_session
 
 Detections = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
-
-
-def iou_matrix(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
-    """IoU of every box of ``a`` (n, 4) with every box of ``b`` (m, 4), xyxy."""
-    tl = np.maximum(a[:, None, :2], b[None, :, :2])
-    br = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inter = (br - tl).clip(0).prod(-1)
-    area_a, area_b = ((z[:, 2:] - z[:, :2]).clip(0).prod(-1) for z in (a, b))
-    return np.asarray(inter / (area_a[:, None] + area_b[None] - inter + 1e-9))
 
 
 def vote(

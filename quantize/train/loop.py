@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from quantize.config import ConfigError, merged
 from quantize.data.pack import PackedPhotos
+from quantize.files import replacing
 from quantize.model import STUDENTS, Student, checkpoint_of, fuse, load_student
 from quantize.train.distill import DenseTeacher
 from quantize.train.feedback import Feedback
@@ -147,8 +148,8 @@ class Trainer:
         }
         small = checkpoint_of(self.ema.model, step=self.step, seed=self.config["seed"])
         for name, content in (("last.pt", state), ("ema.pt", small)):
-            torch.save(content, self.run / f"{name}.part")
-            (self.run / f"{name}.part").replace(self.run / name)
+            with replacing(self.run / name) as part:
+                torch.save(content, part)
 
     def log(self, **values: Any) -> None:
         if self.rank == 0:
@@ -197,10 +198,8 @@ class Trainer:
             photos = PackedPhotos(self.packed)
             numbers = choose(photos, options["sets"], options["photos"], [self.config["seed"], phase])
             mined = mine(self.ema.model, photos, numbers[self.rank :: self.world], options["sizes"], options["least"])
-            part = files[self.rank].with_suffix(".part")
-            with part.open("wb") as f:
+            with replacing(files[self.rank]) as part, part.open("wb") as f:
                 np.save(f, mined)
-            part.replace(files[self.rank])
         if self.world > 1:
             dist.barrier()
         hard: NDArray[np.float32] = np.concatenate([np.load(f) for f in files])

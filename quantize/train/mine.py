@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from quantize.boxes import iou_matrix
 from quantize.data.pack import PackedPhotos
 from quantize.detectors import FloatDetector
-from quantize.metrics import iou_matrix
 
 NEAR = 0.1
 """IoU with a labelled face from which on a find is that face, if badly placed."""
