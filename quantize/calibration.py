@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from quantize.data.sample import Sample
 from quantize.detectors import letterbox
-from quantize.model import CHANNELS, LANDMARKS, SCORE, STRIDES, Student
+from quantize.model import BOX, CHANNELS, LANDMARKS, SCORE, STRIDES, Student
 
 Images = NDArray[np.uint8]
 
@@ -22,6 +22,9 @@ LOGIT_LIMIT = 8.0
 #: Cells below this score are never decoded; what they say of box, points and rotation may be clipped.
 RELEVANT_SCORE = 0.1
 PERCENTILE = 99.9
+#: Pixels of a face's side in the network's input that no range may cut off.
+LARGEST_FACE = 640
+BOX_SIZE = slice(BOX.start + 2, BOX.stop)
 #: A channel that never moves still gets a range.
 SMALLEST_RANGE = 0.05
 
@@ -77,13 +80,23 @@ def outputs(model: Student, images: Images, batch: int = 8) -> Iterator[tuple[to
         yield model(x)
 
 
-def channel_scales(model: Student, images: Images) -> dict[int, NDArray[np.float32]]:
+def channel_scales(model: Student, *images: Images) -> dict[int, NDArray[np.float32]]:
     """The factor s of every channel of every level, so that channel / s fills −1…1 on the cells that matter.
 
     All channels of a level share one int8 scale; unscaled, the score's ±8 would leave a rotation's ±1 four bits. The
     range of the score is the 99.9th percentile of |logit| over all cells, at most ``LOGIT_LIMIT``; that of the others
-    the percentile over cells whose score is above ``RELEVANT_SCORE``. The five landmarks share one scale a level.
+    the percentile over cells whose score is above ``RELEVANT_SCORE``. The five landmarks share one scale a level. With
+    photos of several sizes, a channel's range is that of the size in which it is widest: TFLite's outputs end there,
+    and the faces of small inputs are small. On the last level a box may be ``LARGEST_FACE`` in any case.
     """
+    of_sizes = [_channel_scales(model, one) for one in images]
+    scales = {s: np.max([one[s] for one in of_sizes], axis=0) for s in STRIDES}
+    top = scales[STRIDES[-1]]
+    top[BOX_SIZE] = np.maximum(top[BOX_SIZE], np.log(LARGEST_FACE / STRIDES[-1]))
+    return scales
+
+
+def _channel_scales(model: Student, images: Images) -> dict[int, NDArray[np.float32]]:
     values: list[list[torch.Tensor]] = [[] for _ in STRIDES]
     logits: list[list[torch.Tensor]] = [[] for _ in STRIDES]
     threshold = float(np.log(RELEVANT_SCORE / (1 - RELEVANT_SCORE)))

@@ -285,6 +285,19 @@ def quantize(run: Run) -> dict[str, Any]:
     return perform(run, "quantize", _quantize, [_checkpoint(run)], ["quantize", "views", "losses", "checkpoint"])
 
 
+def _onnx_photos(run: Run, chosen: Sequence[Path]) -> list[NDArray[np.uint8]]:
+    """What the ONNX file's ranges are made of. It takes any size: a few large inputs are among them, since on them
+    faces are larger, and what says so would be cut off.
+    """
+    from quantize.calibration import load_photos
+
+    options = run.config["quantize"]
+    return [
+        load_photos(chosen, _size(options["photo_size"])),
+        load_photos(chosen[: options["large_photos"]], _size(options["large_photo_size"])),
+    ]
+
+
 def _quantize(run: Run, folder: Path) -> dict[str, Any]:
     import torch
 
@@ -298,9 +311,9 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
     torch.set_num_threads(run.config.get("threads", 1))
     samples = _samples(run)
     chosen = choose_photos(samples, options["photos"], run.config["seed"])
-    images = load_photos(chosen, tuple(options["photo_size"]))
+    images = load_photos(chosen, _size(options["photo_size"]))
     model = equalise(fuse(load_student(_checkpoint(run))), images, options["equalise"])
-    scales = channel_scales(model, images)
+    scales = channel_scales(model, images, load_photos(chosen, _size(options["large_photo_size"])))
     float_model = fold_scales(model, scales)
     float_path, int8_path = folder / "float32.onnx", folder / "int8.onnx"
     export_float(float_model, float_path)
@@ -332,7 +345,7 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
         float_model,
         float_path,
         int8_path,
-        [images],
+        _onnx_photos(run, chosen),
         budget,
         lambda path: q.figures(path, "int8", scales, held),
         reference,
@@ -386,14 +399,13 @@ def _export(run: Run, folder: Path) -> dict[str, Any]:
     extra = [_size(s) for s in options["evaluation_sizes"]]
     chosen = choose_photos(_samples(run), run.config["quantize"]["photos"], run.config["seed"])
     images = {size: load_photos(chosen, size) for size in dict.fromkeys([*sizes, *extra])}
-    onnx_images = [load_photos(chosen, _size(run.config["quantize"]["photo_size"]))]
     exported = e.export(
         load_student(weights),
         scales,
         name,
         folder,
         images,
-        onnx_images,
+        _onnx_photos(run, chosen),
         keep_float=state["keep_float"],
         extra_sizes=extra,
         tflite=options["tflite"],
@@ -519,6 +531,8 @@ def _package(run: Run, folder: Path) -> dict[str, Any]:
     }
     if run.config.get("init"):
         training["begun from"] = Path(run.config["init"]).name
+    if options.get("weights"):
+        training["weights"] = options["weights"]
     lineage = p.read_lineage(Path(options["lineage"]))
 
     def made(draft: Path, training: dict[str, Any], calibration: dict[str, Any]) -> Path:

@@ -44,6 +44,11 @@ def test_folded_scales_come_back(model: Student, images: np.ndarray) -> None:
             assert torch.allclose(stored * s, real, atol=1e-4)
             relevant = (real[:, 0] > np.log(0.1 / 0.9))[:, None].expand_as(stored)
             assert float((stored[relevant].abs() <= 1.0).float().mean()) > 0.99
+    # a face that fills the largest input is not cut off, whatever the photos showed
+    assert (scales[32][4:6] >= np.log(640 / 32) - 1e-6).all()
+    both = calibration.channel_scales(model, images, images[:, :32, :32])
+    small = calibration.channel_scales(model, images[:, :32, :32])
+    assert all(np.array_equal(both[s], np.maximum(scales[s], small[s])) for s in STRIDES)
     assert all(s[0] <= calibration.LOGIT_LIMIT and len(set(s[6:16])) == 1 for s in scales.values())
 
 

@@ -60,6 +60,8 @@ teachers = ""
 [quantize]
 photos = 6
 photo_size = [96, 64]
+large_photo_size = [128, 96]
+large_photos = 2
 control_photos = 4
 [quantize.budget]
 ap = 1.0

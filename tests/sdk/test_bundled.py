@@ -68,6 +68,21 @@ def test_the_astronaut_is_found_at_every_size(model: str, runtime: str) -> None:
         np.testing.assert_allclose(faces.rotations[0] @ faces.rotations[0].T, np.eye(3), atol=1e-5)
 
 
+@pytest.mark.parametrize(("model", "runtime"), cases())
+def test_a_face_that_fills_the_frame_is_not_cut_off(model: str, runtime: str) -> None:
+    """Eight-bit values have an end: a box of 275x360 pixels of the network's input must not lie beyond it."""
+    box = np.array([178, 58, 271, 180])  # the astronaut's face
+    left, top, right, bottom = box + np.array([-20, -20, 20, 20])
+    crop = np.ascontiguousarray(read_image(EXAMPLES / "astronaut.jpg")[top:bottom, left:right])
+    with FaceEngine(model, runtime=runtime, size=(640, 480), exact=True) as engine:
+        faces = engine.detect(crop, color="bgr", min_score=0.5)
+    assert len(faces) == 1
+    found = faces.boxes[0] + [left, top, left, top]
+    common = (np.minimum(found[2:], box[2:]) - np.maximum(found[:2], box[:2])).prod()
+    union = (found[2:] - found[:2]).prod() + (box[2:] - box[:2]).prod() - common
+    assert common / union > 0.75
+
+
 @pytest.mark.parametrize("model", NAMES)
 def test_runtimes_agree_on_the_same_frame(model: str) -> None:
     """They run different quantisations of the same weights: close, not equal."""
