@@ -42,7 +42,10 @@ def draw_faces(
     Args:
         image: (h, w, 3) uint8, BGR.
         faces: in pixels of this picture.
-        boxes, landmarks, axes, labels: what to draw.
+        boxes: whether to draw the boxes.
+        landmarks: whether to draw the five points.
+        axes: whether to draw the head's axes.
+        labels: whether to write track id, score and quality.
         inplace: draw into `image`, which then has to be contiguous, instead of a copy.
 
     Returns:

@@ -294,7 +294,10 @@ class FaceEngine:
             frame: as for `detect`; frames in order. Time stamps make the motion model right when frames are missing.
             color: as for `detect`.
             tracker: that remembers the frames before, with settings of yours; one a camera. The engine's own if None.
-            rotation, roi, timestamp_ns, sequence: as for `detect`.
+            rotation: as for `detect`.
+            roi: as for `detect`.
+            timestamp_ns: as for `detect`.
+            sequence: as for `detect`.
 
         Returns:
             The faces seen, by falling score, with `track_ids`, smoothed (see `edgeface.tracking.Tracker`).

@@ -55,7 +55,7 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """One output tensor: a stored q of channel c is (q - zero_point) * scale * channel_scale[stride][c]."""
+    """One output tensor: a stored q of channel c is `(q - zero_point) * scale * channel_scale[stride][c]`."""
 
     name: str
     stride: int

@@ -25,7 +25,8 @@ def tiles(size: tuple[int, int], across: int, down: int, *, overlap: float = 0.2
 
     Args:
         size: (width, height) of the frame.
-        across, down: how many.
+        across: how many in a row.
+        down: how many rows.
         overlap: of neighbours, as a fraction of a tile; a face that is smaller than it lies wholly in one of them.
 
     Returns:
