@@ -28,7 +28,7 @@ OPSET = 17
 INPUT_SCALE, INPUT_ZERO = 1 / 128, 128
 #: Of the values of an activation, what its range covers.
 PERCENTILE = 99.9999
-#: Histograms keep every value of every activation in memory until the last photo: 12 MB a photo of 320x320.
+#: Of photos that go into histograms together every value of every activation is in memory: 12 MB a photo of 320x320.
 MOST_PHOTOS = 48
 
 

@@ -77,6 +77,13 @@ def _check_mining(config: dict[str, Any]) -> None:
         )
 
 
+def _check_mimic(config: dict[str, Any]) -> None:
+    """Raises ConfigError for half a table."""
+    wanted, given = {"detector", "features", "heads", "alone"}, set(config.get("mimic", {}))
+    if given and given != wanted:
+        raise ConfigError(f"[mimic] must have {', '.join(sorted(wanted))}, but got {', '.join(sorted(given))}")
+
+
 class Trainer:
     """One run. ``config`` is the parsed TOML (see quantize/configs); ``run`` the folder that receives config, log and
     checkpoints.
@@ -85,6 +92,7 @@ class Trainer:
     def __init__(self, config: dict[str, Any], packed: Path, run: Path, device: str = "auto") -> None:
         self.config, self.packed, self.run = config, packed, run
         _check_mining(config)
+        _check_mimic(config)
         self.rank, self.world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         if self.world > 1 and not dist.is_initialized():
             dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")

@@ -9,9 +9,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the toolchain's extra is not installed (pip install -e '.[quantize]')")
 
+from quantize.config import ConfigError  # noqa: E402
 from quantize.model import Student, build_student  # noqa: E402
 from quantize.teachers import YuNet  # noqa: E402
 from quantize.teachers.yunet_layers import YuNetLayers  # noqa: E402
+from quantize.train.loop import Trainer  # noqa: E402
 from quantize.train.mimic import Mimic, features_apart, heads_apart  # noqa: E402
 
 TEACHERS = Path(__file__).parents[2] / ".." / "shared" / "teachers"
@@ -91,3 +93,9 @@ def test_the_student_learns_once_the_adapters_have() -> None:
         assert (gradient(student.stem) > 0) == attached
         assert gradient(student.heads) == 0  # they learn from labels alone
     assert not any(p.requires_grad for p in mimic.detector.parameters())
+
+
+def test_half_a_table_is_an_error(tmp_path: Path) -> None:
+    config = {"phases": [], "mimic": {"detector": str(YUNET), "head": 1.0}}
+    with pytest.raises(ConfigError, match=r"must have alone, detector, features, heads, but got detector, head"):
+        Trainer(config, tmp_path, tmp_path)
