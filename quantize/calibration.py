@@ -25,6 +25,8 @@ PERCENTILE = 99.9
 #: Pixels of a face's side in the network's input that no range may cut off.
 LARGEST_FACE = 640
 BOX_SIZE = slice(BOX.start + 2, BOX.stop)
+#: Of the longer side of a photo: a face that fills it.
+FILLING = 0.6
 #: A channel that never moves still gets a range.
 SMALLEST_RANGE = 0.05
 
@@ -48,6 +50,19 @@ def choose_photos(samples: Sequence[Sample], count: int, seed: int) -> list[Path
             if queue and len(chosen) < count:
                 chosen.append(queue.pop())
     return chosen
+
+
+def choose_large(samples: Sequence[Sample], count: int, seed: int) -> list[Path]:
+    """`choose_photos` for large inputs. Half of the photos show a face that fills them, as far as there are such: few
+    cells say that a face is that large, too few for a range if few photos have them.
+    """
+
+    def filled(s: Sample) -> bool:
+        longest = max((float((f.box[2:] - f.box[:2]).max()) for f in s.faces), default=0.0)
+        return longest >= FILLING * max(s.width, s.height)
+
+    near = choose_photos([s for s in samples if filled(s)], count // 2, seed)
+    return near + choose_photos([s for s in samples if s.path not in near], count - len(near), seed)
 
 
 def load_photos(paths: Iterable[Path], size: tuple[int, int]) -> Images:
@@ -115,6 +130,14 @@ def _channel_scales(model: Student, images: Images) -> dict[int, NDArray[np.floa
         s[SCORE] = min(LOGIT_LIMIT, float(np.percentile(torch.cat(level_logits).abs().numpy(), PERCENTILE)))
         scales[stride] = np.maximum(s, SMALLEST_RANGE)
     return scales
+
+
+@torch.no_grad()
+def shift_scores(model: Student, logits: float) -> Student:
+    """Adds ``logits`` to every score, in place: detections keep their order, and another score becomes .5."""
+    for head in model.heads:
+        head.bias[SCORE] += logits  # type: ignore[index,operator]
+    return model
 
 
 @torch.no_grad()

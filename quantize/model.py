@@ -8,7 +8,8 @@ nearest upsampling, and one fused 1x1 head a level. The head's 22 channels are t
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,24 @@ def fuse(model: Student) -> Student:
             assert isinstance(conv, nn.Conv2d)
             module[0], module[1] = fuse_conv_bn_eval(conv, bn), nn.Identity()
     return model
+
+
+def grow(model: Student, depths: Sequence[int]) -> Student:
+    """``model`` with more blocks at the ends of its stages, in place: it computes what it did until they learn, since
+    their residual paths begin at zero. Raises ValueError for a depth below the model's own.
+    """
+    folded = not any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
+    stages = (model.stage8, model.stage16, model.stage32)
+    if len(depths) != len(stages) or any(d < have for d, have in zip(depths, model.config.depths, strict=True)):
+        raise ValueError(f"depths must be three, each at least {model.config.depths}, but got {tuple(depths)}")
+    for stage, width, have, wanted in zip(stages, model.config.widths, model.config.depths, depths, strict=True):
+        for _ in range(wanted - have):
+            block = Separable(width, width, 3 if stage is model.stage8 else 5)
+            nn.init.zeros_(block.pointwise[1].weight)  # type: ignore[arg-type]
+            stage.append(block)
+    a, b, c = depths
+    model.config = replace(model.config, depths=(a, b, c))
+    return fuse(model) if folded else model
 
 
 def checkpoint_of(model: Student, **more: Any) -> dict[str, Any]:

@@ -213,6 +213,7 @@ def train(run: Run) -> dict[str, Any]:
     sections = [
         "student",
         "init",
+        "depths",
         "fold_norm",
         "optimizer",
         "losses",
@@ -285,24 +286,22 @@ def quantize(run: Run) -> dict[str, Any]:
     return perform(run, "quantize", _quantize, [_checkpoint(run)], ["quantize", "views", "losses", "checkpoint"])
 
 
-def _onnx_photos(run: Run, chosen: Sequence[Path]) -> list[NDArray[np.uint8]]:
-    """What the ONNX file's ranges are made of. It takes any size: a few large inputs are among them, since on them
-    faces are larger, and what says so would be cut off.
+def _large_photos(run: Run) -> NDArray[np.uint8]:
+    """The ONNX file takes any size, so its ranges come from a few large inputs besides: on them faces are larger, and
+    what says so would be cut off.
     """
-    from quantize.calibration import load_photos
+    from quantize.calibration import choose_large, load_photos
 
     options = run.config["quantize"]
-    return [
-        load_photos(chosen, _size(options["photo_size"])),
-        load_photos(chosen[: options["large_photos"]], _size(options["large_photo_size"])),
-    ]
+    paths = choose_large(_samples(run), options["large_photos"], run.config["seed"])
+    return load_photos(paths, _size(options["large_photo_size"]))
 
 
 def _quantize(run: Run, folder: Path) -> dict[str, Any]:
     import torch
 
     from quantize import quantize as q
-    from quantize.calibration import channel_scales, choose_photos, fold_scales, load_photos
+    from quantize.calibration import channel_scales, choose_photos, fold_scales, load_photos, shift_scores
     from quantize.equalise import equalise
     from quantize.model import checkpoint_of, fuse, load_student
     from quantize.onnx_export import export_float
@@ -313,6 +312,7 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
     chosen = choose_photos(samples, options["photos"], run.config["seed"])
     images = load_photos(chosen, _size(options["photo_size"]))
     model = equalise(fuse(load_student(_checkpoint(run))), images, options["equalise"])
+    shift_scores(model, options["score_shift"])
     scales = channel_scales(model, images, load_photos(chosen, _size(options["large_photo_size"])))
     float_model = fold_scales(model, scales)
     float_path, int8_path = folder / "float32.onnx", folder / "int8.onnx"
@@ -345,7 +345,7 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
         float_model,
         float_path,
         int8_path,
-        _onnx_photos(run, chosen),
+        [images, _large_photos(run)],
         budget,
         lambda path: q.figures(path, "int8", scales, held),
         reference,
@@ -405,7 +405,7 @@ def _export(run: Run, folder: Path) -> dict[str, Any]:
         name,
         folder,
         images,
-        _onnx_photos(run, chosen),
+        [load_photos(chosen, _size(run.config["quantize"]["photo_size"])), _large_photos(run)],
         keep_float=state["keep_float"],
         extra_sizes=extra,
         tflite=options["tflite"],

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from quantize.config import ConfigError, merged
 from quantize.data.pack import PackedPhotos
 from quantize.files import replacing
-from quantize.model import STUDENTS, Student, checkpoint_of, fuse, load_student
+from quantize.model import STUDENTS, Student, checkpoint_of, fuse, grow, load_student
 from quantize.train.distill import DenseTeacher
 from quantize.train.feedback import Feedback
 from quantize.train.kd import LandmarkTeachers
@@ -67,21 +67,22 @@ def learning_rate(step: int, total: int, base: float, warmup: int, final: float)
     return base * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(t, 1))))
 
 
-def _check_mining(config: dict[str, Any]) -> None:
-    """Raises ConfigError for a share of mined windows without anything mined, and for half a table."""
+#: Tables of which a config has all keys or none.
+WHOLE = {
+    "mine": {"sets", "photos", "sizes", "least"},
+    "mimic": {"detector", "features", "heads", "alone"},
+}
+
+
+def _check(config: dict[str, Any]) -> None:
+    """Raises ConfigError for half a table, and for a share of mined windows without anything mined."""
+    for name, wanted in WHOLE.items():
+        given = set(config.get(name, {}))
+        if given and given != wanted:
+            raise ConfigError(f"[{name}] must have {', '.join(sorted(wanted))}, but got {', '.join(sorted(given))}")
     tables = [config.get("views", {}), *(phase.get("views", {}) for phase in config["phases"])]
-    wanted, given = {"sets", "photos", "sizes", "least"}, set(config.get("mine", {}))
-    if (given or any(t.get("hard") for t in tables)) and given != wanted:
-        raise ConfigError(
-            f"views.hard needs [mine] with {', '.join(sorted(wanted))}, but got {sorted(given) or 'none'}"
-        )
-
-
-def _check_mimic(config: dict[str, Any]) -> None:
-    """Raises ConfigError for half a table."""
-    wanted, given = {"detector", "features", "heads", "alone"}, set(config.get("mimic", {}))
-    if given and given != wanted:
-        raise ConfigError(f"[mimic] must have {', '.join(sorted(wanted))}, but got {', '.join(sorted(given))}")
+    if not config.get("mine") and any(t.get("hard") for t in tables):
+        raise ConfigError("views.hard needs [mine], but got none")
 
 
 class Trainer:
@@ -91,8 +92,7 @@ class Trainer:
 
     def __init__(self, config: dict[str, Any], packed: Path, run: Path, device: str = "auto") -> None:
         self.config, self.packed, self.run = config, packed, run
-        _check_mining(config)
-        _check_mimic(config)
+        _check(config)
         self.rank, self.world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         if self.world > 1 and not dist.is_initialized():
             dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
@@ -102,6 +102,8 @@ class Trainer:
         # from the run's own last checkpoint, else from another run's network (the schedule anew), else from noise
         resumed = run / "last.pt"
         model = load_student(Path(config["init"])) if config.get("init") else Student(STUDENTS[config["student"]])
+        if config.get("depths"):
+            grow(model, config["depths"])
         if config.get("fold_norm"):
             fuse(model)  # late in training the statistics stand still; without them a step costs a third less
         self.model = model.train().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

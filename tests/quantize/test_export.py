@@ -52,6 +52,15 @@ def test_folded_scales_come_back(model: Student, images: np.ndarray) -> None:
     assert all(s[0] <= calibration.LOGIT_LIMIT and len(set(s[6:16])) == 1 for s in scales.values())
 
 
+def test_shifted_scores_keep_their_order(model: Student, images: np.ndarray) -> None:
+    shifted = calibration.shift_scores(copy.deepcopy(model), -0.2)
+    x = torch.from_numpy(calibration.as_real(images))
+    with torch.no_grad():
+        for before, after in zip(model(x), shifted(x), strict=True):
+            assert torch.allclose(after[:, 0], before[:, 0] - 0.2, atol=1e-5)
+            assert torch.equal(after[:, 1:], before[:, 1:])
+
+
 @pytest.mark.parametrize(
     ("float_outputs", "kept"), [(True, 0), (False, 0), (True, 1), (True, 4)], ids=["", "rounded", "first", "four float"]
 )

@@ -82,9 +82,15 @@ def test_photos_are_chosen_by_set_and_seed(photos: PackedPhotos) -> None:
     assert list(choose(photos, ["drawn", "empty"], 1, [3, 1])) == list(choose(photos, ["drawn", "empty"], 1, [3, 1]))
 
 
-@pytest.mark.parametrize("mine", [{}, {"sets": ["drawn"], "sizes": [96]}])
-def test_windows_around_mined_places_need_them(tmp_path: Path, mine: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    ("mine", "message"),
+    [
+        ({}, r"views\.hard needs \[mine\]"),
+        ({"sets": ["drawn"], "sizes": [96]}, r"\[mine\] must have least, photos, sets, sizes, but got sets, sizes"),
+    ],
+)
+def test_windows_around_mined_places_need_them(tmp_path: Path, mine: dict[str, object], message: str) -> None:
     phases = [{"size": 64, "batch": 1, "steps": 1, "views": {"hard": 0.5}}]
     config = {"student": "n", "phases": phases, "views": {}, "mine": mine}
-    with pytest.raises(ConfigError, match=r"views\.hard needs \[mine\] with least, photos, sets, sizes"):
+    with pytest.raises(ConfigError, match=message):
         Trainer(config, tmp_path, tmp_path / "run")

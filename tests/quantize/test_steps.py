@@ -390,6 +390,22 @@ def test_calibration_refuses_validation_photos() -> None:
         choose_photos([Sample(Path("data/val/a.jpg"), 9, 9, [], True, "x")], 1, 0)
 
 
+def test_half_of_the_large_photos_are_filled_by_a_face() -> None:
+    from quantize.calibration import choose_large
+    from quantize.data.sample import FaceLabel, Sample
+
+    def sample(number: int, side: float) -> Sample:
+        return Sample(Path(f"{number}.jpg"), 100, 80, [FaceLabel(np.array([0, 0, side, side], np.float32))], True, "x")
+
+    samples = [sample(i, 60 if i < 5 else 59) for i in range(40)]
+    numbers = [int(p.stem) for p in choose_large(samples, 8, 0)]
+    assert sum(n < 5 for n in numbers) >= 4 and len(set(numbers)) == 8
+    assert choose_large(samples, 8, 0) == choose_large(samples, 8, 0) != choose_large(samples, 8, 1)
+    # where there are fewer, others take their place
+    numbers = [int(p.stem) for p in choose_large(samples[4:], 8, 0)]
+    assert 4 in numbers and len(set(numbers)) == 8
+
+
 def test_lineage_refuses_teachers_that_forbid_commercial_use(tmp_path: Path) -> None:
     from quantize.package import LineageError, read_lineage
 
