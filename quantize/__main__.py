@@ -122,7 +122,11 @@ def ablate(config: Config, settings: Setting = None, folder: Folder = None, devi
 @app.command()
 def compare(
     models: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="Bundles (path or name) and peers (ADAPTER:FILE.onnx).")
+        list[str],
+        typer.Argument(
+            metavar="MODEL...",
+            help="Bundles (path or name), peers (ADAPTER:FILE.onnx), checkpoints (float:A.pt; a mean: float:A.pt+B.pt).",
+        ),
     ],
     sets: Annotated[Path, typer.Option(help="Folder that holds the labelled sets.")],
     out: Annotated[Path, typer.Option(help="Receives predictions and tables.")] = Path("runs/compare"),
@@ -134,7 +138,7 @@ def compare(
     engine: Engine = "local",
     workers: Workers = None,
 ) -> None:
-    """Measure any bundles and peers side by side."""
+    """Measure any bundles, checkpoints and peers side by side."""
     from edgeface.engine import parse_size
     from quantize import evaluate as v
     from quantize.engines import open_engine
@@ -149,6 +153,23 @@ def compare(
         if opened is not None:
             opened.close()
     typer.echo(v.markdown(results))
+
+
+@app.command()
+def mean(
+    checkpoints: Annotated[list[Path], typer.Argument(metavar="CHECKPOINT...", help="ema.pt of runs of one student.")],
+    out: Annotated[Path, typer.Option(help="Receives the checkpoint of the mean.")],
+) -> None:
+    """Average checkpoints of one path of training; compare says whether that does better."""
+    import torch
+
+    from quantize.files import replacing
+    from quantize.soup import mean_checkpoint
+
+    state = mean_checkpoint(checkpoints)
+    with replacing(out) as part:
+        torch.save(state, part)
+    typer.echo(f"{out}: the mean of {', '.join(state['mean_of'])}")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What `quantize.evaluate` measures: a bundle through edgeface, a float network on torch, or a peer. One description
+"""What `quantize.evaluate` measures: a bundle through edgeface, checkpoints on torch, or a peer. One description
 names each of them.
 """
 
@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import nn
 from quantize.metrics import Found
 from quantize.model import STRIDES
 from quantize.peers import Detector, open_peer
+from quantize.soup import mean_of_files
 
 #: Scores from here on make the precision-recall curve; a lower one changes the area in the fourth digit.
 MIN_SCORE = 0.02
@@ -29,7 +31,8 @@ class DetectorSpec:
     """A detector and its input, as plain values: it can be sent to another process.
 
     Attributes:
-        model: path of a bundle, name of a bundled one, or a peer ``ADAPTER:FILE``.
+        model: path of a bundle, name of a bundled one, a peer ``ADAPTER:FILE``, or ``float:FILE.pt``: a checkpoint on
+            torch, of several joined by ``+`` their mean (`quantize.soup`).
         size: (width, height) of the network's input.
         runtime: of a bundle, as `edgeface.FaceEngine` takes it.
         precision: of a bundle, int8 or float32; None for int8 where it has it.
@@ -40,10 +43,20 @@ class DetectorSpec:
     runtime: str = "onnxruntime"
     precision: str | None = None
 
+    def files(self) -> list[Path]:
+        """Of a peer or of checkpoints; none of a bundle."""
+        adapter, colon, rest = self.model.partition(":")
+        if not colon or not adapter.isidentifier():
+            return []
+        return [Path(file) for file in (rest.split("+") if adapter == "float" else [rest])]
+
     def open(self) -> Detector:
         """Loads the network."""
-        adapter, colon, _ = self.model.partition(":")
-        if colon and adapter.isidentifier():
+        files = self.files()
+        if files and self.model.startswith("float:"):
+            name = "float " + " + ".join(f"{file.parent.name}/{file.name}" for file in files)
+            return FloatDetector(mean_of_files(files), self.size, name=name)
+        if files:
             return open_peer(self.model, self.size, MIN_SCORE)
         return BundleDetector(self)
 
@@ -82,10 +95,14 @@ class FloatDetector:
     """
 
     def __init__(
-        self, model: nn.Module, size: tuple[int, int], channel_scale: dict[int, Sequence[float]] | None = None
+        self,
+        model: nn.Module,
+        size: tuple[int, int],
+        channel_scale: dict[int, Sequence[float]] | None = None,
+        name: str = "torch float32",
     ) -> None:
         self.model, self.size = model, size
-        self.name, self.rule = "torch float32", f"letterbox {size[0]}x{size[1]}"
+        self.name, self.rule = name, f"letterbox {size[0]}x{size[1]}"
         self.device = next(model.parameters()).device
         ones = np.ones(22, np.float32)
         self.scales = [np.array(channel_scale[s], np.float32) if channel_scale else ones for s in STRIDES]

@@ -166,7 +166,7 @@ def evaluate(
             samples, skipped = read_jsonl(folder)
             if skipped:
                 raise ValueError(f"labels to measure by must all be readable, but got {skipped[0]}")
-            path = run / "predictions" / f"{_name(detector, model)}-{trial.name}.jsonl"
+            path = run / "predictions" / f"{_name(detector, spec)}-{trial.name}.jsonl"
             found = predict(spec, samples, path, engine, detector if engine is None else None)
             figures = score_samples(samples, found)
             if (folder / "embeddings.npz").is_file():
@@ -180,19 +180,22 @@ def evaluate(
 
 def name_of(spec: DetectorSpec) -> str:
     """A file name for a detector and its input; see `_name`."""
-    return _name(spec.open(), spec.model)
+    return _name(spec.open(), spec)
 
 
-def _name(detector: Detector, model: str) -> str:
-    """It includes the hash of the bundle's or peer's network, and that of the core which decodes a bundle's outputs, so
-    that neither new weights nor a new core ever meet old predictions.
+def _name(detector: Detector, spec: DetectorSpec) -> str:
+    """It includes the hash of the network, and that of the core which decodes what is ours, so that neither new weights
+    nor a new core ever meet old predictions.
     """
+    core = hashlib.sha256(Path(core_functions().__file__).read_bytes()).hexdigest()[:6]
     if isinstance(detector, BundleDetector):
-        info, core = detector.engine.info, Path(core_functions().__file__).read_bytes()
-        text = f"{info.model}-{info.precision}-{info.runtime}-{info.sha256[:10]}-{hashlib.sha256(core).hexdigest()[:6]}"
+        info = detector.engine.info
+        text = f"{info.model}-{info.precision}-{info.runtime}-{info.sha256[:10]}-{core}"
     else:
-        adapter, _, file = model.partition(":")
-        text = f"{adapter}-{hashlib.sha256(Path(file).read_bytes()).hexdigest()[:10]}"
+        adapter, _, _ = spec.model.partition(":")
+        text = f"{adapter}-{hashlib.sha256(b''.join(f.read_bytes() for f in spec.files())).hexdigest()[:10]}"
+        if isinstance(detector, FloatDetector):
+            text += f"-{core}"
     return re.sub(r"[^A-Za-z0-9.-]+", "_", f"{text}-{detector.rule}")
 
 

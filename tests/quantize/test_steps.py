@@ -291,6 +291,19 @@ def test_float_detector_is_the_float_bundle(finished: Path, root: Path) -> None:
     assert seen > 0
 
 
+def test_checkpoints_side_by_side(finished: Path, root: Path) -> None:
+    one, mean = finished / "train" / "ema.pt", root / "mean.pt"
+    _invoke("mean", str(one), str(one), "--out", str(mean))
+    arguments = ["--sets", str(root / "val"), "--out", str(root / "cmp"), "--trial", "wider@128x96"]
+    _invoke("compare", f"float:{one}", f"float:{one}+{mean}", *arguments)
+    first, second = json.loads((root / "cmp" / "table.json").read_text())
+    assert (first["model"], second["model"]) == ("float train/ema.pt", f"float train/ema.pt + {root.name}/mean.pt")
+    assert first["ap_all"] == pytest.approx(second["ap_all"], abs=1e-6)
+    assert len(list((root / "cmp" / "predictions").iterdir())) == 2
+    with pytest.raises(ValueError, match="must be a student's checkpoint"):
+        _invoke("compare", f"float:{finished / 'train' / 'last.pt'}", *arguments)
+
+
 def test_prediction_goes_on_where_it_stopped(finished: Path, root: Path) -> None:
     from quantize.data.jsonl import read_jsonl
     from quantize.detectors import DetectorSpec
