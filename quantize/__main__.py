@@ -125,7 +125,7 @@ def compare(
         list[str],
         typer.Argument(
             metavar="MODEL...",
-            help="Bundles (path or name), peers (ADAPTER:FILE.onnx), checkpoints (float:A.pt; a mean: float:A.pt+B.pt).",
+            help="Bundles (path, name), peers (ADAPTER:FILE.onnx), checkpoints (float:A.pt; a mean: float:A.pt+B.pt).",
         ),
     ],
     sets: Annotated[Path, typer.Option(help="Folder that holds the labelled sets.")],
