@@ -1,13 +1,14 @@
 """What the quality gate discards, and how recognition errors fall, on val/people_degraded.
 
-    python benchmarks/quality_gate.py [--model edgeface-s] [--json FILE]
+    python benchmarks/quality_gate.py [--model edgeface-s] [--markdown FILE]
 
 1,160 pictures of 116 people, half of them degraded on purpose; `embeddings.npz` holds a recogniser's embedding of
 each. FNMR is taken over all pairs of one person at the threshold that gives FMR 1e-2 over all pairs of two people,
 fixed once; a pair is kept where both pictures pass. A picture without a detection counts as discarded.
 
 Prints the gates (default without and with the picture, presets), what the default discards by kind of degradation, and
-the `min_quality` that would discard a fifth.
+the `min_quality` that would discard a fifth. `docs/insert_figures.py FILE --document docs/guides/quality-gate.md` puts
+the Markdown into the guide.
 """
 
 from __future__ import annotations
@@ -86,11 +87,18 @@ def reports(gate: edgeface.QualityGate, ordered: list[Sample], pixels: bool) -> 
     return [None if s.face is None else gate.check(s.face, s.frame if pixels else None)[0] for s in ordered]
 
 
+def markdown(title: str, table: Table) -> str:
+    """A table of rich as one of Markdown, below its title."""
+    cells = [[str(column.header), *map(str, column.cells)] for column in table.columns]
+    lines = [f"| {' | '.join(row)} |" for row in zip(*cells, strict=True)]
+    return "\n".join([title, "", lines[0], "|---" * len(cells) + "|", *lines[1:]])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", default="edgeface-s")
     parser.add_argument("--size", default="320x320")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
     if not DATA.exists():
         raise SystemExit(f"{DATA} must hold the degraded faces, but there is no such folder")
@@ -98,11 +106,14 @@ def main() -> None:
     recogniser = Recogniser()
     with edgeface.FaceEngine(options.model, size=options.size, exact=True) as engine:
         found = samples(engine)
-        console.print(f"{engine}, sha256 {engine.info.sha256[:12]}")
+        info = engine.info
+        network = f"`{info.model}` {info.precision} ({options.size}, {info.runtime}, sha256 {info.sha256[:12]}…)"
+        console.print(network)
     ordered = [found[stem] for stem in recogniser.stems]
     everything = np.ones(len(ordered), bool)
     detected = np.array([s.face is not None for s in ordered])
-    console.print(f"{len(ordered)} pictures, {detected.mean():.1%} detected, threshold {recogniser.threshold:.3f}")
+    summary = f"{len(ordered)} pictures, {detected.mean():.1%} detected, threshold {recogniser.threshold:.3f}"
+    console.print(summary)
 
     gates = {
         "none": (None, False),
@@ -112,8 +123,7 @@ def main() -> None:
         "enrol": (edgeface.QualityGate.preset("enrol"), True),
         "attention": (edgeface.QualityGate.preset("attention"), True),
     }
-    rows = {}
-    table = Table("gate", "discarded", "FNMR of what is left", "against none")
+    gate_table = Table("gate", "discarded", "FNMR of what is left", "against none")
     base = recogniser.fnmr(everything)
     verdicts: dict[str, list[GateReport | None]] = {}
     for name, (gate, pixels) in gates.items():
@@ -122,21 +132,20 @@ def main() -> None:
             verdicts[name] = reports(gate, ordered, pixels)
             kept = np.array([report is not None and report.passed for report in verdicts[name]])
         fnmr = recogniser.fnmr(kept)
-        rows[name] = {"discarded": round(1 - float(kept.mean()), 4), "fnmr": round(fnmr, 4)}
-        table.add_row(name, f"{1 - kept.mean():.1%}", f"{fnmr:.4f}", f"{fnmr / base - 1:+.0%}")
-    console.print(table)
+        gate_table.add_row(name, f"{1 - kept.mean():.1%}", f"{fnmr:.3f}", f"{fnmr / base - 1:+.0%}")
+    console.print(gate_table)
 
     kinds = defaultdict(list)
     for sample, report in zip(ordered, verdicts["default"], strict=True):
         kinds[sample.degradation].append(report)
-    table = Table("degradation", "pictures", "discarded", "reasons")
+    kind_table = Table("degradation", "pictures", "discarded", "reasons")
     for kind, group in sorted(kinds.items()):
         counts = Counter(str(reason) for report in group if report is not None for reason in report.reasons)
         counts["no face"] = sum(report is None for report in group)
         lost = sum(report is None or not report.passed for report in group)
         text = ", ".join(f"{reason} {n / len(group):.0%}" for reason, n in counts.most_common() if n)
-        table.add_row(kind, str(len(group)), f"{lost / len(group):.0%}", text)
-    console.print(table)
+        kind_table.add_row(kind, str(len(group)), f"{lost / len(group):.0%}", text)
+    console.print(kind_table)
 
     quality = np.array([0.0 if s.face is None else float(s.face.quality[0]) for s in ordered])
     cut = float(np.quantile(quality, SHARE))
@@ -145,8 +154,10 @@ def main() -> None:
         f"min_quality {cut:.3f} alone discards {1 - kept.mean():.1%}: FNMR {base:.4f} -> {recogniser.fnmr(kept):.4f}; "
         f"quality percentiles 5/25/50/75/95: {np.percentile(quality, [5, 25, 50, 75, 95]).round(3).tolist()}"
     )
-    if options.json is not None:
-        options.json.write_text(json.dumps({"gates": rows, "fifth": round(cut, 3)}, indent=1))
+    if options.markdown is not None:
+        first = markdown(f"{network}, {summary}:", gate_table)
+        second = markdown("Of each kind of degradation the default discards:", kind_table)
+        options.markdown.write_text(f"{first}\n\n{second}\n")
 
 
 if __name__ == "__main__":
