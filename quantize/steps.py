@@ -311,7 +311,9 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
     samples = _samples(run)
     chosen = choose_photos(samples, options["photos"], run.config["seed"])
     images = load_photos(chosen, _size(options["photo_size"]))
-    model = equalise(fuse(load_student(_checkpoint(run))), images, options["equalise"])
+    checkpoint = _checkpoint(run)
+    mean_of = torch.load(checkpoint, map_location="cpu", weights_only=True).get("mean_of", [])
+    model = equalise(fuse(load_student(checkpoint)), images, options["equalise"])
     shift_scores(model, options["score_shift"])
     scales = channel_scales(model, images, load_photos(chosen, _size(options["large_photo_size"])))
     float_model = fold_scales(model, scales)
@@ -356,6 +358,7 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
         float_model,
         channel_scale={str(s): v.tolist() for s, v in scales.items()},
         keep_float=kept,
+        mean_of=[text.partition(" ")[0] for text in mean_of],
         method=options["method"],
         photos=[p.name for p in chosen],
     )
@@ -531,8 +534,8 @@ def _package(run: Run, folder: Path) -> dict[str, Any]:
     }
     if run.config.get("init"):
         training["begun from"] = Path(run.config["init"]).name
-    if options.get("weights"):
-        training["weights"] = options["weights"]
+    if state["mean_of"]:
+        training["weights"] = f"the mean of {', '.join(state['mean_of'])}"
     lineage = p.read_lineage(Path(options["lineage"]))
 
     def made(draft: Path, training: dict[str, Any], calibration: dict[str, Any]) -> Path:

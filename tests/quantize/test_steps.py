@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -302,6 +303,21 @@ def test_checkpoints_side_by_side(finished: Path, root: Path) -> None:
     assert len(list((root / "cmp" / "predictions").iterdir())) == 2
     with pytest.raises(ValueError, match="must be a student's checkpoint"):
         _invoke("compare", f"float:{finished / 'train' / 'last.pt'}", *arguments)
+
+
+def test_a_bundle_says_what_its_weights_are_the_mean_of(finished: Path, root: Path, tmp_path: Path) -> None:
+    from edgeface.bundle import Bundle
+
+    one = finished / "train" / "ema.pt"
+    _invoke("mean", str(one), str(one), "--out", str(tmp_path / "mean.pt"))
+    shutil.copytree(finished, tmp_path / "run")
+    options = ["--config", str(root / "c.toml"), "--folder", str(tmp_path / "run"), "--again"]
+    options += ["--set", f'package.out="{tmp_path}"', "--set", f'package.cards="{tmp_path}"']
+    _invoke("quantize", *options, "--checkpoint", str(tmp_path / "mean.pt"))
+    _invoke("package", *options)
+    training = Bundle.open(tmp_path / "edgeface-smoke.efm").manifest.training
+    assert training["weights"] == "the mean of ema.pt, ema.pt"
+    assert "weights" not in Bundle.open(root / "models" / "edgeface-smoke.efm").manifest.training
 
 
 def test_prediction_goes_on_where_it_stopped(finished: Path, root: Path) -> None:
