@@ -54,7 +54,7 @@ class DetectorSpec:
         """Loads the network."""
         files = self.files()
         if files and self.model.startswith("float:"):
-            name = "float " + " + ".join(f"{file.parent.name}/{file.name}" for file in files)
+            name = "float " + " + ".join("/".join(file.parts[-2:]) for file in files)
             return FloatDetector(mean_of_files(files), self.size, name=name)
         if files:
             return open_peer(self.model, self.size, MIN_SCORE)

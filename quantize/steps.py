@@ -358,7 +358,7 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
         float_model,
         channel_scale={str(s): v.tolist() for s, v in scales.items()},
         keep_float=kept,
-        mean_of=[text.partition(" ")[0] for text in mean_of],
+        mean_of=[text.partition(" sha256:")[0] for text in mean_of],
         method=options["method"],
         photos=[p.name for p in chosen],
     )
