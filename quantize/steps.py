@@ -535,7 +535,7 @@ def _package(run: Run, folder: Path) -> dict[str, Any]:
     if run.config.get("init"):
         training["begun from"] = Path(run.config["init"]).name
     if state["mean_of"]:
-        training["weights"] = f"the mean of {', '.join(state['mean_of'])}"
+        training["weights"] = f"the mean of {' and '.join(state['mean_of'])}"
     lineage = p.read_lineage(Path(options["lineage"]))
 
     def made(draft: Path, training: dict[str, Any], calibration: dict[str, Any]) -> Path:

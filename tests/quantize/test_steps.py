@@ -316,7 +316,7 @@ def test_a_bundle_says_what_its_weights_are_the_mean_of(finished: Path, root: Pa
     _invoke("quantize", *options, "--checkpoint", str(tmp_path / "mean.pt"))
     _invoke("package", *options)
     training = Bundle.open(tmp_path / "edgeface-smoke.efm").manifest.training
-    assert training["weights"] == "the mean of ema.pt, ema.pt"
+    assert training["weights"] == "the mean of ema.pt and ema.pt"
     assert "weights" not in Bundle.open(root / "models" / "edgeface-smoke.efm").manifest.training
 
 
