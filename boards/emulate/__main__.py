@@ -189,7 +189,14 @@ def parser() -> argparse.ArgumentParser:
     equal.add_argument("--size", default="320x320")
     table = add("table", run_table, CPUS)
     table.add_argument("--bundle", action="append", type=Path, help="default: all bundles of edgeface/models")
-    table.add_argument("--extra", nargs="+", default=[], metavar="FILE[@WIDTHxHEIGHT]", help="any ONNX or TFLite files")
+    table.add_argument(
+        "--extra",
+        nargs="+",
+        action="extend",  # a second --extra adds, it does not replace
+        default=[],
+        metavar="FILE[@WIDTHxHEIGHT]",
+        help="any ONNX or TFLite files",
+    )
     table.add_argument("--size", type=_size, nargs="+", default=[(320, 240), (320, 320)])
     install = add("install", run_install, ("cortex-a72",))
     install.add_argument("--board", default="rpi4")

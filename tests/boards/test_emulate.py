@@ -99,6 +99,12 @@ plain:
 """
 
 
+def test_a_second_option_adds_networks() -> None:
+    arguments = parser().parse_args(["table", "--extra", "a.onnx", "--extra", "b.onnx", "c.onnx"])
+    assert arguments.extra == ["a.onnx", "b.onnx", "c.onnx"]
+    assert parser().parse_args(["table"]).extra == []
+
+
 def test_innermost_loops_are_found_and_outer_ones_are_not() -> None:
     loops = list(mca.innermost_loops(LOOPS))
     assert [(loop.function, loop.number, len(loop.lines)) for loop in loops] == [("_Z5outerv", 1, 5), ("plain", 1, 2)]
