@@ -534,7 +534,7 @@ def _package(run: Run, folder: Path) -> dict[str, Any]:
     }
     if run.config.get("init"):
         training["begun from"] = Path(run.config["init"]).name
-    if state["mean_of"]:
+    if state.get("mean_of"):
         training["weights"] = f"the mean of {' and '.join(state['mean_of'])}"
     lineage = p.read_lineage(Path(options["lineage"]))
 
