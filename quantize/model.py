@@ -113,6 +113,11 @@ class Student(nn.Module):
                 head.bias[2 + 2 : 2 + 4] = 1.0  # a typical face is about e strides wide
                 head.bias[16], head.bias[20] = 1.0, 1.0  # the identity rotation
 
+    @property
+    def stages(self) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
+        """Of strides 8, 16 and 32: the block that halves the resolution, then those that ``depths`` counts."""
+        return self.stage8, self.stage16, self.stage32
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return self.predict(self.pyramid(x))
 
@@ -159,10 +164,9 @@ def grow(model: Student, depths: Sequence[int]) -> Student:
     their residual paths begin at zero. Raises ValueError for a depth below the model's own.
     """
     folded = not any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
-    stages = (model.stage8, model.stage16, model.stage32)
-    if len(depths) != len(stages) or any(d < have for d, have in zip(depths, model.config.depths, strict=True)):
+    if len(depths) != len(model.stages) or any(d < have for d, have in zip(depths, model.config.depths, strict=True)):
         raise ValueError(f"depths must be three, each at least {model.config.depths}, but got {tuple(depths)}")
-    for stage, width, have, wanted in zip(stages, model.config.widths, model.config.depths, depths, strict=True):
+    for stage, width, have, wanted in zip(model.stages, model.config.widths, model.config.depths, depths, strict=True):
         for _ in range(wanted - have):
             block = Separable(width, width, 3 if stage is model.stage8 else 5)
             nn.init.zeros_(block.pointwise[1].weight)  # type: ignore[arg-type]

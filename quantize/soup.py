@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from quantize.model import Student, checkpoint_of, fuse, grow, load_student
 
@@ -35,19 +34,16 @@ def mean(models: Sequence[Student]) -> Student:
         raise ValueError(f"a mean needs models of one kind, but got {[m.config for m in models]}")
     depths = [m.config.depths for m in models]
     most = [max(column) for column in zip(*depths, strict=True)]
-    for model, own in zip(models, depths, strict=True):
+    for model in models:
         grow(fuse(model), most)
+    for model, own in zip(models, depths, strict=True):
         for number, have in enumerate(own):
-            source = _stages(models[max(range(len(models)), key=lambda i: depths[i][number])])[number]
-            for block, trained in list(zip(_stages(model)[number], source, strict=True))[1 + have :]:
+            deepest = models[max(range(len(models)), key=lambda i: depths[i][number])]
+            for block, trained in list(zip(model.stages[number], deepest.stages[number], strict=True))[1 + have :]:
                 block.depthwise.load_state_dict(trained.depthwise.state_dict())
     states = [m.state_dict() for m in models]
     models[0].load_state_dict({k: torch.stack([s[k] for s in states]).mean(0) for k in states[0]})
     return models[0].eval()
-
-
-def _stages(model: Student) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
-    return model.stage8, model.stage16, model.stage32
 
 
 def mean_of_files(paths: Sequence[Path], device: str | torch.device = "cpu") -> Student:

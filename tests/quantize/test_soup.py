@@ -39,6 +39,18 @@ def test_a_block_that_one_lacks_counts_as_nothing() -> None:
             assert not all(torch.allclose(p, q, atol=1e-3) for p, q in zip(got(x), small(x), strict=True))
 
 
+def test_batch_norm_is_folded_before() -> None:
+    torch.manual_seed(0)
+    small = build_student("n").eval()
+    large = grow(copy.deepcopy(small), (4, 2, 2)).eval()
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        wanted = small(x)
+        for order in ([small, large], [large, small]):
+            got = mean([copy.deepcopy(m) for m in order])
+            assert all(torch.allclose(p, q, atol=1e-4) for p, q in zip(got(x), wanted, strict=True))
+
+
 def test_a_checkpoint_says_what_it_is_the_mean_of(tmp_path: Path) -> None:
     torch.manual_seed(0)
     for name in ("a.pt", "b.pt"):
