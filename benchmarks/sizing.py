@@ -15,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from matching import matched
 from rich.console import Console
 from rich.progress import track
 
@@ -27,23 +28,6 @@ PHOTOS = ROOT.parent / "shared" / "data" / "val" / "wider"
 #: Pixels of height in the network's input.
 HEIGHTS = (8, 12, 16, 20, 24, 32, 48, 96, 10_000)
 LEAST_IOU = 0.5
-
-
-def found(wanted: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """(n,) bools: which labelled boxes have a detection of their own, the best overlap first."""
-    hit = np.zeros(len(wanted), bool)
-    if not len(boxes):
-        return hit
-    low = np.maximum(wanted[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(wanted[:, None, 2:], boxes[None, :, 2:])
-    inter = np.clip(high - low, 0, None).prod(-1)
-    areas = [(b[:, 2:] - b[:, :2]).prod(1) for b in (wanted, boxes)]
-    iou = inter / np.maximum(areas[0][:, None] + areas[1][None] - inter, 1e-9)
-    while iou.max() >= LEAST_IOU:
-        i, j = np.unravel_index(int(iou.argmax()), iou.shape)
-        hit[i] = True
-        iou[i], iou[:, j] = 0, 0
-    return hit
 
 
 def photos(count: int) -> list[dict[str, object]]:
@@ -63,7 +47,8 @@ def measure(engine: edgeface.FaceEngine, entries: list[dict[str, object]]) -> np
         image = read_image(PHOTOS / str(entry["file"]))
         scale = min(width / image.shape[1], height / image.shape[0])
         rows = np.digitize((boxes[:, 3] - boxes[:, 1]) * scale, HEIGHTS) - 1
-        hit = found(boxes, engine.detect(image, color="bgr").boxes.astype(float))
+        hit = np.zeros(len(boxes), bool)
+        hit[list(matched(boxes, engine.detect(image, color="bgr").boxes.astype(float), LEAST_IOU))] = True
         for row in range(len(counts)):
             counts[row] += hit[rows == row].sum(), (rows == row).sum()
     return counts

@@ -27,6 +27,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from matching import matched
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -39,6 +40,7 @@ from edgeface.frame import Frame
 from edgeface.tracking.engine import track_frame
 
 LOW_SCORE = 0.25
+LEAST_IOU = 0.4
 
 
 @dataclass
@@ -59,7 +61,8 @@ class Score:
         ids: dict[int, int] = {}
         still: dict[tuple[int, int], list[tuple[np.ndarray, np.ndarray]]] = {}
         for number, (truth, faces) in enumerate(zip(truths, results, strict=True)):
-            pairs = _matched(truth, faces)
+            known = np.where(truth.known[:, None], truth.boxes, np.nan)
+            pairs = matched(known, faces.boxes, LEAST_IOU)
             self.wanted += int(truth.wanted.sum())
             self.reported += len(faces)
             self.wrong += sum(1 for j in range(len(faces)) if j not in pairs.values())
@@ -100,23 +103,6 @@ class Score:
             figures["landmark jitter ‰"] = round(1000 * float(np.mean(self.landmark_variances)) ** 0.5, 2)
             figures["angle jitter °"] = round(float(np.mean(self.angle_variances)) ** 0.5, 3)
         return figures
-
-
-def _matched(truth: Truth, faces: Faces) -> dict[int, int]:
-    """Truth -> result, greedily by IoU."""
-    if not len(faces):
-        return {}
-    low = np.maximum(truth.boxes[:, None, :2], faces.boxes[None, :, :2])
-    high = np.minimum(truth.boxes[:, None, 2:], faces.boxes[None, :, 2:])
-    inter = np.clip(high - low, 0, None).prod(-1)
-    area = (truth.boxes[:, 2:] - truth.boxes[:, :2]).prod(1)[:, None] + (faces.widths * faces.heights)[None]
-    iou = np.where(truth.known[:, None], inter / (area - inter), 0)
-    pairs = {}
-    while iou.max() >= 0.4:
-        i, j = np.unravel_index(int(iou.argmax()), iou.shape)
-        pairs[int(i)] = int(j)
-        iou[i], iou[:, j] = 0, 0
-    return pairs
 
 
 class Simulated:
