@@ -1,20 +1,22 @@
 """Equalised channels: the same float function with activations that one scale of eight bits suits better.
 
-A tensor has one scale; a channel whose values stay small has few steps of it left. Where a convolution's ReLU feeds one
+A tensor has one scale; a channel whose values stay small has few steps of it left. Where a convolution feeds one
 other convolution alone, a channel can be multiplied in the first and divided in the second (cross-layer equalisation,
-Nagel et al. 2019, arXiv 1906.04721, here by the ranges of activations): ReLU lets the factor through. Weights have a
-scale for each output channel, so that the first convolution loses nothing, and the second little.
+Nagel et al. 2019, arXiv 1906.04721, here by the ranges of activations): ReLU and pooling between them let the factor
+through. Weights have a scale for each output channel, so that the first convolution loses nothing, and the second
+little.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from quantize.calibration import Images, as_real
-from quantize.model import ConvBNReLU, Separable, Student
+from quantize.model import ConvBNReLU, Student
 
 MOST = 64.0
 """A channel is taken to reach at least this fraction of the largest one, so that dead channels do not blow up."""
@@ -22,9 +24,7 @@ MOST = 64.0
 
 def pairs(model: Student) -> list[tuple[ConvBNReLU, ConvBNReLU]]:
     """Convolutions, each with the only one that reads its result."""
-    stem = [(model.stem[0], model.stem[1])]
-    blocks = [(s.depthwise, s.pointwise) for s in model.modules() if isinstance(s, Separable)]
-    return [*stem, *blocks]  # type: ignore[list-item]
+    return [pair for chain in model.chains() for pair in pairwise(chain)]
 
 
 @torch.no_grad()
@@ -59,7 +59,7 @@ def equalise(model: Student, images: Images, strength: float = 0.5) -> Student:
         assert isinstance(a, nn.Conv2d) and isinstance(b, nn.Conv2d) and a.bias is not None
         a.weight.mul_(factor[:, None, None, None])
         a.bias.mul_(factor)
-        b.weight.div_(factor[None, :, None, None])
+        b.weight.div_(factor[:, None, None, None] if b.groups > 1 else factor[None, :, None, None])
     return model
 
 
@@ -71,7 +71,7 @@ def _largest(model: Student, images: Images) -> list[Tensor]:
         found.append(torch.zeros(first[0].out_channels))  # type: ignore[arg-type]
 
         def keep(_module: nn.Module, _inputs: Any, output: Tensor, i: int = i) -> None:
-            found[i] = torch.maximum(found[i], output.amax((0, 2, 3)))
+            found[i] = torch.maximum(found[i], output.abs().amax((0, 2, 3)))
 
         hooks.append(first.register_forward_hook(keep))
     try:

@@ -24,7 +24,8 @@ SCORE, QUALITY, BOX, LANDMARKS, ROTATION = 0, 1, slice(2, 6), slice(6, 16), slic
 @dataclass(frozen=True)
 class StudentConfig:
     """Widths and depths. ``stem``: channels at strides 2 and 4; ``widths``/``depths``: stages at strides 8, 16, 32;
-    ``neck``: pyramid width; ``smooth``: a separable block after each upsampled sum.
+    ``neck``: pyramid width; ``smooth``: a separable block after each upsampled sum. With ``trunk`` "yunet" all but
+    the last of ``widths`` and ``depths`` is fixed: see `quantize.thinned`.
     """
 
     stem: tuple[int, int] = (16, 32)
@@ -34,10 +35,12 @@ class StudentConfig:
     neck: int = 64
     smooth: bool = True
     head_blocks: int = 1
+    trunk: str = "separable"
 
 
 STUDENTS = {
     "s": StudentConfig(),
+    "thinned": StudentConfig(widths=(64, 64, 160), depths=(3, 2, 3), trunk="yunet"),
     "n": StudentConfig(stem=(8, 16), stem_blocks=0, widths=(32, 64, 96), depths=(3, 2, 2), neck=32, smooth=False),
 }
 
@@ -67,7 +70,7 @@ class Separable(nn.Module):
         return torch.relu(x + y) if self.residual else y
 
 
-def _add(x: Tensor, larger: Tensor) -> Tensor:
+def add(x: Tensor, larger: Tensor) -> Tensor:
     """The sum of a level and the upsampled one above it, which is longer where a side is odd: 240 rows are 15 of 16."""
     return x + larger[:, :, : x.shape[2], : x.shape[3]]
 
@@ -82,6 +85,11 @@ class Student(nn.Module):
     def __init__(self, config: StudentConfig) -> None:
         super().__init__()
         self.config = config
+        self._build_trunk(config)
+        self.heads = nn.ModuleList(nn.Conv2d(config.neck, CHANNELS, 1) for _ in STRIDES)
+        self._init_heads()
+
+    def _build_trunk(self, config: StudentConfig) -> None:
         s2, s4 = config.stem
         w8, w16, w32 = config.widths
         d8, d16, d32 = config.depths
@@ -98,8 +106,6 @@ class Student(nn.Module):
         self.towers = nn.ModuleList(
             nn.Sequential(*[Separable(n, n) for _ in range(config.head_blocks)]) for _ in STRIDES
         )
-        self.heads = nn.ModuleList(nn.Conv2d(n, CHANNELS, 1) for _ in STRIDES)
-        self._init_heads()
 
     def _init_heads(self) -> None:
         for head in self.heads:
@@ -118,22 +124,47 @@ class Student(nn.Module):
         """Of strides 8, 16 and 32: the block that halves the resolution, then those that ``depths`` counts."""
         return self.stage8, self.stage16, self.stage32
 
+    def chains(self) -> list[list[ConvBNReLU]]:
+        """Runs of convolutions each of which is read by the next alone, with nothing but ReLU and pooling between."""
+        blocks = [[m.depthwise, m.pointwise] for m in self.modules() if isinstance(m, Separable)]
+        return [[self.stem[0], self.stem[1]], *blocks]  # type: ignore[list-item]
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return self.predict(self.pyramid(x))
 
     def pyramid(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features of strides 8, 16 and 32, (n, neck, ⌈h/s⌉, ⌈w/s⌉) each."""
+        return self.neck(self.backbone(x))
+
+    def backbone(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features of strides 8, 16 and 32 before the pyramid, (n, width, ⌈h/s⌉, ⌈w/s⌉) each."""
         c8 = self.stage8(self.stem(x))
         c16 = self.stage16(c8)
-        p32 = self.lateral32(self.stage32(c16))
-        p16 = self.smooth16(_add(self.lateral16(c16), self.up(p32)))
-        p8 = self.smooth8(_add(self.lateral8(c8), self.up(p16)))
+        return c8, c16, self.stage32(c16)
+
+    def neck(self, levels: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """From what `backbone` gives to what `pyramid` does."""
+        c8, c16, c32 = levels
+        p32 = self.lateral32(c32)
+        p16 = self.smooth16(add(self.lateral16(c16), self.up(p32)))
+        p8 = self.smooth8(add(self.lateral8(c8), self.up(p16)))
         return p8, p16, p32
 
     def predict(self, levels: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Raw outputs of the features that `pyramid` gives."""
         o8, o16, o32 = (head(tower(p)) for head, tower, p in zip(self.heads, self.towers, levels, strict=True))
         return o8, o16, o32
+
+
+def student_of(config: StudentConfig) -> Student:
+    """The network that ``config`` describes, freshly initialised. Raises ValueError for another trunk."""
+    if config.trunk == "separable":
+        return Student(config)
+    if config.trunk == "yunet":
+        from quantize.thinned import Thinned  # builds on this module
+
+        return Thinned(config)
+    raise ValueError(f"trunk must be separable or yunet, but got {config.trunk!r}")
 
 
 def build_student(name: str = "s") -> Student:
@@ -143,7 +174,7 @@ def build_student(name: str = "s") -> Student:
         >>> [tuple(t.shape) for t in build_student("n").eval()(torch.zeros(1, 3, 64, 96))]
         [(1, 22, 8, 12), (1, 22, 4, 6), (1, 22, 2, 3)]
     """
-    return Student(STUDENTS[name])
+    return student_of(STUDENTS[name])
 
 
 def fuse(model: Student) -> Student:
@@ -161,11 +192,14 @@ def fuse(model: Student) -> Student:
 
 def grow(model: Student, depths: Sequence[int]) -> Student:
     """``model`` with more blocks at the ends of its stages, in place: it computes what it did until they learn, since
-    their residual paths begin at zero. Raises ValueError for a depth below the model's own.
+    their residual paths begin at zero. Raises ValueError for a depth below the model's own, and for other depths of
+    YuNet's stages.
     """
     folded = not any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
     if len(depths) != len(model.stages) or any(d < have for d, have in zip(depths, model.config.depths, strict=True)):
         raise ValueError(f"depths must be three, each at least {model.config.depths}, but got {tuple(depths)}")
+    if model.config.trunk == "yunet" and tuple(depths[:2]) != model.config.depths[:2]:
+        raise ValueError(f"depths must begin with YuNet's {model.config.depths[:2]}, but got {tuple(depths)}")
     for stage, width, have, wanted in zip(model.stages, model.config.widths, model.config.depths, depths, strict=True):
         for _ in range(wanted - have):
             block = Separable(width, width, 3 if stage is model.stage8 else 5)
@@ -190,7 +224,7 @@ def load_student(path: Path, device: str | torch.device = "cpu") -> Student:
     if not isinstance(state, dict) or "student" not in state or "ema" not in state:
         raise ValueError(f"{path} must be a student's checkpoint, but got something else")
     config = StudentConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in state["student"].items()})
-    model = Student(config).eval().to(device)
+    model = student_of(config).eval().to(device)
     if state.get("folded"):
         fuse(model)
     model.load_state_dict(state["ema"])

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 CONVOLUTIONS = 59
+CHANNELS = 64
+"""Of its features."""
 CLS, OBJ, BOX, KPS = 0, 1, slice(2, 6), slice(6, 16)
 
 
@@ -66,6 +68,10 @@ class YuNetLayers(nn.Module):
         """Features of strides 8, 16 and 32, (n, 64, h/s, w/s) each, none below 0. ``x``: (n, 3, h, w), RGB,
         (pixel − 128) / 128 as our students take it, sides multiples of 32.
         """
+        return self.neck(self.features(x))
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """What the backbone gives the pyramid, shaped as that is."""
         x = torch.relu(self.stem(x.flip(1) * 128 + 128))
         levels = []
         for i, unit in enumerate(self.backbone):
@@ -74,6 +80,10 @@ class YuNetLayers(nn.Module):
                 levels.append(x)
             if i in (0, 4, 6, 8):
                 x = F.max_pool2d(x, 2)
+        return levels
+
+    def neck(self, levels: list[Tensor]) -> list[Tensor]:
+        """From what `features` gives to what `pyramid` does."""
         top = torch.relu(self.laterals[0](levels[2]))
         middle = torch.relu(self.laterals[1](levels[1] + F.interpolate(top, scale_factor=2)))
         bottom = torch.relu(self.laterals[2](levels[0] + F.interpolate(middle, scale_factor=2)))

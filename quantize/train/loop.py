@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from quantize.config import ConfigError, merged
 from quantize.data.pack import PackedPhotos
 from quantize.files import replacing
-from quantize.model import STUDENTS, Student, checkpoint_of, fuse, grow, load_student
+from quantize.model import Student, build_student, checkpoint_of, fuse, grow, load_student
 from quantize.train.distill import DenseTeacher
 from quantize.train.feedback import Feedback
 from quantize.train.kd import LandmarkTeachers
@@ -70,7 +70,7 @@ def learning_rate(step: int, total: int, base: float, warmup: int, final: float)
 #: Tables of which a config has all keys or none.
 WHOLE = {
     "mine": {"sets", "photos", "sizes", "least"},
-    "mimic": {"detector", "features", "heads", "alone"},
+    "mimic": {"detector", "hints", "features", "heads", "alone"},
 }
 
 
@@ -101,7 +101,7 @@ class Trainer:
         torch.set_num_threads(config.get("threads", 1))
         # from the run's own last checkpoint, else from another run's network (the schedule anew), else from noise
         resumed = run / "last.pt"
-        model = load_student(Path(config["init"])) if config.get("init") else Student(STUDENTS[config["student"]])
+        model = load_student(Path(config["init"])) if config.get("init") else build_student(config["student"])
         if config.get("depths"):
             grow(model, config["depths"])
         if config.get("fold_norm"):
@@ -111,9 +111,11 @@ class Trainer:
         self.mimic = None
         if config.get("mimic"):
             options = config["mimic"]
-            self.mimic = Mimic(self.model, Path(options["detector"]), options["features"], options["heads"])
+            self.mimic = Mimic(
+                self.model, Path(options["detector"]), options["hints"], options["features"], options["heads"]
+            )
             self.mimic.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        helpers = nn.ModuleList([self.losses, *([self.mimic.adapters] if self.mimic else [])])
+        helpers = nn.ModuleList([self.losses, *([self.mimic.helpers] if self.mimic else [])])
         self.optimizers = optimizers_of(self.model, helpers, config["optimizer"])
         self.ema = Ema(self.model, config.get("ema", 0.999))
         self.bfloat16 = config.get("precision", "float32") == "bfloat16"
@@ -140,7 +142,7 @@ class Trainer:
             optimizer.load_state_dict(content)
         self.losses.load_state_dict(state["losses"])
         if self.mimic is not None:
-            self.mimic.adapters.load_state_dict(state["adapters"])
+            self.mimic.helpers.load_state_dict(state["adapters"])
         self.step = state["step"]
 
     def save(self) -> None:
@@ -153,7 +155,7 @@ class Trainer:
             "updates": self.ema.updates,
             "optimizers": [o.state_dict() for o in self.optimizers],
             "losses": self.losses.state_dict(),
-            "adapters": self.mimic.adapters.state_dict() if self.mimic is not None else {},
+            "adapters": self.mimic.helpers.state_dict() if self.mimic is not None else {},
             "step": self.step,
         }
         small = checkpoint_of(self.ema.model, step=self.step, seed=self.config["seed"])

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quantize.model import STRIDES, Student
-from quantize.teachers.yunet_layers import BOX, CLS, KPS, OBJ, YuNetLayers
+from quantize.teachers.yunet_layers import BOX, CHANNELS, CLS, KPS, OBJ, YuNetLayers
 from quantize.train.distill import CONFIDENT
 from quantize.train.losses import quality_focal
 
@@ -51,24 +51,55 @@ def heads_apart(student: Tensor, teacher: Tensor) -> Tensor:
 class Mimic(nn.Module):
     """A student beside a frozen YuNet: ``forward`` gives the student's outputs and the weighted loss (scalar).
 
-    ``adapters`` start from noise: until ``attached`` is set only they learn, and the student does not.
+    ``hints``: weight of the features before the pyramid; ``features``: of those of the pyramid; ``heads``: of what the
+    detector's heads make of the latter. Adapters start from noise, where the student has as many channels as YuNet from
+    the identity: until ``attached`` is set only they learn, and the student does not.
     """
 
-    def __init__(self, student: Student, file: Path, features: float, heads: float) -> None:
+    def __init__(self, student: Student, file: Path, hints: float, features: float, heads: float) -> None:
         super().__init__()
-        self.student, self.features, self.heads = student, features, heads
+        self.student, self.hints, self.features, self.heads = student, hints, features, heads
         self.detector = YuNetLayers(file)
-        self.adapters = nn.ModuleList(nn.Conv2d(student.config.neck, 64, 1) for _ in STRIDES)
+        with torch.no_grad():
+            backbone = student.backbone(next(student.parameters()).new_zeros(1, 3, 64, 64))
+        self.adapters = _adapters([student.config.neck] * len(STRIDES))
+        self.hint_adapters = _adapters([level.shape[1] for level in backbone] if hints else [])
         self.attached = False
 
+    @property
+    def helpers(self) -> nn.ModuleList:
+        """What learns besides the student, and is thrown away."""
+        return nn.ModuleList([*self.adapters, *self.hint_adapters])
+
     def forward(self, x: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-        levels = self.student.pyramid(x)
+        backbone = self.student.backbone(x)
+        levels = self.student.neck(backbone)
         with torch.no_grad():
-            wanted = self.detector.pyramid(x)
+            hints = self.detector.features(x)
+            wanted = self.detector.neck(hints)
             answers = self.detector.predict(wanted).float()
-        seen = levels if self.attached else [level.detach() for level in levels]
-        adapted = [torch.relu(adapter(level)) for adapter, level in zip(self.adapters, seen, strict=True)]
-        loss = self.features * features_apart([a.float() for a in adapted], [w.float() for w in wanted])
+        adapted = self._adapted(self.adapters, levels)
+        loss = self.features * _apart(adapted, wanted)
+        if self.hints:
+            loss = loss + self.hints * _apart(self._adapted(self.hint_adapters, backbone), hints)
         return self.student.predict(levels), loss + self.heads * heads_apart(
             self.detector.predict(adapted).float(), answers
         )
+
+    def _adapted(self, adapters: nn.ModuleList, levels: Sequence[Tensor]) -> list[Tensor]:
+        seen = levels if self.attached else [level.detach() for level in levels]
+        return [torch.relu(adapter(level)) for adapter, level in zip(adapters, seen, strict=True)]
+
+
+def _adapters(channels: Sequence[int]) -> nn.ModuleList:
+    """1x1 convolutions to YuNet's channels; the identity where there are as many."""
+    adapters = nn.ModuleList(nn.Conv2d(c, CHANNELS, 1) for c in channels)
+    for adapter in adapters:
+        if adapter.weight.shape[0] == adapter.weight.shape[1]:  # type: ignore[union-attr,index]
+            nn.init.dirac_(adapter.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(adapter.bias)  # type: ignore[arg-type]
+    return adapters
+
+
+def _apart(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+    return features_apart([s.float() for s in student], [t.float() for t in teacher])

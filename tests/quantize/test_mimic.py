@@ -78,10 +78,11 @@ def gradient(part: torch.nn.Module) -> float:
 
 
 @shared
-def test_the_student_learns_once_the_adapters_have() -> None:
+@pytest.mark.parametrize(("name", "hints"), [("n", 0.0), ("n", 1.0), ("thinned", 1.0)])
+def test_the_student_learns_once_the_adapters_have(name: str, hints: float) -> None:
     torch.manual_seed(1)
-    student: Student = build_student("n")
-    mimic = Mimic(student, YUNET, 1.0, 1.0)
+    student: Student = build_student(name)
+    mimic = Mimic(student, YUNET, hints, 1.0, 1.0)
     x = torch.rand(2, 3, 64, 64) * 2 - 1
     for attached in (False, True):
         mimic.zero_grad()
@@ -89,13 +90,30 @@ def test_the_student_learns_once_the_adapters_have() -> None:
         outputs, loss = mimic(x)
         assert all(torch.equal(a, b) for a, b in zip(outputs, student(x), strict=True))
         loss.backward()
-        assert gradient(mimic.adapters) > 0
+        assert all(gradient(adapter) > 0 for adapter in mimic.helpers)
+        assert len(mimic.helpers) == (6 if hints else 3)
         assert (gradient(student.stem) > 0) == attached
         assert gradient(student.heads) == 0  # they learn from labels alone
     assert not any(p.requires_grad for p in mimic.detector.parameters())
 
 
+@shared
+def test_hints_are_of_the_backbone_and_begin_with_the_student_s_own_channels() -> None:
+    """Nothing is apart from what it is adapted to: YuNet's features, given as if the student had them."""
+    mimic = Mimic(build_student("thinned"), YUNET, 3.0, 2.0, 0.0)
+    x = torch.rand(1, 3, 64, 64) * 2 - 1
+    features = mimic.detector.features(x)
+    levels = mimic.detector.neck(features)
+    mimic.student.backbone = lambda _: features  # type: ignore[method-assign,assignment,return-value]
+    mimic.student.neck = lambda _: levels  # type: ignore[method-assign,assignment,return-value]
+    assert mimic(x)[1].item() == pytest.approx(0, abs=1e-6)
+    mimic.student.neck = lambda _: [torch.zeros_like(v) for v in levels]  # type: ignore[method-assign,assignment,return-value]
+    assert mimic(x)[1].item() == pytest.approx(2)
+    mimic.student.backbone = lambda _: [torch.zeros_like(v) for v in features]  # type: ignore[method-assign,assignment,return-value]
+    assert mimic(x)[1].item() == pytest.approx(5)
+
+
 def test_half_a_table_is_an_error(tmp_path: Path) -> None:
     config = {"phases": [], "mimic": {"detector": str(YUNET), "head": 1.0}}
-    with pytest.raises(ConfigError, match=r"must have alone, detector, features, heads, but got detector, head"):
+    with pytest.raises(ConfigError, match=r"must have alone, detector, features, heads, hints, but got detector, head"):
         Trainer(config, tmp_path, tmp_path)

@@ -1,0 +1,99 @@
+"""A student of YuNet's shape, thinned where it costs most, with our heads and more depth for large faces.
+
+YuNet's backbone and pyramid under our heads execute 35.6 million instructions a 320x320 frame on a Cortex-A76 in int8,
+most of them at strides 2 and 4. Here its first unit and the pooling after it are one dense convolution, its last unit
+of stride 4 comes after the pooling instead of before it, and a branch of 5x5 blocks at stride 32, for the direction of
+large faces, takes a part of what that saves. A network of the same shape learns YuNet's features (hints,
+`quantize.train.mimic`) several times faster than one of ours. Its weights are its own.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from quantize.model import STRIDES, ConvBNReLU, Separable, Student, StudentConfig, add
+
+WIDTH = 64
+"""Channels of YuNet from stride 4 on."""
+DEPTHS = (3, 2)
+"""Units at strides 8 and 16. YuNet has two and two: the first of stride 8 is its last of stride 4."""
+
+
+class Unit(nn.Module):
+    """YuNet's block: a pointwise convolution, then a depthwise 3x3 one with nothing between them, then ReLU."""
+
+    def __init__(self, cin: int, cout: int) -> None:
+        super().__init__()
+        self.pointwise = ConvBNReLU(cin, cout, 1, act=False)
+        self.depthwise = ConvBNReLU(cout, cout, 3, groups=cout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.depthwise(self.pointwise(x))
+        return y
+
+
+def _halve() -> nn.Module:
+    """Strides 8 to 32 of a side of 240 pixels are 30, 15 and 8 cells: the last one is half outside."""
+    return nn.MaxPool2d(2, ceil_mode=True)
+
+
+class Thinned(Student):
+    """``config.widths[2]`` and ``config.depths[2]`` say how wide and deep the branch of stride 32 is; all else is as in
+    YuNet. Inputs and outputs are those of `Student`.
+    """
+
+    def _build_trunk(self, config: StudentConfig) -> None:
+        if (config.widths[:2], config.depths[:2], config.neck) != ((WIDTH, WIDTH), DEPTHS, WIDTH):
+            raise ValueError(f"widths, depths and neck must be YuNet's but at stride 32, but got {config}")
+        wide, deep = config.widths[2], config.depths[2]
+        self.stem = nn.Sequential(
+            ConvBNReLU(3, 16, 3, 2), ConvBNReLU(16, 16, 3, 2), Unit(16, 16), Unit(16, WIDTH), Unit(WIDTH, WIDTH)
+        )
+        self.stage8 = nn.Sequential(_halve(), *[Unit(WIDTH, WIDTH) for _ in range(DEPTHS[0])])
+        self.stage16 = nn.Sequential(_halve(), *[Unit(WIDTH, WIDTH) for _ in range(DEPTHS[1])])
+        self.units32 = nn.Sequential(_halve(), *[Unit(WIDTH, WIDTH) for _ in range(2)])
+        self.context16 = Separable(WIDTH, WIDTH, 5)
+        self.stage32 = nn.Sequential(Separable(WIDTH, wide, 3, 2), *[Separable(wide, wide, 5) for _ in range(deep)])
+        self.join32 = ConvBNReLU(wide, WIDTH, 1)
+        self.lateral8, self.lateral16, self.lateral32 = (Unit(WIDTH, WIDTH) for _ in STRIDES)
+        self.up = nn.Upsample(scale_factor=2, mode="nearest")
+        self.towers = nn.ModuleList(Unit(WIDTH, WIDTH) for _ in STRIDES)
+        self._init_trunk()
+
+    def _init_trunk(self) -> None:
+        """Weights that keep the size of what goes through them, so that it learns without batch norm as well."""
+        for module in self.modules():
+            if isinstance(module, ConvBNReLU):
+                conv = module[0]
+                assert isinstance(conv, nn.Conv2d)
+                nn.init.kaiming_normal_(conv.weight, nonlinearity="relu" if len(module) == 3 else "linear")
+        for module in self.modules():
+            if isinstance(module, Separable) and module.residual:
+                module.pointwise[0].weight.data.mul_(0.2)  # type: ignore[operator,union-attr]
+
+    def chains(self) -> list[list[ConvBNReLU]]:
+        def of(*units: nn.Module) -> list[ConvBNReLU]:
+            return [conv for u in units if isinstance(u, Unit) for conv in (u.pointwise, u.depthwise)]
+
+        first, second, *rest = self.stem
+        to8, to16, to32 = self.towers
+        return [
+            [first, second, *of(*rest, *self.stage8)],  # type: ignore[list-item]
+            of(*self.stage16),
+            of(*self.units32, self.lateral32),
+            of(self.lateral8, to8),
+            *[of(u) for u in (self.lateral16, to16, to32)],
+            *[[m.depthwise, m.pointwise] for m in self.modules() if isinstance(m, Separable)],
+        ]
+
+    def backbone(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        c8 = self.stage8(self.stem(x))
+        c16 = self.stage16(c8)
+        return c8, c16, self.units32(c16)
+
+    def neck(self, levels: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        c8, c16, c32 = levels
+        p32 = self.lateral32(c32) + self.join32(self.stage32(self.context16(c16)))
+        p16 = self.lateral16(add(c16, self.up(p32)))
+        p8 = self.lateral8(add(c8, self.up(p16)))
+        return p8, p16, p32

@@ -1,0 +1,116 @@
+"""The student of YuNet's shape: its outputs, what equalising leaves as it was, and what it learns from hints."""
+
+import copy
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the toolchain's extra is not installed")
+
+from torch import nn  # noqa: E402
+
+from quantize.equalise import equalise  # noqa: E402
+from quantize.model import (  # noqa: E402
+    CHANNELS,
+    STUDENTS,
+    StudentConfig,
+    build_student,
+    checkpoint_of,
+    fuse,
+    grow,
+    load_student,
+    student_of,
+)
+from quantize.soup import mean  # noqa: E402
+from quantize.thinned import Thinned, Unit  # noqa: E402
+
+
+@pytest.fixture
+def model() -> Thinned:
+    torch.manual_seed(3)
+    built = build_student("thinned")
+    assert isinstance(built, Thinned)
+    return built.eval()
+
+
+def test_outputs_are_those_of_every_student(model: Thinned) -> None:
+    with torch.no_grad():
+        for height, width in ((64, 96), (240, 320), (48, 80)):
+            ours, others = (m(torch.zeros(1, 3, height, width)) for m in (model, build_student("n").eval()))
+            assert [o.shape for o in ours] == [o.shape for o in others]
+            assert all(o.shape[1] == CHANNELS for o in ours)
+
+
+def test_what_goes_in_keeps_its_size_without_batch_norm(model: Thinned) -> None:
+    """Else it would not learn from noise with batch norm folded."""
+    with torch.no_grad():
+        levels = fuse(model).pyramid(torch.randn(2, 3, 128, 128))
+    assert all(0.05 < float(level.std()) < 20 for level in levels)
+
+
+def test_a_checkpoint_comes_back(model: Thinned, tmp_path: Path) -> None:
+    torch.save(checkpoint_of(fuse(model)), tmp_path / "t.pt")
+    again = load_student(tmp_path / "t.pt")
+    x = torch.randn(1, 3, 64, 64)
+    assert isinstance(again, Thinned) and again.config == STUDENTS["thinned"]
+    assert all(torch.equal(a, b) for a, b in zip(model(x), again(x), strict=True))
+
+
+def test_only_the_branch_grows_and_means_stay_of_its_kind(model: Thinned) -> None:
+    x = torch.randn(1, 3, 64, 64)
+    before = model(x)
+    grown = grow(copy.deepcopy(model), (3, 2, 4))
+    assert all(torch.equal(a, b) for a, b in zip(before, grown.eval()(x), strict=True))
+    with pytest.raises(ValueError, match="depths must begin with YuNet's"):
+        grow(model, (4, 2, 3))
+    assert mean([copy.deepcopy(model), grown]).config.depths == (3, 2, 4)
+    with pytest.raises(ValueError, match="models of one kind"):
+        mean([model, build_student("s")])
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (StudentConfig(trunk="yunet"), "widths, depths and neck must be YuNet's"),
+        (StudentConfig(widths=(64, 64, 96), depths=(3, 2, 1), neck=32, trunk="yunet"), "neck must be YuNet's"),
+        (StudentConfig(trunk="resnet"), "trunk must be separable or yunet, but got 'resnet'"),
+    ],
+)
+def test_other_shapes_are_refused(config: StudentConfig, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        student_of(config)
+
+
+def test_every_unit_is_in_a_chain(model: Thinned) -> None:
+    """That nothing else reads a chain's convolutions shows where they are equalised, below."""
+    chains = model.chains()
+    assert {id(c) for chain in chains for c in chain} >= {
+        id(c) for m in model.modules() if isinstance(m, Unit) for c in (m.pointwise, m.depthwise)
+    }
+    for first, second in (pair for chain in chains for pair in pairwise(chain)):
+        conv = second[0]
+        assert isinstance(conv, nn.Conv2d)
+        assert first[0].out_channels == conv.in_channels  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_equalised_channels_compute_the_same(model: Thinned, strength: float) -> None:
+    images = np.random.default_rng(1).integers(0, 256, (2, 64, 96, 3), np.uint8)
+    even = equalise(copy.deepcopy(fuse(model)), images, strength)
+    x = torch.from_numpy((images.astype(np.float32) - 128) / 128).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        for a, b in zip(model(x), even(x), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+        def spread(m: Thinned) -> float:
+            """Of the largest values of channels between a unit's two convolutions."""
+            unit = m.stage8[1]
+            assert isinstance(unit, Unit)
+            largest = unit.pointwise(m.stage8[0](m.stem(x))).abs().amax((0, 2, 3))
+            return float(largest.max() / largest.median())
+
+        assert spread(even) < spread(model)
+        if strength == 1.0:
+            assert spread(even) == pytest.approx(1, rel=1e-3)
