@@ -345,7 +345,7 @@ def test_a_training_cut_short_goes_on_as_if_it_had_not_been(finished: Path, root
     ]
     if TEACHERS.is_dir():
         detector = TEACHERS / "yunet_n_dynamic.onnx"
-        settings.append(f"mimic={{detector='{detector}', features=1.0, heads=1.0, alone=5}}")
+        settings.append(f"mimic={{detector='{detector}', hints=1.0, features=1.0, heads=1.0, alone=5}}")
     config = load_config(root / "c.toml", settings)
 
     class CutError(Exception):
