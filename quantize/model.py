@@ -124,6 +124,11 @@ class Student(nn.Module):
         """Of strides 8, 16 and 32: the block that halves the resolution, then those that ``depths`` counts."""
         return self.stage8, self.stage16, self.stage32
 
+    @property
+    def backbone_widths(self) -> tuple[int, int, int]:
+        """Channels of what `backbone` gives."""
+        return self.config.widths
+
     def chains(self) -> list[list[ConvBNReLU]]:
         """Runs of convolutions each of which is read by the next alone, with nothing but ReLU and pooling between."""
         blocks = [[m.depthwise, m.pointwise] for m in self.modules() if isinstance(m, Separable)]

@@ -71,6 +71,10 @@ class Thinned(Student):
             if isinstance(module, Separable) and module.residual:
                 module.pointwise[0].weight.data.mul_(0.2)  # type: ignore[operator,union-attr]
 
+    @property
+    def backbone_widths(self) -> tuple[int, int, int]:
+        return WIDTH, WIDTH, WIDTH
+
     def chains(self) -> list[list[ConvBNReLU]]:
         def of(*units: nn.Module) -> list[ConvBNReLU]:
             return [conv for u in units if isinstance(u, Unit) for conv in (u.pointwise, u.depthwise)]

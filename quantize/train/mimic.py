@@ -60,10 +60,8 @@ class Mimic(nn.Module):
         super().__init__()
         self.student, self.hints, self.features, self.heads = student, hints, features, heads
         self.detector = YuNetLayers(file)
-        with torch.no_grad():
-            backbone = student.backbone(next(student.parameters()).new_zeros(1, 3, 64, 64))
         self.adapters = _adapters([student.config.neck] * len(STRIDES))
-        self.hint_adapters = _adapters([level.shape[1] for level in backbone] if hints else [])
+        self.hint_adapters = _adapters(student.backbone_widths if hints else [])
         self.attached = False
 
     @property

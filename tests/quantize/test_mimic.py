@@ -82,7 +82,9 @@ def gradient(part: torch.nn.Module) -> float:
 def test_the_student_learns_once_the_adapters_have(name: str, hints: float) -> None:
     torch.manual_seed(1)
     student: Student = build_student(name)
+    before = {k: v.clone() for k, v in student.state_dict().items()}
     mimic = Mimic(student, YUNET, hints, 1.0, 1.0)
+    assert all(torch.equal(v, before[k]) for k, v in student.state_dict().items())  # statistics of batch norm too
     x = torch.rand(2, 3, 64, 64) * 2 - 1
     for attached in (False, True):
         mimic.zero_grad()

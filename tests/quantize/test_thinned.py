@@ -41,6 +41,9 @@ def test_outputs_are_those_of_every_student(model: Thinned) -> None:
             ours, others = (m(torch.zeros(1, 3, height, width)) for m in (model, build_student("n").eval()))
             assert [o.shape for o in ours] == [o.shape for o in others]
             assert all(o.shape[1] == CHANNELS for o in ours)
+        for student in (model, build_student("n").eval()):
+            levels = student.backbone(torch.zeros(1, 3, 64, 64))
+            assert student.backbone_widths == tuple(level.shape[1] for level in levels)
 
 
 def test_what_goes_in_keeps_its_size_without_batch_norm(model: Thinned) -> None:
