@@ -3,8 +3,9 @@
 YuNet's backbone and pyramid under our heads execute 35.6 million instructions a 320x320 frame on a Cortex-A76 in int8,
 most of them at strides 2 and 4. Here its first unit and the pooling after it are one dense convolution, its last unit
 of stride 4 comes after the pooling instead of before it, and a branch of 5x5 blocks at stride 32, for the direction of
-large faces, takes a part of what that saves. A network of the same shape learns YuNet's features (hints,
-`quantize.train.mimic`) several times faster than one of ours. Its weights are its own.
+large faces, takes a part of what that saves. With as many channels at each level as YuNet, its features can be compared
+with YuNet's one by one (hints, `quantize.train.mimic`); docs/students.md says how close they get. Its weights are its
+own, from noise.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ def _halve() -> nn.Module:
 
 
 class Thinned(Student):
-    """``config.widths[2]`` and ``config.depths[2]`` say how wide and deep the branch of stride 32 is; all else is as in
-    YuNet. Inputs and outputs are those of `Student`.
+    """``config.widths[2]`` and ``config.depths[2]`` say how wide and deep the branch of stride 32 is; all else is
+    fixed. Inputs and outputs are those of `Student`.
     """
 
     def _build_trunk(self, config: StudentConfig) -> None:

@@ -1,16 +1,18 @@
-"""The student of YuNet's shape: its outputs, what equalising leaves as it was, and what it learns from hints."""
+"""The student of YuNet's shape: its outputs, in torch and in ONNX, and what equalising leaves as it was."""
 
 import copy
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 torch = pytest.importorskip("torch", reason="the toolchain's extra is not installed")
 
 from torch import nn  # noqa: E402
 
+from quantize.calibration import as_real  # noqa: E402
 from quantize.equalise import equalise  # noqa: E402
 from quantize.model import (  # noqa: E402
     CHANNELS,
@@ -23,6 +25,7 @@ from quantize.model import (  # noqa: E402
     load_student,
     student_of,
 )
+from quantize.onnx_export import INPUT, export_float, quantize_onnx  # noqa: E402
 from quantize.soup import mean  # noqa: E402
 from quantize.thinned import Thinned, Unit  # noqa: E402
 
@@ -96,6 +99,22 @@ def test_every_unit_is_in_a_chain(model: Thinned) -> None:
         conv = second[0]
         assert isinstance(conv, nn.Conv2d)
         assert first[0].out_channels == conv.in_channels  # type: ignore[union-attr]
+
+
+def test_onnx_pools_odd_sides_as_torch_does(model: Thinned, tmp_path: Path) -> None:
+    """240 rows are 15 of stride 16, and 8 of stride 32: float and int8, at another size than the exporter's own."""
+    model = fuse(model)  # type: ignore[assignment]
+    images = np.random.default_rng(2).integers(0, 256, (2, 240, 320, 3), np.uint8)
+    export_float(model, tmp_path / "f.onnx")
+    quantize_onnx(tmp_path / "f.onnx", tmp_path / "q.onnx", [images], percentile=None)
+    pixels = np.ascontiguousarray(images[:1].transpose(0, 3, 1, 2))
+    with torch.no_grad():
+        wanted = [o.numpy() for o in model(torch.from_numpy(as_real(images[:1])))]
+    for name, x, share in (("f", as_real(images[:1]), 1e-4), ("q", pixels, 0.3)):
+        got = ort.InferenceSession(tmp_path / f"{name}.onnx").run(None, {INPUT: x})
+        for a, b in zip(got, wanted, strict=True):
+            assert np.asarray(a).shape == b.shape
+            assert np.abs(a - b).mean() < share * np.abs(b - b.mean((2, 3), keepdims=True)).mean()
 
 
 @pytest.mark.parametrize("strength", [0.5, 1.0])
