@@ -120,6 +120,27 @@ def ablate(config: Config, settings: Setting = None, folder: Folder = None, devi
 
 
 @app.command()
+def pulls(
+    config: Config,
+    settings: Setting = None,
+    folder: Folder = None,
+    batches: Annotated[int, typer.Option(min=1, help="Of the last phase, with the run's last checkpoint.")] = 8,
+    device: Device = "auto",
+) -> None:
+    """Print how hard each loss pulls at each part of the network, and how far along with all of them."""
+    from quantize.config import load_config
+    from quantize.steps import Run
+    from quantize.train.loop import Trainer
+    from quantize.train.pulls import markdown
+    from quantize.train.pulls import pulls as work
+
+    values = load_config(config, settings or [])
+    run = Run(values | ({"run": str(folder)} if folder else {}))
+    packed = run.need("label", "pack/samples.jsonl").parent
+    typer.echo(markdown(work(Trainer(values, packed, run.need("train", "last.pt").parent, device), batches)))
+
+
+@app.command()
 def compare(
     models: Annotated[
         list[str],

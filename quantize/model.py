@@ -192,6 +192,8 @@ def fuse(model: Student) -> Student:
             conv, bn = module[0], module[1]
             assert isinstance(conv, nn.Conv2d)
             module[0], module[1] = fuse_conv_bn_eval(conv, bn), nn.Identity()
+            assert module[0].bias is not None
+            module[0].bias.requires_grad_(conv.weight.requires_grad)  # PyTorch freezes the bias of one that had none
     return model
 
 

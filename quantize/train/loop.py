@@ -70,7 +70,7 @@ def learning_rate(step: int, total: int, base: float, warmup: int, final: float)
 #: Tables of which a config has all keys or none.
 WHOLE = {
     "mine": {"sets", "photos", "sizes", "least"},
-    "mimic": {"detector", "hints", "features", "heads", "alone"},
+    "mimic": {"detector", "hints", "features", "heads", "answers", "alone"},
 }
 
 
@@ -110,10 +110,8 @@ class Trainer:
         self.losses = Losses(config["losses"], config.get("uncertainty", False)).to(self.device)
         self.mimic = None
         if config.get("mimic"):
-            options = config["mimic"]
-            self.mimic = Mimic(
-                self.model, Path(options["detector"]), options["hints"], options["features"], options["heads"]
-            )
+            weights = {name: config["mimic"][name] for name in ("hints", "features", "heads", "answers")}
+            self.mimic = Mimic(self.model, Path(config["mimic"]["detector"]), weights)
             self.mimic.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         helpers = nn.ModuleList([self.losses, *([self.mimic.helpers] if self.mimic else [])])
         self.optimizers = optimizers_of(self.model, helpers, config["optimizer"])
@@ -237,11 +235,12 @@ class Trainer:
             x = x.contiguous(memory_format=torch.channels_last)
             batch = Batch(*(v.to(self.device) for v in vars(targets).values()))
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-                outputs, mimicked = self._outputs(model, x)
+                outputs, apart = self._outputs(model, x)
                 guides = self.landmark_teachers(x) if self.landmark_teachers is not None else None
             loss, terms = self.losses(outputs, batch, guides)
-            if mimicked is not None:
-                loss, terms["mimicked"] = loss + mimicked, float(mimicked.detach())
+            if self.mimic is not None:
+                loss = loss + self.mimic.total(apart)
+                terms |= {name: float(value.detach()) for name, value in apart.items()}
             if self.teacher is not None:
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                     distilled = self.teacher(x, outputs)
@@ -276,13 +275,13 @@ class Trainer:
                 t0, seen = time.monotonic(), 0  # validation is not training time
         return saved
 
-    def _outputs(self, model: nn.Module, x: Tensor) -> tuple[tuple[Tensor, ...], Tensor | None]:
-        """The student's outputs, and the loss towards the detector that it mimics if it does."""
+    def _outputs(self, model: nn.Module, x: Tensor) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+        """The student's outputs, and how far it is from the detector that it mimics if it does."""
         if self.mimic is None:
-            return model(x), None
+            return model(x), {}
         self.mimic.attached = self.step >= self.config["mimic"]["alone"]
-        outputs, loss = model(x)
-        return outputs, loss
+        outputs, apart = model(x)
+        return outputs, apart
 
     def _give(self, feedback: Feedback, batch: Batch) -> None:
         """Views with a confident false positive come back; too little loss from small faces asks for stitched views."""

@@ -2,10 +2,10 @@
 student's.
 
 The detector's levels and the student's cover the same cells, but its outputs follow other rules (which cells answer
-for a face, what the score means), so that answers cannot be compared one by one without contradicting the labels. A
-1x1 convolution a level takes the student's features to the detector's instead, where they are compared twice: directly
-(Romero et al. 2015, "FitNets", arXiv 1412.6550) and through the detector's own frozen heads (Wang et al. 2024,
-"CrossKD", arXiv 2306.11369). The student's heads learn from labels alone.
+for a face, what the score means). So a 1x1 convolution a level takes the student's features to the detector's, where
+they are compared twice: directly (Romero et al. 2015, "FitNets", arXiv 1412.6550) and through the detector's own frozen
+heads (Wang et al. 2024, "CrossKD", arXiv 2306.11369), which contradicts no label. The student's own scores and boxes
+may be compared with the detector's besides (Hinton et al. 2015, arXiv 1503.02531).
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from quantize.model import BOX as STUDENT_BOX
+from quantize.model import SCORE as STUDENT_SCORE
 from quantize.model import STRIDES, Student
 from quantize.teachers.yunet_layers import BOX, CHANNELS, CLS, KPS, OBJ, YuNetLayers
+from quantize.train.assign import flatten
 from quantize.train.distill import CONFIDENT
 from quantize.train.losses import quality_focal
 
@@ -35,33 +38,53 @@ def heads_apart(student: Tensor, teacher: Tensor) -> Tensor:
     confident cells.
     """
     cls, obj = teacher[..., CLS].sigmoid(), teacher[..., OBJ].sigmoid()
-    score = (cls * obj).sqrt()
+    score = _score(teacher)
     faces = quality_focal(student[..., OBJ], obj) + obj * quality_focal(student[..., CLS], cls)
+    apart = _smooth_l1(student[..., BOX], teacher[..., BOX]) + _smooth_l1(student[..., KPS], teacher[..., KPS])
+    return faces.sum() / score.sum().clamp(min=1) + _confident_mean(apart, score)
+
+
+def answers_apart(student: Tensor, teacher: Tensor) -> Tensor:
+    """Scalar loss between a student's raw outputs (n, p, 22) and the detector's (n, p, 16): quality focal loss towards
+    the detector's score over the sum of scores, smooth L1 of the box at confident cells.
+    """
+    score = _score(teacher)
+    # the student's boxes are around the centre of a cell, the detector's around its top left corner
+    box = teacher[..., BOX] - teacher.new_tensor([0.5, 0.5, 0.0, 0.0])
+    faces = quality_focal(student[..., STUDENT_SCORE], score)
+    return faces.sum() / score.sum().clamp(min=1) + _confident_mean(_smooth_l1(student[..., STUDENT_BOX], box), score)
+
+
+def _score(raw: Tensor) -> Tensor:
+    return (raw[..., CLS].sigmoid() * raw[..., OBJ].sigmoid()).sqrt()
+
+
+def _smooth_l1(student: Tensor, teacher: Tensor) -> Tensor:
+    return F.smooth_l1_loss(student, teacher, reduction="none", beta=0.1).mean(-1)
+
+
+def _confident_mean(apart: Tensor, score: Tensor) -> Tensor:
+    """The mean over the cells that the detector holds for a face, weighted by its score."""
     weight = torch.where(score > CONFIDENT, score, torch.zeros_like(score))
-    apart = sum(
-        (
-            F.smooth_l1_loss(student[..., part], teacher[..., part], reduction="none", beta=0.1).mean(-1)
-            for part in (BOX, KPS)
-        ),
-        torch.zeros_like(score),
-    )
-    return faces.sum() / score.sum().clamp(min=1) + (apart * weight).sum() / weight.sum().clamp(min=1)
+    return (apart * weight).sum() / weight.sum().clamp(min=1)
 
 
 class Mimic(nn.Module):
-    """A student beside a frozen YuNet: ``forward`` gives the student's outputs and the weighted loss (scalar).
+    """A student beside a frozen YuNet: ``forward`` gives the student's outputs and how far apart the two are, a scalar
+    for each key of ``weights``. ``total`` is their weighted sum.
 
-    ``hints``: weight of the features before the pyramid; ``features``: of those of the pyramid; ``heads``: of what the
-    detector's heads make of the latter. Adapters start from noise, where the student has as many channels as YuNet from
-    the identity: until ``attached`` is set only they learn, and the student does not.
+    ``weights``: ``hints`` for the features before the pyramid, ``features`` for those of the pyramid, ``heads`` for
+    what the detector's heads make of the latter, ``answers`` for the student's own scores and boxes. Hints and answers
+    of weight 0 are not worked out. Adapters start from noise, where the student has as many channels as YuNet from the
+    identity: until ``attached`` is set only they learn, and the student does not.
     """
 
-    def __init__(self, student: Student, file: Path, hints: float, features: float, heads: float) -> None:
+    def __init__(self, student: Student, file: Path, weights: dict[str, float]) -> None:
         super().__init__()
-        self.student, self.hints, self.features, self.heads = student, hints, features, heads
+        self.student, self.weights = student, weights
         self.detector = YuNetLayers(file)
         self.adapters = _adapters([student.config.neck] * len(STRIDES))
-        self.hint_adapters = _adapters(student.backbone_widths if hints else [])
+        self.hint_adapters = _adapters(student.backbone_widths if weights["hints"] else [])
         self.attached = False
 
     @property
@@ -69,7 +92,7 @@ class Mimic(nn.Module):
         """What learns besides the student, and is thrown away."""
         return nn.ModuleList([*self.adapters, *self.hint_adapters])
 
-    def forward(self, x: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+    def forward(self, x: Tensor) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
         backbone = self.student.backbone(x)
         levels = self.student.neck(backbone)
         with torch.no_grad():
@@ -77,12 +100,19 @@ class Mimic(nn.Module):
             wanted = self.detector.neck(hints)
             answers = self.detector.predict(wanted).float()
         adapted = self._adapted(self.adapters, levels)
-        loss = self.features * _apart(adapted, wanted)
-        if self.hints:
-            loss = loss + self.hints * _apart(self._adapted(self.hint_adapters, backbone), hints)
-        return self.student.predict(levels), loss + self.heads * heads_apart(
-            self.detector.predict(adapted).float(), answers
-        )
+        apart = {
+            "features": _apart(adapted, wanted),
+            "heads": heads_apart(self.detector.predict(adapted).float(), answers),
+        }
+        if self.weights["hints"]:
+            apart["hints"] = _apart(self._adapted(self.hint_adapters, backbone), hints)
+        outputs = self.student.predict(levels)
+        if self.weights["answers"] and self.attached:
+            apart["answers"] = answers_apart(flatten(outputs).float(), answers)
+        return outputs, apart
+
+    def total(self, apart: dict[str, Tensor]) -> Tensor:
+        return torch.stack([self.weights[name] * value for name, value in apart.items()]).sum()
 
     def _adapted(self, adapters: nn.ModuleList, levels: Sequence[Tensor]) -> list[Tensor]:
         seen = levels if self.attached else [level.detach() for level in levels]

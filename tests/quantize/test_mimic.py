@@ -14,7 +14,7 @@ from quantize.model import Student, build_student  # noqa: E402
 from quantize.teachers import YuNet  # noqa: E402
 from quantize.teachers.yunet_layers import YuNetLayers  # noqa: E402
 from quantize.train.loop import Trainer  # noqa: E402
-from quantize.train.mimic import Mimic, features_apart, heads_apart  # noqa: E402
+from quantize.train.mimic import Mimic, answers_apart, features_apart, heads_apart  # noqa: E402
 
 TEACHERS = Path(__file__).parents[2] / ".." / "shared" / "teachers"
 YUNET = TEACHERS / "yunet_n_dynamic.onnx"
@@ -44,10 +44,32 @@ def test_heads_apart_by_hand() -> None:
     assert heads_apart(student, teacher).item() == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("loss", [lambda s, t: features_apart([s], [t]), heads_apart])
-def test_gradients(loss: object) -> None:
+def test_answers_apart_by_hand() -> None:
+    """One cell that the teacher is half sure of (cls and obj .5), one that it holds for nothing."""
+    teacher = torch.zeros(1, 2, 16)
+    teacher[0, 1, :2] = -30.0
+    student = torch.zeros(1, 2, 22)
+    student[0, 1, 0] = -30.0
+    student[0, 0, 2:4] = -0.5  # the centre of a box on a cell's corner, seen from the middle of the cell
+    assert answers_apart(student, teacher).item() == pytest.approx(0, abs=1e-6)
+    for channels, value, wanted in (
+        (slice(2, 4), 0.0, 0.5 * (0.5 - 0.05) * 0.5),  # two of four off by .5, beyond beta of .1, times the score
+        (slice(0, 1), 30.0, 0.25 * 30 * 0.5),  # score 1 instead of .5: .5² · 30 / 2
+        (slice(1, 2), 9.0, 0.0),  # quality, points and rotation are not the detector's
+        (slice(6, 22), 9.0, 0.0),
+    ):
+        other = student.clone()
+        other[0, 0, channels] = value
+        assert answers_apart(other, teacher).item() == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("loss", "channels"), [(lambda s, t: features_apart([s], [t]), 16), (heads_apart, 16), (answers_apart, 22)]
+)
+def test_gradients(loss: object, channels: int) -> None:
     g = torch.Generator().manual_seed(5)
-    student, teacher = (torch.rand(1, 3, 16, generator=g, dtype=torch.double) * k for k in (1, 2))
+    student = torch.rand(1, 3, channels, generator=g, dtype=torch.double)
+    teacher = torch.rand(1, 3, 16, generator=g, dtype=torch.double) * 2
     assert torch.autograd.gradcheck(lambda x: loss(x, teacher), (student.requires_grad_(),), eps=1e-7, atol=1e-4)  # type: ignore[operator]
 
 
@@ -78,44 +100,50 @@ def gradient(part: torch.nn.Module) -> float:
 
 
 @shared
-@pytest.mark.parametrize(("name", "hints"), [("n", 0.0), ("n", 1.0), ("thinned", 1.0)])
-def test_the_student_learns_once_the_adapters_have(name: str, hints: float) -> None:
+@pytest.mark.parametrize(("name", "hints", "answers"), [("n", 0.0, 0.0), ("n", 1.0, 1.0), ("thinned", 1.0, 0.0)])
+def test_the_student_learns_once_the_adapters_have(name: str, hints: float, answers: float) -> None:
     torch.manual_seed(1)
     student: Student = build_student(name)
     before = {k: v.clone() for k, v in student.state_dict().items()}
-    mimic = Mimic(student, YUNET, hints, 1.0, 1.0)
+    mimic = Mimic(student, YUNET, {"hints": hints, "features": 1.0, "heads": 1.0, "answers": answers})
     assert all(torch.equal(v, before[k]) for k, v in student.state_dict().items())  # statistics of batch norm too
     x = torch.rand(2, 3, 64, 64) * 2 - 1
     for attached in (False, True):
         mimic.zero_grad()
         mimic.attached = attached
-        outputs, loss = mimic(x)
+        outputs, apart = mimic(x)
         assert all(torch.equal(a, b) for a, b in zip(outputs, student(x), strict=True))
-        loss.backward()
+        mimic.total(apart).backward()
         assert all(gradient(adapter) > 0 for adapter in mimic.helpers)
         assert len(mimic.helpers) == (6 if hints else 3)
         assert (gradient(student.stem) > 0) == attached
-        assert gradient(student.heads) == 0  # they learn from labels alone
+        assert (gradient(student.heads) > 0) == bool(attached and answers)  # else they learn from labels alone
     assert not any(p.requires_grad for p in mimic.detector.parameters())
 
 
 @shared
 def test_hints_are_of_the_backbone_and_begin_with_the_student_s_own_channels() -> None:
     """Nothing is apart from what it is adapted to: YuNet's features, given as if the student had them."""
-    mimic = Mimic(build_student("thinned"), YUNET, 3.0, 2.0, 0.0)
+    mimic = Mimic(build_student("thinned"), YUNET, {"hints": 3.0, "features": 2.0, "heads": 0.0, "answers": 0.0})
     x = torch.rand(1, 3, 64, 64) * 2 - 1
     features = mimic.detector.features(x)
     levels = mimic.detector.neck(features)
-    mimic.student.backbone = lambda _: features  # type: ignore[method-assign,assignment,return-value]
-    mimic.student.neck = lambda _: levels  # type: ignore[method-assign,assignment,return-value]
-    assert mimic(x)[1].item() == pytest.approx(0, abs=1e-6)
-    mimic.student.neck = lambda _: [torch.zeros_like(v) for v in levels]  # type: ignore[method-assign,assignment,return-value]
-    assert mimic(x)[1].item() == pytest.approx(2)
-    mimic.student.backbone = lambda _: [torch.zeros_like(v) for v in features]  # type: ignore[method-assign,assignment,return-value]
-    assert mimic(x)[1].item() == pytest.approx(5)
+
+    def apart(backbone: list[torch.Tensor], neck: list[torch.Tensor]) -> tuple[float, float, float]:
+        mimic.student.backbone = lambda _: backbone  # type: ignore[method-assign,assignment,return-value]
+        mimic.student.neck = lambda _: neck  # type: ignore[method-assign,assignment,return-value]
+        parts = mimic(x)[1]
+        return parts["hints"].item(), parts["features"].item(), mimic.total(parts).item()
+
+    nothing = [torch.zeros_like(v) for v in levels]
+    assert apart(features, levels) == pytest.approx((0, 0, 0), abs=1e-6)
+    assert apart(features, nothing) == pytest.approx((0, 1, 2))
+    assert apart([torch.zeros_like(v) for v in features], nothing) == pytest.approx((1, 1, 5))
 
 
 def test_half_a_table_is_an_error(tmp_path: Path) -> None:
     config = {"phases": [], "mimic": {"detector": str(YUNET), "head": 1.0}}
-    with pytest.raises(ConfigError, match=r"must have alone, detector, features, heads, hints, but got detector, head"):
+    with pytest.raises(
+        ConfigError, match=r"must have alone, answers, detector, features, heads, hints, but got detector, head"
+    ):
         Trainer(config, tmp_path, tmp_path)

@@ -345,7 +345,7 @@ def test_a_training_cut_short_goes_on_as_if_it_had_not_been(finished: Path, root
     ]
     if TEACHERS.is_dir():
         detector = TEACHERS / "yunet_n_dynamic.onnx"
-        settings.append(f"mimic={{detector='{detector}', hints=1.0, features=1.0, heads=1.0, alone=5}}")
+        settings.append(f"mimic={{detector='{detector}', hints=1.0, features=1.0, heads=1.0, answers=1.0, alone=5}}")
     config = load_config(root / "c.toml", settings)
 
     class CutError(Exception):
@@ -371,6 +371,28 @@ def test_a_training_cut_short_goes_on_as_if_it_had_not_been(finished: Path, root
     assert all(len(m) for m in mined), "a network of fifty steps takes much for a face"
     for kind in ("model", "ema", "adapters"):
         assert all(torch.equal(v, whole[kind][k]) for k, v in cut[kind].items())
+
+
+def test_what_pulls_adds_up_to_the_gradient(finished: Path, root: Path) -> None:
+    from quantize.config import load_config
+    from quantize.train.loop import Trainer
+    from quantize.train.pulls import _views, pulls
+
+    run = _copy(finished, root / "pulled")
+    trainer = Trainer(load_config(root / "c.toml", []), run / "label" / "pack", run / "train")
+    before = [p.clone() for p in trainer.model.parameters()]
+    found = pulls(trainer, 2)
+    assert all(torch.equal(p, b) for p, b in zip(trainer.model.parameters(), before, strict=True))
+    for x, batch in _views(trainer, 2):
+        (trainer.losses(trainer.model(x), batch)[0] / 2).backward()
+    for part, pull in found.items():
+        module = getattr(trainer.model, part)
+        whole = torch.cat([p.grad.flatten() for p in module.parameters()])
+        along = sum(p.norm * p.along for p in pull.values() if p.norm)
+        assert along == pytest.approx(whole.norm().item(), rel=1e-3), part
+    shown = CliRunner().invoke(app, ["pulls", "-c", str(root / "c.toml"), "--folder", str(run), "--batches", "1"])
+    assert shown.exit_code == 0, shown.output
+    assert [line.split("|")[1].strip() for line in shown.output.splitlines()[2:]] == list(found)
 
 
 def test_torchrun_trains_on_two_processes(finished: Path, root: Path) -> None:

@@ -187,6 +187,14 @@ def test_folding_batch_norm_changes_nothing() -> None:
         assert torch.allclose(a, b, atol=1e-4)
 
 
+def test_everything_learns_after_folding() -> None:
+    """PyTorch's own folding freezes the biases that it makes."""
+    model = fuse(build_student("n")).train()
+    sum(level.square().sum() for level in model(torch.rand(2, 3, 64, 64))).backward()  # type: ignore[union-attr]
+    still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().max()]
+    assert not still
+
+
 @pytest.mark.parametrize("folded", [False, True])
 def test_checkpoints_come_back(tmp_path, folded: bool) -> None:  # type: ignore[no-untyped-def]
     model = build_student("n").eval()
