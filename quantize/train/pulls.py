@@ -1,7 +1,7 @@
 """What pulls at the weights: the gradient of each loss alone, for each part of the network.
 
-Weights of losses say little about that. Of the losses of s-thinned2.toml, all about as large as each other, the labels
-pulled five to twenty times as hard at the backbone as YuNet's features did (docs/students.md).
+The size of a loss says little about that: at the beginning of s-thinned2.toml the labels' was three times that of
+YuNet's features, and pulled ten times as hard at the backbone (docs/students.md).
 """
 
 from __future__ import annotations
