@@ -85,8 +85,10 @@ def _losses(trainer: Trainer, x: Tensor, batch: Batch) -> dict[str, Tensor]:
         outputs, apart = trainer.mimic(x)
     guides = trainer.landmark_teachers(x) if trainer.landmark_teachers is not None else None
     nothing = dict.fromkeys(TASKS, 0.0)
+    learnt = (-trainer.losses.log_variance.detach()).exp().tolist()  # 1 each without `uncertainty`
     result: dict[str, Tensor] = {
-        task: Losses(nothing | {task: trainer.losses.weights[task]})(outputs, batch, guides)[0] for task in TASKS
+        task: Losses(nothing | {task: trainer.losses.weights[task] * factor})(outputs, batch, guides)[0]
+        for task, factor in zip(TASKS, learnt, strict=True)
     }
     if trainer.mimic is not None:
         result |= {name: trainer.mimic.weights[name] * value for name, value in apart.items()}

@@ -379,7 +379,8 @@ def test_what_pulls_adds_up_to_the_gradient(finished: Path, root: Path) -> None:
     from quantize.train.pulls import _views, pulls
 
     run = _copy(finished, root / "pulled")
-    trainer = Trainer(load_config(root / "c.toml", []), run / "label" / "pack", run / "train")
+    trainer = Trainer(load_config(root / "c.toml", ["uncertainty=true"]), run / "label" / "pack", root / "unlearnt")
+    trainer.losses.log_variance.data = torch.tensor([0.0, 1.0, -1.0, 0.5, 0.0])
     before = [p.clone() for p in trainer.model.parameters()]
     found = pulls(trainer, 2)
     assert all(torch.equal(p, b) for p, b in zip(trainer.model.parameters(), before, strict=True))
