@@ -191,9 +191,10 @@ def fuse(model: Student) -> Student:
         if isinstance(module, ConvBNReLU) and isinstance(module[1], nn.BatchNorm2d):
             conv, bn = module[0], module[1]
             assert isinstance(conv, nn.Conv2d)
-            module[0], module[1] = fuse_conv_bn_eval(conv, bn), nn.Identity()
-            assert module[0].bias is not None
-            module[0].bias.requires_grad_(conv.weight.requires_grad)  # PyTorch freezes the bias of one that had none
+            folded = fuse_conv_bn_eval(conv, bn)
+            assert folded.bias is not None
+            folded.bias.requires_grad_(conv.weight.requires_grad)  # PyTorch freezes the bias of one that had none
+            module[0], module[1] = folded, nn.Identity()
     return model
 
 

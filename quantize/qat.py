@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from quantize.calibration import Images, as_real
 from quantize.files import replacing
 from quantize.model import STRIDES, Student
-from quantize.train.loader import ViewBatches, loader
+from quantize.train.loader import ViewBatches, loader, on_device
 from quantize.train.loop import learning_rate, pick_device
 from quantize.train.losses import Batch, Losses
 
@@ -170,7 +170,7 @@ class Tuner:
         for pixels, targets in loader(data, self.config.get("workers", 1)):
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(self.step, total, options["lr"], max(1, total // 20), 0.05)
-            loss, terms = self._step(pixels, Batch(*(v.to(self.device) for v in vars(targets).values())))
+            loss, terms = self._step(*on_device(pixels, targets, self.device))
             self.step += 1
             if self.step % 20 == 0 or self.step == total:
                 with (self.run / "qat.jsonl").open("a") as f:
@@ -189,8 +189,7 @@ class Tuner:
         self.model.load_state_dict(self.average)
         return baked(self.model, self.like)
 
-    def _step(self, pixels: Tensor, batch: Batch) -> tuple[float, dict[str, float]]:
-        x = pixels.to(self.device).to(torch.float32).sub_(128).div_(128)
+    def _step(self, x: Tensor, batch: Batch) -> tuple[float, dict[str, float]]:
         outputs = tuple(o * s for o, s in zip(self.model(x), self.scales, strict=True))
         loss, terms = self.losses(outputs, batch)
         self.optimizer.zero_grad(set_to_none=True)

@@ -24,12 +24,16 @@ def dense_distillation(student: Tensor, teacher: Tensor) -> Tensor:
     """
     score = teacher[..., SCORE].sigmoid()
     loss = quality_focal(student[..., SCORE], score).sum() / score.sum().clamp(min=1)
+    return loss + apart_at_faces(score, *((student[..., p], teacher[..., p]) for p in (BOX, LANDMARKS, ROTATION)))
+
+
+def apart_at_faces(score: Tensor, *parts: tuple[Tensor, Tensor]) -> Tensor:
+    """Smooth L1 between student and teacher, (n, p, c) each, summed over ``parts``: a mean over confident cells,
+    weighted by the teacher's ``score`` (n, p).
+    """
     weight = torch.where(score > CONFIDENT, score, torch.zeros_like(score))
-    apart = [
-        F.smooth_l1_loss(student[..., part], teacher[..., part], reduction="none", beta=0.1).mean(-1)
-        for part in (BOX, LANDMARKS, ROTATION)
-    ]
-    return loss + (sum(apart, torch.zeros_like(score)) * weight).sum() / weight.sum().clamp(min=1)
+    apart = [F.smooth_l1_loss(s, t, reduction="none", beta=0.1).mean(-1) for s, t in parts]
+    return (torch.stack(apart).sum(0) * weight).sum() / weight.sum().clamp(min=1)
 
 
 class DenseTeacher(nn.Module):

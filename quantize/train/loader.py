@@ -48,6 +48,12 @@ def collate(
     )
 
 
+def on_device(pixels: torch.Tensor, targets: Batch, device: torch.device | str) -> tuple[torch.Tensor, Batch]:
+    """What `collate` gives, as a student takes it: float32 (pixel − 128) / 128."""
+    x = pixels.to(device).to(torch.float32).sub_(128).div_(128)
+    return x, Batch(*(v.to(device) for v in vars(targets).values()))
+
+
 class ViewBatches(IterableDataset):  # type: ignore[type-arg]
     """Batch ``k`` of a run is made of views k·batch … k·batch + batch − 1, whoever makes it, so that a resumed run sees
     what it would have seen.

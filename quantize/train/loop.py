@@ -25,7 +25,7 @@ from quantize.model import Student, build_student, checkpoint_of, fuse, grow, lo
 from quantize.train.distill import DenseTeacher
 from quantize.train.feedback import Feedback
 from quantize.train.kd import LandmarkTeachers
-from quantize.train.loader import ViewBatches, loader
+from quantize.train.loader import ViewBatches, loader, on_device
 from quantize.train.losses import Batch, Losses
 from quantize.train.mimic import Mimic
 from quantize.train.mine import choose, mine
@@ -231,9 +231,8 @@ class Trainer:
             lr = learning_rate(self.step, self.total, optim["lr"], optim["warmup"], optim.get("final", 0.01))
             for group in (g for o in self.optimizers for g in o.param_groups):
                 group["lr"] = lr
-            x = pixels.to(self.device).to(torch.float32).sub_(128).div_(128)
+            x, batch = on_device(pixels, targets, self.device)
             x = x.contiguous(memory_format=torch.channels_last)
-            batch = Batch(*(v.to(self.device) for v in vars(targets).values()))
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                 outputs, apart = self._outputs(model, x)
                 guides = self.landmark_teachers(x) if self.landmark_teachers is not None else None

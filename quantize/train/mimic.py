@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quantize.model import BOX as STUDENT_BOX
@@ -22,7 +21,7 @@ from quantize.model import SCORE as STUDENT_SCORE
 from quantize.model import STRIDES, Student
 from quantize.teachers.yunet_layers import BOX, CHANNELS, CLS, KPS, OBJ, YuNetLayers
 from quantize.train.assign import flatten
-from quantize.train.distill import CONFIDENT
+from quantize.train.distill import apart_at_faces
 from quantize.train.losses import quality_focal
 
 
@@ -40,8 +39,8 @@ def heads_apart(student: Tensor, teacher: Tensor) -> Tensor:
     cls, obj = teacher[..., CLS].sigmoid(), teacher[..., OBJ].sigmoid()
     score = _score(teacher)
     faces = quality_focal(student[..., OBJ], obj) + obj * quality_focal(student[..., CLS], cls)
-    apart = _smooth_l1(student[..., BOX], teacher[..., BOX]) + _smooth_l1(student[..., KPS], teacher[..., KPS])
-    return faces.sum() / score.sum().clamp(min=1) + _confident_mean(apart, score)
+    parts = ((student[..., p], teacher[..., p]) for p in (BOX, KPS))
+    return faces.sum() / score.sum().clamp(min=1) + apart_at_faces(score, *parts)
 
 
 def answers_apart(student: Tensor, teacher: Tensor) -> Tensor:
@@ -52,21 +51,11 @@ def answers_apart(student: Tensor, teacher: Tensor) -> Tensor:
     # the student's boxes are around the centre of a cell, the detector's around its top left corner
     box = teacher[..., BOX] - teacher.new_tensor([0.5, 0.5, 0.0, 0.0])
     faces = quality_focal(student[..., STUDENT_SCORE], score)
-    return faces.sum() / score.sum().clamp(min=1) + _confident_mean(_smooth_l1(student[..., STUDENT_BOX], box), score)
+    return faces.sum() / score.sum().clamp(min=1) + apart_at_faces(score, (student[..., STUDENT_BOX], box))
 
 
 def _score(raw: Tensor) -> Tensor:
     return (raw[..., CLS].sigmoid() * raw[..., OBJ].sigmoid()).sqrt()
-
-
-def _smooth_l1(student: Tensor, teacher: Tensor) -> Tensor:
-    return F.smooth_l1_loss(student, teacher, reduction="none", beta=0.1).mean(-1)
-
-
-def _confident_mean(apart: Tensor, score: Tensor) -> Tensor:
-    """The mean over the cells that the detector holds for a face, weighted by its score."""
-    weight = torch.where(score > CONFIDENT, score, torch.zeros_like(score))
-    return (apart * weight).sum() / weight.sum().clamp(min=1)
 
 
 class Mimic(nn.Module):

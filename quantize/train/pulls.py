@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from quantize.config import merged
-from quantize.train.loader import ViewBatches
+from quantize.train.loader import ViewBatches, on_device
 from quantize.train.loop import Trainer
 from quantize.train.losses import TASKS, Batch, Losses
 
@@ -46,9 +46,10 @@ def pulls(trainer: Trainer, batches: int = 8) -> dict[str, dict[str, Pull]]:
     trainer.model.train()
     for x, batch in _views(trainer, batches):
         for loss, value in _losses(trainer, x, batch).items():
+            means = gradients[loss]
             if value.requires_grad:
                 own = torch.autograd.grad(value / batches, weights, retain_graph=True, allow_unused=True)
-                for mean, gradient in zip(gradients[loss], own, strict=True):
+                for mean, gradient in zip(means, own, strict=True):
                     if gradient is not None:
                         mean.add_(gradient)
     result: dict[str, dict[str, Pull]] = {}
@@ -71,8 +72,7 @@ def _views(trainer: Trainer, batches: int) -> Iterator[tuple[Tensor, Batch]]:
     for pixels, targets in ViewBatches(
         trainer.packed, views, trainer.config["seed"], phase["size"], phase["batch"], trainer.step, batches
     ):
-        x = pixels.to(trainer.device).to(torch.float32).sub_(128).div_(128)
-        yield x, Batch(*(v.to(trainer.device) for v in vars(targets).values()))
+        yield on_device(pixels, targets, trainer.device)
 
 
 def _losses(trainer: Trainer, x: Tensor, batch: Batch) -> dict[str, Tensor]:
