@@ -50,8 +50,8 @@ def collate(
 
 def on_device(pixels: torch.Tensor, targets: Batch, device: torch.device | str) -> tuple[torch.Tensor, Batch]:
     """What `collate` gives, as a student takes it: float32 (pixel − 128) / 128."""
-    x = pixels.to(device).to(torch.float32).sub_(128).div_(128)
-    return x, Batch(*(v.to(device) for v in vars(targets).values()))
+    x = pixels.to(device, non_blocking=True).to(torch.float32).sub_(128).div_(128)
+    return x, Batch(*(v.to(device, non_blocking=True) for v in vars(targets).values()))
 
 
 class ViewBatches(IterableDataset):  # type: ignore[type-arg]
@@ -95,4 +95,10 @@ class ViewBatches(IterableDataset):  # type: ignore[type-arg]
 
 
 def loader(dataset: ViewBatches, workers: int) -> DataLoader:  # type: ignore[type-arg]
-    return DataLoader(dataset, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
+    return DataLoader(
+        dataset,
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        pin_memory=torch.cuda.is_available(),
+    )
