@@ -2,7 +2,8 @@
 
 Chosen for integer engines: ReLU only, channels in multiples of 16, dense 3x3 convolutions only where channels are few
 (there they cost little more than depthwise ones on dot-product kernels), depthwise separable blocks elsewhere,
-nearest upsampling, and one fused 1x1 head a level. The head's 22 channels are those of decode rule ``edgeface-v1``
+nearest upsampling, and one fused 1x1 head a level. edgeface-n is built so; edgeface-s has the same outputs and another
+trunk (`quantize.thinned`). The head's 22 channels are those of decode rule ``edgeface-v1``
 (docs/bundle.md).
 """
 
@@ -39,8 +40,8 @@ class StudentConfig:
 
 
 STUDENTS = {
-    "s": StudentConfig(),
-    "thinned": StudentConfig(widths=(64, 64, 160), depths=(3, 2, 3), trunk="yunet"),
+    "s": StudentConfig(widths=(64, 64, 160), depths=(3, 2, 3), trunk="yunet"),
+    "separable": StudentConfig(),
     "n": StudentConfig(stem=(8, 16), stem_blocks=0, widths=(32, 64, 96), depths=(3, 2, 2), neck=32, smooth=False),
 }
 

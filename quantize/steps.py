@@ -79,6 +79,7 @@ def perform(
     (folder / "config.json").write_text(json.dumps(run.config, indent=1, ensure_ascii=False))
     started = time.time()
     console.print(f"{step}: {folder}")
+    done.unlink(missing_ok=True)  # of an earlier result: should this one break its budget, no step may take it for done
     result = work(run, folder)
     record = {"step": step, "seconds": round(time.time() - started, 1), **result}
     with (run.folder / "steps.jsonl").open("a") as f:

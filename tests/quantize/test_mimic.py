@@ -100,7 +100,7 @@ def gradient(part: torch.nn.Module) -> float:
 
 
 @shared
-@pytest.mark.parametrize(("name", "hints", "answers"), [("n", 0.0, 0.0), ("n", 1.0, 1.0), ("thinned", 1.0, 0.0)])
+@pytest.mark.parametrize(("name", "hints", "answers"), [("n", 0.0, 0.0), ("n", 1.0, 1.0), ("s", 1.0, 0.0)])
 def test_the_student_learns_once_the_adapters_have(name: str, hints: float, answers: float) -> None:
     torch.manual_seed(1)
     student: Student = build_student(name)
@@ -124,7 +124,7 @@ def test_the_student_learns_once_the_adapters_have(name: str, hints: float, answ
 @shared
 def test_hints_are_of_the_backbone_and_begin_with_the_student_s_own_channels() -> None:
     """Nothing is apart from what it is adapted to: YuNet's features, given as if the student had them."""
-    mimic = Mimic(build_student("thinned"), YUNET, {"hints": 3.0, "features": 2.0, "heads": 0.0, "answers": 0.0})
+    mimic = Mimic(build_student("s"), YUNET, {"hints": 3.0, "features": 2.0, "heads": 0.0, "answers": 0.0})
     x = torch.rand(1, 3, 64, 64) * 2 - 1
     features = mimic.detector.features(x)
     levels = mimic.detector.neck(features)

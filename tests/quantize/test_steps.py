@@ -22,6 +22,7 @@ from typer.testing import CliRunner  # noqa: E402
 from quantize.__main__ import app  # noqa: E402
 from quantize.evaluate import markdown, over_budget, predict  # noqa: E402
 from quantize.quantize import Budget, BudgetError  # noqa: E402
+from quantize.steps import StepError  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 synthetic_spec = importlib.util.spec_from_file_location("synthetic", Path(__file__).parent / "synthetic.py")
@@ -189,6 +190,14 @@ def test_a_broken_budget_fails_the_step(finished: Path, root: Path) -> None:
         )  # fmt: skip
     tries = json.loads((root / "broken" / "quantize" / "control.json").read_text())
     assert [len(t["float_layers"]) for t in tries] == [0, 1]
+
+
+def test_what_broke_a_budget_does_not_ship(finished: Path, root: Path) -> None:
+    run = str(_copy(finished, root / "unshippable"))  # it kept its budget in an earlier evaluation
+    with pytest.raises(BudgetError, match="int8 broke its budget"):
+        _invoke("evaluate", "--config", str(root / "c.toml"), "--folder", run, "--set", "evaluate.budget.ap=-2.0")
+    with pytest.raises(StepError, match=r"evaluate/done\.json must be there"):
+        _invoke("package", "--config", str(root / "c.toml"), "--folder", run)
 
 
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <function Pool:pytest.PytestUnraisableExceptionWarning")

@@ -33,7 +33,7 @@ from quantize.thinned import Thinned, Unit  # noqa: E402
 @pytest.fixture
 def model() -> Thinned:
     torch.manual_seed(3)
-    built = build_student("thinned")
+    built = build_student("s")
     assert isinstance(built, Thinned)
     return built.eval()
 
@@ -60,7 +60,7 @@ def test_a_checkpoint_comes_back(model: Thinned, tmp_path: Path) -> None:
     torch.save(checkpoint_of(fuse(model)), tmp_path / "t.pt")
     again = load_student(tmp_path / "t.pt")
     x = torch.randn(1, 3, 64, 64)
-    assert isinstance(again, Thinned) and again.config == STUDENTS["thinned"]
+    assert isinstance(again, Thinned) and again.config == STUDENTS["s"]
     assert all(torch.equal(a, b) for a, b in zip(model(x), again(x), strict=True))
 
 
@@ -73,7 +73,7 @@ def test_only_the_branch_grows_and_means_stay_of_its_kind(model: Thinned) -> Non
         grow(model, (4, 2, 3))
     assert mean([copy.deepcopy(model), grown]).config.depths == (3, 2, 4)
     with pytest.raises(ValueError, match="models of one kind"):
-        mean([model, build_student("s")])
+        mean([model, build_student("separable")])
 
 
 @pytest.mark.parametrize(
