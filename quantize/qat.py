@@ -198,7 +198,7 @@ class Tuner:
         if torch.isfinite(norm):
             self.optimizer.step()
             self._average()
-        return float(loss.detach()), terms
+        return float(loss.detach()), {name: float(value) for name, value in terms.items()}
 
     @torch.no_grad()
     def _average(self) -> None:

@@ -240,11 +240,11 @@ class Trainer:
             loss, terms = self.losses(outputs, batch, guides)
             if self.mimic is not None:
                 loss = loss + self.mimic.total(apart)
-                terms |= {name: float(value.detach()) for name, value in apart.items()}
+                terms |= {name: value.detach() for name, value in apart.items()}
             if self.teacher is not None:
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                     distilled = self.teacher(x, outputs)
-                loss, terms["distilled"] = loss + distilled, float(distilled.detach())
+                loss, terms["distilled"] = loss + distilled, distilled.detach()
             for optimizer in self.optimizers:
                 optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -257,14 +257,14 @@ class Trainer:
                 self._give(feedback, batch)
             self.step += 1
             seen, steps = seen + len(x), steps + 1
-            for k, v in (terms | {"loss": float(loss.detach())}).items():
+            for k, v in (terms | {"loss": loss.detach()}).items():
                 sums[k] = sums.get(k, 0.0) + v
             if self.step % 50 == 0:
                 self.log(
                     lr=lr,
                     size=phase["size"],
                     views_per_s=round(self.world * seen / (time.monotonic() - t0), 1),
-                    **{k: round(v / steps, 4) for k, v in sums.items()},
+                    **{k: round(float(v) / steps, 4) for k, v in sums.items()},
                 )
                 sums, t0, seen, steps = {}, time.monotonic(), 0, 0
             if time.monotonic() - saved > self.config.get("checkpoint_minutes", 4) * 60:

@@ -93,8 +93,10 @@ class Losses(nn.Module):
 
     def forward(
         self, outputs: tuple[Tensor, ...], batch: Batch, guides: Guides | None = None
-    ) -> tuple[Tensor, dict[str, float]]:
-        """The total and each task's mean. With ``guides`` the points learn from two teachers besides (KD-Loss)."""
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The total and each task's mean, without gradients and on the device, since an accelerator is waited for each
+        time that a number is read. With ``guides`` the points learn from two teachers besides (KD-Loss).
+        """
         raw = flatten(outputs).float()
         n, p, _ = raw.shape
         height, width = outputs[0].shape[2] * 8, outputs[0].shape[3] * 8
@@ -160,9 +162,9 @@ class Losses(nn.Module):
             total = total + (
                 term * (-self.log_variance[i]).exp() + self.log_variance[i] if self.log_variance.requires_grad else term
             )
-        return total, {t: float(v.detach()) for t, v in terms.items()} | {
-            "positives": float(count) / n,
-            "iou": float(overlap.mean()) if len(overlap) else 0.0,
+        return total, {t: v.detach() for t, v in terms.items()} | {
+            "positives": count / n,
+            "iou": overlap.sum() / count,
         }
 
     @staticmethod
