@@ -141,6 +141,45 @@ def pulls(
 
 
 @app.command()
+def inherit(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="ema.pt of a trained student.")],
+    config: Config,
+    out: Annotated[Path, typer.Option(help="Receives the checkpoint to begin with (`init`).")],
+    steps: Annotated[int, typer.Option(min=1, help="Of the config's first phase, without mined places.")] = 1800,
+    lr: Annotated[float, typer.Option(help="At its highest.")] = 3e-3,
+    settings: Setting = None,
+    folder: Folder = None,
+    device: Device = "auto",
+) -> None:
+    """Let the config's student, of another shape, begin with what a trained one knows."""
+    import torch
+    from rich.progress import track
+
+    from quantize.config import load_config
+    from quantize.files import replacing
+    from quantize.model import build_student, checkpoint_of, load_student
+    from quantize.steps import Run
+    from quantize.train.inherit import first_phase
+    from quantize.train.inherit import inherit as work
+    from quantize.train.loop import pick_device
+
+    values = load_config(config, settings or [])
+    run = Run(values | ({"run": str(folder)} if folder else {}))
+    packed = run.need("label", "pack/samples.jsonl").parent
+    torch.manual_seed(values["seed"])
+    torch.set_num_threads(values.get("threads", 1))
+    where = pick_device(device)
+    distances: list[float] = []
+    views = track(first_phase(values, packed, steps, where), "inherit", steps)
+    new, old = build_student(values["student"]).to(where), load_student(checkpoint, where)
+    model = work(new, old, views, steps, lr, lambda _, apart: distances.append(apart))
+    with replacing(out) as part:
+        torch.save(checkpoint_of(model.cpu(), seed=values["seed"]), part)
+    last = distances[-max(1, steps // 10) :]
+    typer.echo(f"{out}: its backbone is {sum(last) / len(last):.3f} of the old one's sum of squares away")
+
+
+@app.command()
 def compare(
     models: Annotated[
         list[str],

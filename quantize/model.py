@@ -25,8 +25,8 @@ SCORE, QUALITY, BOX, LANDMARKS, ROTATION = 0, 1, slice(2, 6), slice(6, 16), slic
 @dataclass(frozen=True)
 class StudentConfig:
     """Widths and depths. ``stem``: channels at strides 2 and 4; ``widths``/``depths``: stages at strides 8, 16, 32;
-    ``neck``: pyramid width; ``smooth``: a separable block after each upsampled sum. With ``trunk`` "yunet" all but
-    the last of ``widths`` and ``depths`` is fixed: see `quantize.thinned`.
+    ``neck``: pyramid width; ``smooth``: a separable block after each upsampled sum. With ``trunk`` "yunet"
+    or "dense" all but the last of ``widths`` and ``depths`` is fixed: see `quantize.thinned` and `quantize.dense`.
     """
 
     stem: tuple[int, int] = (16, 32)
@@ -40,7 +40,8 @@ class StudentConfig:
 
 
 STUDENTS = {
-    "s": StudentConfig(widths=(64, 64, 160), depths=(3, 2, 3), trunk="yunet"),
+    "s": StudentConfig(widths=(64, 64, 160), depths=(2, 2, 2), trunk="dense"),
+    "thinned": StudentConfig(widths=(64, 64, 160), depths=(3, 2, 3), trunk="yunet"),
     "separable": StudentConfig(),
     "n": StudentConfig(stem=(8, 16), stem_blocks=0, widths=(32, 64, 96), depths=(3, 2, 2), neck=32, smooth=False),
 }
@@ -170,7 +171,11 @@ def student_of(config: StudentConfig) -> Student:
         from quantize.thinned import Thinned  # builds on this module
 
         return Thinned(config)
-    raise ValueError(f"trunk must be separable or yunet, but got {config.trunk!r}")
+    if config.trunk == "dense":
+        from quantize.dense import Dense
+
+        return Dense(config)
+    raise ValueError(f"trunk must be separable, yunet or dense, but got {config.trunk!r}")
 
 
 def build_student(name: str = "s") -> Student:
@@ -207,8 +212,8 @@ def grow(model: Student, depths: Sequence[int]) -> Student:
     folded = not any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
     if len(depths) != len(model.stages) or any(d < have for d, have in zip(depths, model.config.depths, strict=True)):
         raise ValueError(f"depths must be three, each at least {model.config.depths}, but got {tuple(depths)}")
-    if model.config.trunk == "yunet" and tuple(depths[:2]) != model.config.depths[:2]:
-        raise ValueError(f"depths must begin with YuNet's {model.config.depths[:2]}, but got {tuple(depths)}")
+    if model.config.trunk != "separable" and tuple(depths[:2]) != model.config.depths[:2]:
+        raise ValueError(f"depths must begin with {model.config.depths[:2]}, but got {tuple(depths)}")
     for stage, width, have, wanted in zip(model.stages, model.config.widths, model.config.depths, depths, strict=True):
         for _ in range(wanted - have):
             block = Separable(width, width, 3 if stage is model.stage8 else 5)

@@ -16,8 +16,6 @@ from quantize.model import STRIDES, ConvBNReLU, Separable, Student, StudentConfi
 
 WIDTH = 64
 """Channels of YuNet from stride 4 on."""
-DEPTHS = (3, 2)
-"""Units at strides 8 and 16. YuNet has two and two: the first of stride 8 is its last of stride 4."""
 
 
 class Unit(nn.Module):
@@ -33,9 +31,14 @@ class Unit(nn.Module):
         return y
 
 
-def _halve() -> nn.Module:
+def halve() -> nn.Module:
     """Strides 8 to 32 of a side of 240 pixels are 30, 15 and 8 cells: the last one is half outside."""
     return nn.MaxPool2d(2, ceil_mode=True)
+
+
+def _convolutions(*modules: nn.Module) -> list[ConvBNReLU]:
+    """Of modules in a row; pooling has none."""
+    return [m for module in modules for m in module.modules() if isinstance(m, ConvBNReLU)]
 
 
 class Thinned(Student):
@@ -43,16 +46,17 @@ class Thinned(Student):
     fixed. Inputs and outputs are those of `Student`.
     """
 
+    fixed: tuple[int, int] = (3, 2)
+    """Depths of strides 8 and 16. YuNet's are two and two: the first unit of stride 8 is its last of stride 4."""
+
     def _build_trunk(self, config: StudentConfig) -> None:
-        if (config.widths[:2], config.depths[:2], config.neck) != ((WIDTH, WIDTH), DEPTHS, WIDTH):
-            raise ValueError(f"widths, depths and neck must be YuNet's but at stride 32, but got {config}")
+        if (config.widths[:2], config.depths[:2], config.neck) != ((WIDTH, WIDTH), self.fixed, WIDTH):
+            raise ValueError(
+                f"widths and depths must begin with {WIDTH}, {WIDTH} and {self.fixed}, and neck be {WIDTH}, "
+                f"but got {config}"
+            )
         wide, deep = config.widths[2], config.depths[2]
-        self.stem = nn.Sequential(
-            ConvBNReLU(3, 16, 3, 2), ConvBNReLU(16, 16, 3, 2), Unit(16, 16), Unit(16, WIDTH), Unit(WIDTH, WIDTH)
-        )
-        self.stage8 = nn.Sequential(_halve(), *[Unit(WIDTH, WIDTH) for _ in range(DEPTHS[0])])
-        self.stage16 = nn.Sequential(_halve(), *[Unit(WIDTH, WIDTH) for _ in range(DEPTHS[1])])
-        self.units32 = nn.Sequential(_halve(), *[Unit(WIDTH, WIDTH) for _ in range(2)])
+        self._build_backbone()
         self.context16 = Separable(WIDTH, WIDTH, 5)
         self.stage32 = nn.Sequential(Separable(WIDTH, wide, 3, 2), *[Separable(wide, wide, 5) for _ in range(deep)])
         self.join32 = ConvBNReLU(wide, WIDTH, 1)
@@ -60,6 +64,14 @@ class Thinned(Student):
         self.up = nn.Upsample(scale_factor=2, mode="nearest")
         self.towers = nn.ModuleList(Unit(WIDTH, WIDTH) for _ in STRIDES)
         self._init_trunk()
+
+    def _build_backbone(self) -> None:
+        self.stem = nn.Sequential(
+            ConvBNReLU(3, 16, 3, 2), ConvBNReLU(16, 16, 3, 2), Unit(16, 16), Unit(16, WIDTH), Unit(WIDTH, WIDTH)
+        )
+        self.stage8 = nn.Sequential(halve(), *[Unit(WIDTH, WIDTH) for _ in range(self.fixed[0])])
+        self.stage16 = nn.Sequential(halve(), *[Unit(WIDTH, WIDTH) for _ in range(self.fixed[1])])
+        self.units32 = nn.Sequential(halve(), *[Unit(WIDTH, WIDTH) for _ in range(2)])
 
     def _init_trunk(self) -> None:
         """Weights that keep the size of what goes through them, so that it learns without batch norm as well."""
@@ -77,17 +89,13 @@ class Thinned(Student):
         return WIDTH, WIDTH, WIDTH
 
     def chains(self) -> list[list[ConvBNReLU]]:
-        def of(*units: nn.Module) -> list[ConvBNReLU]:
-            return [conv for u in units if isinstance(u, Unit) for conv in (u.pointwise, u.depthwise)]
-
-        first, second, *rest = self.stem
         to8, to16, to32 = self.towers
         return [
-            [first, second, *of(*rest, *self.stage8)],  # type: ignore[list-item]
-            of(*self.stage16),
-            of(*self.units32, self.lateral32),
-            of(self.lateral8, to8),
-            *[of(u) for u in (self.lateral16, to16, to32)],
+            _convolutions(*self.stem, *self.stage8),
+            _convolutions(*self.stage16),
+            _convolutions(*self.units32, self.lateral32),
+            _convolutions(self.lateral8, to8),
+            *[_convolutions(u) for u in (self.lateral16, to16, to32)],
             *[[m.depthwise, m.pointwise] for m in self.modules() if isinstance(m, Separable)],
         ]
 

@@ -1,4 +1,6 @@
-"""The student of YuNet's shape: its outputs, in torch and in ONNX, and what equalising leaves as it was."""
+"""The students with YuNet's pyramid, of units and of dense convolutions: their outputs, in torch and in ONNX, and what
+equalising leaves as it was.
+"""
 
 import copy
 from itertools import pairwise
@@ -13,10 +15,12 @@ torch = pytest.importorskip("torch", reason="the toolchain's extra is not instal
 from torch import nn  # noqa: E402
 
 from quantize.calibration import as_real  # noqa: E402
+from quantize.dense import Dense  # noqa: E402
 from quantize.equalise import equalise  # noqa: E402
 from quantize.model import (  # noqa: E402
     CHANNELS,
     STUDENTS,
+    ConvBNReLU,
     StudentConfig,
     build_student,
     checkpoint_of,
@@ -30,11 +34,11 @@ from quantize.soup import mean  # noqa: E402
 from quantize.thinned import Thinned, Unit  # noqa: E402
 
 
-@pytest.fixture
-def model() -> Thinned:
+@pytest.fixture(params=["s", "thinned"])
+def model(request: pytest.FixtureRequest) -> Thinned:
     torch.manual_seed(3)
-    built = build_student("s")
-    assert isinstance(built, Thinned)
+    built = build_student(request.param)
+    assert isinstance(built, Thinned) and isinstance(built, Dense) == (request.param == "s")
     return built.eval()
 
 
@@ -60,18 +64,20 @@ def test_a_checkpoint_comes_back(model: Thinned, tmp_path: Path) -> None:
     torch.save(checkpoint_of(fuse(model)), tmp_path / "t.pt")
     again = load_student(tmp_path / "t.pt")
     x = torch.randn(1, 3, 64, 64)
-    assert isinstance(again, Thinned) and again.config == STUDENTS["s"]
+    assert type(again) is type(model) and again.config in (STUDENTS["s"], STUDENTS["thinned"])
     assert all(torch.equal(a, b) for a, b in zip(model(x), again(x), strict=True))
 
 
 def test_only_the_branch_grows_and_means_stay_of_its_kind(model: Thinned) -> None:
     x = torch.randn(1, 3, 64, 64)
     before = model(x)
-    grown = grow(copy.deepcopy(model), (3, 2, 4))
+    at8, at16, branch = model.config.depths
+    deeper = (at8, at16, branch + 1)
+    grown = grow(copy.deepcopy(model), deeper)
     assert all(torch.equal(a, b) for a, b in zip(before, grown.eval()(x), strict=True))
-    with pytest.raises(ValueError, match="depths must begin with YuNet's"):
-        grow(model, (4, 2, 3))
-    assert mean([copy.deepcopy(model), grown]).config.depths == (3, 2, 4)
+    with pytest.raises(ValueError, match="depths must begin with"):
+        grow(model, (at8 + 1, at16, branch))
+    assert mean([copy.deepcopy(model), grown]).config.depths == deeper
     with pytest.raises(ValueError, match="models of one kind"):
         mean([model, build_student("separable")])
 
@@ -79,9 +85,10 @@ def test_only_the_branch_grows_and_means_stay_of_its_kind(model: Thinned) -> Non
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (StudentConfig(trunk="yunet"), "widths, depths and neck must be YuNet's"),
-        (StudentConfig(widths=(64, 64, 96), depths=(3, 2, 1), neck=32, trunk="yunet"), "neck must be YuNet's"),
-        (StudentConfig(trunk="resnet"), "trunk must be separable or yunet, but got 'resnet'"),
+        (StudentConfig(trunk="yunet"), r"must begin with 64, 64 and \(3, 2\)"),
+        (StudentConfig(widths=(64, 64, 96), depths=(3, 2, 1), neck=32, trunk="yunet"), "neck be 64, but got"),
+        (StudentConfig(widths=(64, 64, 160), depths=(3, 2, 3), trunk="dense"), r"must begin with 64, 64 and \(2, 2\)"),
+        (StudentConfig(trunk="resnet"), "trunk must be separable, yunet or dense, but got 'resnet'"),
     ],
 )
 def test_other_shapes_are_refused(config: StudentConfig, message: str) -> None:
@@ -93,7 +100,10 @@ def test_every_unit_is_in_a_chain(model: Thinned) -> None:
     """That nothing else reads a chain's convolutions shows where they are equalised, below."""
     chains = model.chains()
     assert {id(c) for chain in chains for c in chain} >= {
-        id(c) for m in model.modules() if isinstance(m, Unit) for c in (m.pointwise, m.depthwise)
+        id(c)
+        for m in (*model.stem, *model.stage8, *model.stage16, *model.units32, *model.towers)
+        for c in m.modules()
+        if isinstance(c, ConvBNReLU)
     }
     for first, second in (pair for chain in chains for pair in pairwise(chain)):
         conv = second[0]
@@ -127,10 +137,9 @@ def test_equalised_channels_compute_the_same(model: Thinned, strength: float) ->
             torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
 
         def spread(m: Thinned) -> float:
-            """Of the largest values of channels between a unit's two convolutions."""
-            unit = m.stage8[1]
-            assert isinstance(unit, Unit)
-            largest = unit.pointwise(m.stage8[0](m.stem(x))).abs().amax((0, 2, 3))
+            """Of the largest values of channels between two convolutions of a chain."""
+            before, after = m.stage8[0](m.stem(x)), m.stage8[1]
+            largest = (after.pointwise if isinstance(after, Unit) else after)(before).abs().amax((0, 2, 3))
             return float(largest.max() / largest.median())
 
         assert spread(even) < spread(model)
