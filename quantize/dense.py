@@ -1,10 +1,10 @@
 """A student whose backbone is dense 3x3 convolutions from the image to stride 32, under the pyramid and heads of
 `quantize.thinned`.
 
-With dot-product instructions a dense 3x3 convolution of 64 channels costs three times what YuNet's unit of a pointwise
-and a depthwise one does, for eight times the weights: depthwise kernels cannot use them. So a dense backbone sees more
-for the same instructions on a Cortex-A55 or A76 (and executes more on cores without them, docs/boards.md). Its channels
-at each level are YuNet's, so that their features can be compared (`quantize.train.mimic`).
+With dot-product instructions a dense 3x3 convolution of 64 channels costs three and a half times what YuNet's unit of a
+pointwise and a depthwise one does, for eight times the weights: depthwise kernels cannot use them. So a dense backbone
+sees more for the same instructions on a Cortex-A55 or A76 (and executes more on cores without them, docs/boards.md).
+Its channels at each level are YuNet's, so that their features can be compared (`quantize.train.mimic`).
 """
 
 from __future__ import annotations

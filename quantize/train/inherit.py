@@ -54,8 +54,9 @@ def inherit(
     if new.backbone_widths != old.backbone_widths:
         raise ValueError(f"backbones must give {old.backbone_widths} channels, but got {new.backbone_widths}")
     old = fuse(old).requires_grad_(False)
-    learnt = foreign_parts(fuse(copy.deepcopy(new)), old)
-    outside = [part for part in learnt if not _in_backbone(new, part)]
+    folded = fuse(copy.deepcopy(new))
+    learnt = foreign_parts(folded, old)
+    outside = [part for part in learnt if not _in_backbone(folded, part)]
     if outside:
         raise ValueError(f"students must differ in their backbones alone, but {', '.join(outside)} differ as well")
     for name, child in new.named_children():
@@ -94,6 +95,6 @@ def first_phase(config: dict[str, Any], packed: Path, steps: int, device: torch.
 def _in_backbone(model: Student, part: str) -> bool:
     """Whether the gradient of what the backbone gives reaches a child of ``model``."""
     weights = list(model.get_submodule(part).parameters())
-    levels = model.backbone(torch.zeros(1, 3, 64, 64))
+    levels = model.backbone(torch.zeros(1, 3, 64, 64, device=weights[0].device))
     reached = torch.autograd.grad(torch.stack([v.sum() for v in levels]).sum(), weights, allow_unused=True)
     return any(g is not None for g in reached)

@@ -21,6 +21,7 @@ from typer.testing import CliRunner  # noqa: E402
 
 from quantize.__main__ import app  # noqa: E402
 from quantize.evaluate import markdown, over_budget, predict  # noqa: E402
+from quantize.model import STUDENTS, build_student, checkpoint_of, fuse, load_student  # noqa: E402
 from quantize.quantize import Budget, BudgetError  # noqa: E402
 from quantize.steps import StepError  # noqa: E402
 
@@ -403,6 +404,19 @@ def test_what_pulls_adds_up_to_the_gradient(finished: Path, root: Path) -> None:
     shown = CliRunner().invoke(app, ["pulls", "-c", str(root / "c.toml"), "--folder", str(run), "--batches", "1"])
     assert shown.exit_code == 0, shown.output
     assert [line.split("|")[1].strip() for line in shown.output.splitlines()[2:]] == list(found)
+
+
+def test_a_checkpoint_for_another_shape_to_begin_with(finished: Path, root: Path, tmp_path: Path) -> None:
+    old = fuse(build_student("thinned"))
+    torch.save(checkpoint_of(old), tmp_path / "old.pt")
+    done = _invoke(
+        *("inherit", str(tmp_path / "old.pt"), "--config", str(root / "c.toml"), "--set", "student=s"),
+        *("--out", str(tmp_path / "new.pt"), "--steps", "2"),
+    )
+    assert done.exit_code == 0 and "of the old one's sum of squares away" in done.output
+    new = load_student(tmp_path / "new.pt")
+    assert new.config == STUDENTS["s"]
+    assert torch.equal(new.heads[0].weight, old.heads[0].weight)
 
 
 def test_torchrun_trains_on_two_processes(finished: Path, root: Path) -> None:
