@@ -159,8 +159,8 @@ def inherit(
     from quantize.files import replacing
     from quantize.model import build_student, checkpoint_of, load_student
     from quantize.steps import Run
-    from quantize.train.inherit import first_phase
     from quantize.train.inherit import inherit as work
+    from quantize.train.loader import phase_views
     from quantize.train.loop import pick_device
 
     values = load_config(config, settings or [])
@@ -170,7 +170,7 @@ def inherit(
     torch.set_num_threads(values.get("threads", 1))
     where = pick_device(device)
     distances: list[float] = []
-    views = track(first_phase(values, packed, steps, where), "inherit", steps)
+    views = (x for x, _ in track(phase_views(values, 0, packed, 0, steps, where), "inherit", steps))
     new, old = build_student(values["student"]).to(where), load_student(checkpoint, where)
     model = work(new, old, views, steps, lr, lambda _, apart: distances.append(apart))
     with replacing(out) as part:

@@ -6,16 +6,12 @@ and the rest of the backbone learns to give the pyramid what the old one does, l
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
-from quantize.config import merged
 from quantize.model import Student, fuse
-from quantize.train.loader import ViewBatches, loader, on_device
 from quantize.train.loop import learning_rate
 from quantize.train.mimic import features_apart
 from quantize.train.optimizers import optimizers_of
@@ -81,15 +77,6 @@ def inherit(
     copied = {k: v for k, v in old.state_dict().items() if k in new.state_dict() and k.split(".")[0] not in learnt}
     new.load_state_dict(new.state_dict() | copied)
     return new
-
-
-def first_phase(config: dict[str, Any], packed: Path, steps: int, device: torch.device) -> Iterator[Tensor]:
-    """Batches of the first phase of a run's config."""
-    phase = config["phases"][0]
-    views = merged(config["views"], phase.get("views", {})) | {"hard": 0.0}  # nothing is mined for this
-    data = ViewBatches(packed, views, config["seed"], phase["size"], phase["batch"], 0, steps)
-    for pixels, targets in loader(data, config.get("workers", 1)):
-        yield on_device(pixels, targets, device)[0].contiguous(memory_format=torch.channels_last)
 
 
 def _in_backbone(model: Student, part: str) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
+from quantize.config import merged
 from quantize.data.pack import PackedPhotos
 from quantize.train.feedback import Feedback
 from quantize.train.losses import Batch
@@ -102,3 +103,14 @@ def loader(dataset: ViewBatches, workers: int) -> DataLoader:  # type: ignore[ty
         prefetch_factor=4 if workers else None,
         pin_memory=torch.cuda.is_available(),
     )
+
+
+def phase_views(
+    config: dict[str, Any], phase: int, packed: Path, first: int, count: int, device: torch.device
+) -> Iterator[tuple[torch.Tensor, Batch]]:
+    """Batches ``first`` to ``first + count − 1`` of a phase of a run's config, without places that a run has mined."""
+    options = config["phases"][phase]
+    views = merged(config["views"], options.get("views", {})) | {"hard": 0.0}
+    data = ViewBatches(packed, views, config["seed"], options["size"], options["batch"], first, count)
+    for pixels, targets in loader(data, config.get("workers", 1)):
+        yield on_device(pixels, targets, device)

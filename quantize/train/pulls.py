@@ -7,14 +7,12 @@ YuNet's features, and pulled ten times as hard at the backbone (docs/students.md
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from quantize.config import merged
-from quantize.train.loader import ViewBatches, on_device
+from quantize.train.loader import phase_views
 from quantize.train.loop import Trainer
 from quantize.train.losses import TASKS, Batch, Losses
 
@@ -44,7 +42,8 @@ def pulls(trainer: Trainer, batches: int = 8) -> dict[str, dict[str, Pull]]:
     names, weights = zip(*trainer.model.named_parameters(), strict=True)
     gradients: dict[str, list[Tensor]] = defaultdict(lambda: [torch.zeros_like(w) for w in weights])
     trainer.model.train()
-    for x, batch in _views(trainer, batches):
+    views = phase_views(trainer.config, -1, trainer.packed, trainer.step, batches, trainer.device)
+    for x, batch in views:
         for loss, value in _losses(trainer, x, batch).items():
             means = gradients[loss]
             if value.requires_grad:
@@ -64,15 +63,6 @@ def pulls(trainer: Trainer, batches: int = 8) -> dict[str, dict[str, Pull]]:
             loss: Pull(float(g.norm()), float(g @ whole / (g.norm() * whole.norm()))) for loss, g in flat.items()
         }
     return result
-
-
-def _views(trainer: Trainer, batches: int) -> Iterator[tuple[Tensor, Batch]]:
-    phase = trainer.config["phases"][-1]
-    views = merged(trainer.config["views"], phase.get("views", {})) | {"hard": 0.0}  # nothing is mined for this
-    for pixels, targets in ViewBatches(
-        trainer.packed, views, trainer.config["seed"], phase["size"], phase["batch"], trainer.step, batches
-    ):
-        yield on_device(pixels, targets, trainer.device)
 
 
 def _losses(trainer: Trainer, x: Tensor, batch: Batch) -> dict[str, Tensor]:

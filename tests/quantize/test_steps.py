@@ -385,8 +385,9 @@ def test_a_training_cut_short_goes_on_as_if_it_had_not_been(finished: Path, root
 
 def test_what_pulls_adds_up_to_the_gradient(finished: Path, root: Path) -> None:
     from quantize.config import load_config
+    from quantize.train.loader import phase_views
     from quantize.train.loop import Trainer
-    from quantize.train.pulls import _views, pulls
+    from quantize.train.pulls import pulls
 
     run = _copy(finished, root / "pulled")
     trainer = Trainer(load_config(root / "c.toml", ["uncertainty=true"]), run / "label" / "pack", root / "unlearnt")
@@ -394,7 +395,7 @@ def test_what_pulls_adds_up_to_the_gradient(finished: Path, root: Path) -> None:
     before = [p.clone() for p in trainer.model.parameters()]
     found = pulls(trainer, 2)
     assert all(torch.equal(p, b) for p, b in zip(trainer.model.parameters(), before, strict=True))
-    for x, batch in _views(trainer, 2):
+    for x, batch in phase_views(trainer.config, -1, trainer.packed, trainer.step, 2, trainer.device):
         (trainer.losses(trainer.model(x), batch)[0] / 2).backward()
     for part, pull in found.items():
         module = getattr(trainer.model, part)
