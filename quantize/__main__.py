@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from quantize.steps import Run
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -23,6 +26,15 @@ Workers = Annotated[int | None, typer.Option(help="Processes of --engine dask; a
 Device = Annotated[str, typer.Option(help="auto (an accelerator where there is one), cpu, cuda, cuda:1 …")]
 Again = Annotated[bool, typer.Option("--again", help="Do it even if it is done.")]
 Checkpoint = Annotated[Path | None, typer.Option(help="Float checkpoint to quantise, instead of the run's own.")]
+
+
+def _opened(config: Path, settings: list[str] | None, folder: Path | None) -> tuple[dict[str, Any], Run]:
+    """A config's values and the run that they describe, for commands beside the seven steps."""
+    from quantize.config import load_config
+    from quantize.steps import Run
+
+    values = load_config(config, settings or [])
+    return values, Run(values | ({"run": str(folder)} if folder else {}))
 
 
 def _run(step: str, config: Path, settings: list[str] | None, folder: Path | None, **more: object) -> None:
@@ -110,11 +122,8 @@ def ablate(config: Config, settings: Setting = None, folder: Folder = None, devi
     """Train short variants, one switch at a time, and compare them."""
     from quantize.ablate import ablate as work
     from quantize.ablate import markdown
-    from quantize.config import load_config
-    from quantize.steps import Run
 
-    values = load_config(config, settings or [])
-    run = Run(values | ({"run": str(folder)} if folder else {}))
+    values, run = _opened(config, settings, folder)
     packed = run.need("label", "pack/samples.jsonl").parent
     typer.echo(markdown(work(values, packed, run.path("ablate"), device)))
 
@@ -128,14 +137,11 @@ def pulls(
     device: Device = "auto",
 ) -> None:
     """Print how hard each loss pulls at each part of the network, and how far along with all of them."""
-    from quantize.config import load_config
-    from quantize.steps import Run
     from quantize.train.loop import Trainer
     from quantize.train.pulls import markdown
     from quantize.train.pulls import pulls as work
 
-    values = load_config(config, settings or [])
-    run = Run(values | ({"run": str(folder)} if folder else {}))
+    values, run = _opened(config, settings, folder)
     packed = run.need("label", "pack/samples.jsonl").parent
     typer.echo(markdown(work(Trainer(values, packed, run.need("train", "last.pt").parent, device), batches)))
 
@@ -155,16 +161,13 @@ def inherit(
     import torch
     from rich.progress import track
 
-    from quantize.config import load_config
     from quantize.files import replacing
     from quantize.model import build_student, checkpoint_of, load_student
-    from quantize.steps import Run
     from quantize.train.inherit import inherit as work
     from quantize.train.loader import phase_views
     from quantize.train.loop import pick_device
 
-    values = load_config(config, settings or [])
-    run = Run(values | ({"run": str(folder)} if folder else {}))
+    values, run = _opened(config, settings, folder)
     packed = run.need("label", "pack/samples.jsonl").parent
     torch.manual_seed(values["seed"])
     torch.set_num_threads(values.get("threads", 1))
@@ -280,16 +283,13 @@ def forest(
 
     from edgeface.engine import parse_size
     from quantize import evaluate as v
-    from quantize.config import load_config
     from quantize.data.jsonl import read_jsonl
     from quantize.data.sample import read_samples
     from quantize.detectors import DetectorSpec
     from quantize.forest import train_forest, with_quality
     from quantize.metrics import score_quality
-    from quantize.steps import Run
 
-    values = load_config(config, settings or [])
-    run = Run(values | ({"run": str(folder)} if folder else {}))
+    values, run = _opened(config, settings, folder)
     samples = [
         s for s in read_samples(run.need("label", "samples.jsonl")) if any(f.quality is not None for f in s.faces)
     ]

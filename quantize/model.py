@@ -3,7 +3,7 @@
 Chosen for integer engines: ReLU only, channels in multiples of 16, dense 3x3 convolutions only where channels are few
 (there they cost little more than depthwise ones on dot-product kernels), depthwise separable blocks elsewhere,
 nearest upsampling, and one fused 1x1 head a level. edgeface-n is built so; edgeface-s has the same outputs and another
-trunk (`quantize.thinned`). The head's 22 channels are those of decode rule ``edgeface-v1``
+trunk (`quantize.dense`). The head's 22 channels are those of decode rule ``edgeface-v1``
 (docs/bundle.md).
 """
 
