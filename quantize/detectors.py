@@ -18,6 +18,7 @@ from quantize.metrics import Found
 from quantize.model import STRIDES
 from quantize.peers import Detector, open_peer
 from quantize.soup import mean_of_files
+from quantize.turned import TurnedDetector
 
 #: Scores from here on make the precision-recall curve; a lower one changes the area in the fourth digit.
 MIN_SCORE = 0.02
@@ -36,12 +37,14 @@ class DetectorSpec:
         size: (width, height) of the network's input.
         runtime: of a bundle, as `edgeface.FaceEngine` takes it.
         precision: of a bundle, int8 or float32; None for int8 where it has it.
+        turn: degrees by which photos are turned before; see `quantize.turned`.
     """
 
     model: str
     size: tuple[int, int]
     runtime: str = "onnxruntime"
     precision: str | None = None
+    turn: int = 0
 
     def files(self) -> list[Path]:
         """Of a peer or of checkpoints; none of a bundle."""
@@ -51,7 +54,11 @@ class DetectorSpec:
         return [Path(file) for file in (rest.split("+") if adapter == "float" else [rest])]
 
     def open(self) -> Detector:
-        """Loads the network."""
+        """Loads the network. Raises ValueError where ``turn`` is none of `quantize.turned.TURNS`."""
+        upright = self._open_upright()
+        return TurnedDetector(upright, self.turn) if self.turn else upright
+
+    def _open_upright(self) -> Detector:
         files = self.files()
         if files and self.model.startswith("float:"):
             name = "float " + " + ".join("/".join(file.parts[-2:]) for file in files)

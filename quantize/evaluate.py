@@ -25,14 +25,16 @@ from quantize.engines import Engine, open_engine
 from quantize.metrics import Found, read_predictions, score_quality, score_samples
 from quantize.peers import Detector
 from quantize.tone import by_tone
+from quantize.turned import TurnedDetector
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One set at one input size: ``name`` of the folder, (width, height)."""
+    """One set at one input size: ``name`` of the folder, (width, height), and how far its photos are turned."""
 
     name: str
     size: tuple[int, int]
+    turn: int = 0
 
 
 #: What the tables of the documentation are made of.
@@ -161,7 +163,7 @@ def evaluate(
             folder = sets / trial.name
             if not (folder / "labels.jsonl").is_file():
                 continue
-            spec = DetectorSpec(model, trial.size, runtime, precision)
+            spec = DetectorSpec(model, trial.size, runtime, precision, trial.turn)
             detector = spec.open()
             samples, skipped = read_jsonl(folder)
             if skipped:
@@ -188,13 +190,14 @@ def _name(detector: Detector, spec: DetectorSpec) -> str:
     nor a new core ever meet old predictions.
     """
     core = hashlib.sha256(Path(core_functions().__file__).read_bytes()).hexdigest()[:6]
-    if isinstance(detector, BundleDetector):
-        info = detector.engine.info
+    upright = detector.detector if isinstance(detector, TurnedDetector) else detector
+    if isinstance(upright, BundleDetector):
+        info = upright.engine.info
         text = f"{info.model}-{info.precision}-{info.runtime}-{info.sha256[:10]}-{core}"
     else:
         adapter, _, _ = spec.model.partition(":")
         text = f"{adapter}-{hashlib.sha256(b''.join(f.read_bytes() for f in spec.files())).hexdigest()[:10]}"
-        if isinstance(detector, FloatDetector):
+        if isinstance(upright, FloatDetector):
             text += f"-{core}"
     return re.sub(r"[^A-Za-z0-9.-]+", "_", f"{text}-{detector.rule}")
 
