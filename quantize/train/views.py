@@ -86,7 +86,8 @@ def carry(
     scale = float(np.sqrt(abs(np.linalg.det(m))))
     x1, y1, x2, y2 = targets.box.T
     centre = np.stack([(x1 + x2) / 2, (y1 + y2) / 2], 1) @ m.T + t
-    half = np.stack([x2 - x1, y2 - y1], 1) * (scale / 2)  # a turned face keeps its upright extent: heads are round
+    # the box of the ellipse in the photo's box, turned: a face on its side is wider than it is high
+    half = np.sqrt((np.stack([x2 - x1, y2 - y1], 1) / 2) ** 2 @ (m**2).T)
     full = np.concatenate([centre - half, centre + half], 1)
     box = full.copy()
     box[:, 0::2] = box[:, 0::2].clip(0, width)

@@ -110,6 +110,15 @@ def test_in_plane_turn_turns_the_rotation() -> None:
     assert np.isnan(out.points).all()
 
 
+@pytest.mark.parametrize(("degrees", "half"), [(0, (8, 12)), (45, (104**0.5,) * 2), (90, (12, 8)), (180, (8, 12))])
+def test_the_box_turns_as_an_ellipse_does(degrees: int, half: tuple[float, float]) -> None:
+    face = FaceLabel(np.array([12, 8, 28, 32], np.float32))
+    a = np.radians(degrees)
+    turn = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
+    out = carry(Targets.of([face]), np.c_[turn, 20 - turn @ [20, 20]], False, 40, 40, 4)
+    assert out.box[0] == pytest.approx([20 - half[0], 20 - half[1], 20 + half[0], 20 + half[1]], abs=1e-4)
+
+
 def test_small_and_cut_faces_become_ignore_regions() -> None:
     faces = [
         FaceLabel(np.array(b, np.float32))
