@@ -183,6 +183,45 @@ def inherit(
 
 
 @app.command()
+def second_opinion(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A student that learnt from these labels.")],
+    config: Config,
+    size: Annotated[list[int] | None, typer.Option(help="Sides of its input, 640 and 320 by default.")] = None,
+    settings: Setting = None,
+    folder: Folder = None,
+    engine: Engine = "local",
+    workers: Workers = None,
+) -> None:
+    """Let a trained student doubt what the detector alone labelled, and confirm what it doubted; then train again.
+
+    Changes label/pack/samples.jsonl, which `train` reads; label/samples.jsonl stays, and is what every call begins
+    with.
+    """
+    from quantize.data.sample import read_samples, write_samples
+    from quantize.detectors import DetectorSpec
+    from quantize.engines import open_engine
+    from quantize.evaluate import look
+    from quantize.second_opinion import reconsider
+
+    _, run = _opened(config, settings, folder)
+    labelled = {s.path: s for s in read_samples(run.need("label", "samples.jsonl"))}
+    packed = run.need("label", "pack/samples.jsonl")
+    samples = [labelled[s.path] for s in read_samples(packed)]  # unreadable photos are not in the pack
+    asked = [s for s in samples if any(f.extra.get("box_from") == "yunet" for f in s.faces)]
+    specs = [DetectorSpec(f"float:{checkpoint}", (side, side)) for side in size or (640, 320)]
+    taken = made = 0
+    opened = open_engine(engine, workers)
+    try:
+        for sample, opinions in zip(asked, look(specs, asked, opened), strict=True):
+            sample.faces, fewer, more = reconsider(sample.faces, opinions)
+            taken, made = taken + fewer, made + more
+    finally:
+        opened.close()
+    write_samples(packed, samples)
+    typer.echo(f"{packed}: {taken} faces became ignore regions, {made} ignore regions faces, in {len(asked)} photos")
+
+
+@app.command()
 def compare(
     models: Annotated[
         list[str],

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,16 @@ def predict(
             for line in local.map(_Worker(spec, work), [str(s.path) for s in todo], f"{spec.model} {path.stem}"):
                 f.write(line)
     return read_predictions(path)
+
+
+def look(specs: Sequence[DetectorSpec], samples: Sequence[Sample], engine: Engine) -> Iterator[list[Found]]:
+    """What each of the detectors finds in each photo, in their order. Raises ValueError for one that cannot be read."""
+    for lines in engine.map(partial(_lines, specs), [str(s.path) for s in samples], "look"):
+        yield [Found.from_json(json.loads(line)["faces"]) for line in lines]
+
+
+def _lines(specs: Sequence[DetectorSpec], file: str) -> list[str]:
+    return [_Worker(spec)(file) for spec in specs]
 
 
 class _Worker:

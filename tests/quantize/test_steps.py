@@ -424,6 +424,24 @@ def test_a_checkpoint_for_another_shape_to_begin_with(finished: Path, root: Path
     assert torch.equal(new.heads[0].weight, old.heads[0].weight)
 
 
+def test_a_student_doubts_what_a_detector_labelled(finished: Path, root: Path, tmp_path: Path) -> None:
+    from quantize.data.sample import read_samples, write_samples
+
+    shutil.copytree(finished / "label", tmp_path / "run" / "label")
+    labels, packed = (tmp_path / "run" / "label" / name for name in ("samples.jsonl", "pack/samples.jsonl"))
+    samples = read_samples(labels)
+    face = next(f for s in samples for f in s.faces if not f.ignore)
+    face.extra |= {"box_from": "yunet", "yunet_score": 0.65}
+    write_samples(labels, samples)
+    torch.save(checkpoint_of(fuse(build_student("n"))), tmp_path / "untrained.pt")  # it sees no face anywhere
+    options = ["--config", str(root / "c.toml"), "--folder", str(tmp_path / "run"), "--size", "96", "--size", "64"]
+    for _ in range(2):  # every call begins with what `label` wrote
+        done = _invoke("second-opinion", str(tmp_path / "untrained.pt"), *options)
+        assert "1 faces became ignore regions, 0 ignore regions faces, in 1 photos" in done.output
+    face.ignore = True
+    assert [s.to_json() for s in read_samples(packed)] == [s.to_json() for s in samples]
+
+
 def test_torchrun_trains_on_two_processes(finished: Path, root: Path) -> None:
     run = _copy(finished, root / "two")
     command = [
