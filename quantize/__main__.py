@@ -233,25 +233,19 @@ def compare(
     sets: Annotated[Path, typer.Option(help="Folder that holds the labelled sets.")],
     out: Annotated[Path, typer.Option(help="Receives predictions and tables.")] = Path("runs/compare"),
     trial: Annotated[
-        list[str] | None, typer.Option(metavar="SET@WxH", help="Set and input size; those of the docs by default.")
+        list[str] | None,
+        typer.Option(metavar="SET@WxH[+90]", help="Set, input size, turn of its photos; those of the docs by default."),
     ] = None,
     runtime: Annotated[str, typer.Option(help="Of bundles.")] = "onnxruntime",
     precision: Annotated[str | None, typer.Option(help="Of bundles: int8 or float32.")] = None,
-    turn: Annotated[int, typer.Option(help="Degrees clockwise by which photos are turned: 0, 90, 180 or 270.")] = 0,
     engine: Engine = "local",
     workers: Workers = None,
 ) -> None:
     """Measure any bundles, checkpoints and peers side by side."""
-    from dataclasses import replace
-
-    from edgeface.engine import parse_size
     from quantize import evaluate as v
     from quantize.engines import open_engine
 
-    trials = (
-        [v.Trial(t.rpartition("@")[0], parse_size(t.rpartition("@")[2])) for t in trial] if trial else list(v.TRIALS)
-    )
-    trials = [replace(t, turn=turn) for t in trials]
+    trials = [v.Trial.parse(t) for t in trial] if trial else list(v.TRIALS)
     opened = None if engine == "local" else open_engine(engine, workers)
     try:
         results = v.evaluate(models, sets, out, trials, runtime=runtime, precision=precision, engine=opened)

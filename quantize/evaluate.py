@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from torch import nn
 
+from edgeface.engine import parse_size
 from quantize.data.jsonl import read_jsonl
 from quantize.data.sample import Sample
 from quantize.detectors import BundleDetector, DetectorSpec, FloatDetector, core_functions
@@ -26,7 +27,7 @@ from quantize.engines import Engine, open_engine
 from quantize.metrics import Found, read_predictions, score_quality, score_samples
 from quantize.peers import Detector
 from quantize.tone import by_tone
-from quantize.turned import TurnedDetector
+from quantize.turned import TURNS, TurnedDetector
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,26 @@ class Trial:
     size: tuple[int, int]
     turn: int = 0
 
+    @staticmethod
+    def parse(text: str) -> Trial:
+        """``SET@WxH``, or ``SET@WxH+90`` with photos turned (`quantize.turned`). Raises ValueError for anything else.
+
+        Example:
+            >>> Trial.parse("wider@640x480+90")
+            Trial(name='wider', size=(640, 480), turn=90)
+        """
+        name, _, rest = text.rpartition("@")
+        size, plus, turn = rest.partition("+")
+        if not name or (plus and turn not in map(str, TURNS)):
+            raise ValueError(f"trial must be SET@WxH or SET@WxH+90, +180, +270, but got {text!r}")
+        return Trial(name, parse_size(size), int(turn or 0))
+
 
 #: What the tables of the documentation are made of.
 TRIALS = (
     Trial("wider", (640, 640)),
     Trial("wider", (320, 320)),
+    Trial("wider", (640, 640), turn=90),
     Trial("mask_web", (640, 640)),
     Trial("aflw2000", (320, 320)),
     Trial("afw", (640, 640)),
@@ -184,7 +200,7 @@ def evaluate(
             figures = score_samples(samples, found)
             if (folder / "embeddings.npz").is_file():
                 figures |= score_quality(samples, found, folder / "embeddings.npz")
-            if trial.name in TONE_SETS:
+            if trial.name in TONE_SETS and not trial.turn:
                 figures["by_tone"] = by_tone(samples, found)
             results.append({"model": detector.name, "rule": detector.rule, "set": trial.name, **figures})
             write_table(run, [*before, *results])

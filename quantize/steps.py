@@ -458,7 +458,9 @@ def _evaluate(run: Run, folder: Path) -> dict[str, Any]:
 
     options, name = run.config["evaluate"], run.config["name"]
     sets = Path(options["sets"])
-    trials = [v.Trial(t["set"], _size(t["size"])) for t in options["trials"]] if "trials" in options else list(v.TRIALS)
+    trials = list(v.TRIALS)
+    if "trials" in options:
+        trials = [v.Trial(t["set"], _size(t["size"]), t.get("turn", 0)) for t in options["trials"]]
     if not any((sets / t.name / "labels.jsonl").is_file() for t in trials):
         raise StepError(
             f"[evaluate].sets must hold labelled sets, but got none of {', '.join(t.name for t in trials)} in {sets}"

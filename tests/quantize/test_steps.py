@@ -311,7 +311,7 @@ def test_checkpoints_side_by_side(finished: Path, root: Path) -> None:
     assert (first["model"], second["model"]) == ("float train/ema.pt", f"float train/ema.pt + {root.name}/mean.pt")
     assert first["ap_all"] == pytest.approx(second["ap_all"], abs=1e-6)
     assert len(list((root / "cmp" / "predictions").iterdir())) == 2
-    _invoke("compare", f"float:{one}", *arguments, "--turn", "90")
+    _invoke("compare", f"float:{one}", *arguments[:-1], "wider@128x96+90")
     (turned,) = json.loads((root / "cmp" / "table.json").read_text())
     assert turned["rule"] == "turned 90°, letterbox 128x96"
     assert len(list((root / "cmp" / "predictions").iterdir())) == 3  # not those of the upright photos
