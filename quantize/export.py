@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +53,7 @@ def export(
     images: Mapping[Size, Images],
     onnx_images: Sequence[Images],
     *,
+    rounded: Student | None = None,
     keep_float: Sequence[str] = (),
     extra_sizes: Sequence[Size] = (),
     tflite: bool = True,
@@ -66,6 +68,7 @@ def export(
         folder: receives the files.
         images: calibration photos of each TFLite size, (n, h, w, 3) uint8.
         onnx_images: those of the ONNX file.
+        rounded: the same with weights for int8 (`quantize.rounding`); ``model`` itself if None.
         keep_float: ONNX nodes that stay in float.
         extra_sizes: of ``images``, those that are for evaluation only.
         tflite: whether to make TFLite files.
@@ -76,11 +79,15 @@ def export(
     float_path, int8_path = folder / f"{name}-float32.onnx", folder / f"{name}-int8.onnx"
     export_float(model, float_path)
     result.float_models.append(onnx_spec(float_path, "float32"))
-    quantize_onnx(float_path, int8_path, onnx_images, keep_float=keep_float)
+    rounded = rounded or model
+    with tempfile.TemporaryDirectory() as temporary:
+        source = Path(temporary) / "rounded.onnx"
+        export_float(rounded, source)
+        quantize_onnx(source, int8_path, onnx_images, keep_float=keep_float)
     result.models.append(onnx_spec(int8_path, "int8"))
     if tflite:
         files = {size: folder / f"{name}-int8-{size[0]}x{size[1]}.tflite" for size in images}
-        described = export_tflite(copy.deepcopy(model), images, files, interpreter(python))
+        described = export_tflite(copy.deepcopy(rounded), images, files, interpreter(python))
         for size, path in files.items():
             models = result.extra_models if size in extra_sizes else result.models
             models.append(tflite_spec(path, described[size], size))

@@ -32,6 +32,7 @@ from quantize.evaluate import every_nth, photos
 from quantize.metrics import Found, average_precision, landmark_errors, pose_errors
 from quantize.model import ConvBNReLU, Student
 from quantize.onnx_export import INPUT, quantize_onnx
+from quantize.rounding import rounded_result
 
 
 class BudgetError(RuntimeError):
@@ -156,21 +157,13 @@ def sensitivities(model: Student, images: Images) -> dict[str, float]:
         kept = conv.weight.detach().clone()
         scale = kept.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12) / 127
         conv.weight.copy_((kept / scale).round() * scale)
-        hook = block.register_forward_hook(_rounded_result) if block is not conv else None
+        hook = block.register_forward_hook(rounded_result) if block is not conv else None
         outputs = torch.cat([o.flatten() for o in model(x)])
         conv.weight.copy_(kept)
         if hook is not None:
             hook.remove()
         result[name] = _db(float(reference.square().sum()), float((reference - outputs).square().sum()))
     return result
-
-
-def _rounded_result(_: nn.Module, __: Any, value: torch.Tensor) -> torch.Tensor:
-    """256 steps between the smallest and the largest value, zero among them."""
-    low, high = min(float(value.min()), 0.0), max(float(value.max()), 0.0)
-    step = max((high - low) / 255, 1e-12)
-    zero = round(-low / step)
-    return ((value / step).round() + zero).clamp(0, 255).sub(zero).mul(step)
 
 
 def _db(signal: float, noise: float) -> float:

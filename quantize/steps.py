@@ -322,6 +322,7 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
     export_float(float_model, float_path)
     held = q.control_samples(samples, options["control_photos"])
     reference = q.figures(float_path, "float32", scales, held)
+    rounded, int8_source = float_model, float_path
     if options["method"] == "qat":
         from quantize.curves import draw_log
         from quantize.qat import Tuner
@@ -332,21 +333,27 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
             task = progress.add_task("qat", total=options["qat"]["steps"])
             tuned = tuner.train(lambda step, _: progress.update(task, completed=step))
         draw_log(folder / "qat.jsonl", folder, "qat")
-        float_model = tuned
-        float_path = folder / "tuned.onnx"
+        float_model = rounded = tuned
+        float_path = int8_source = folder / "tuned.onnx"
         export_float(float_model, float_path)
     elif options["method"] == "nncf":
         from quantize.qat import baked, with_fake_quantisers
 
-        float_model = baked(with_fake_quantisers(float_model, images), float_model)
-        float_path = folder / "tuned.onnx"
+        float_model = rounded = baked(with_fake_quantisers(float_model, images), float_model)
+        float_path = int8_source = folder / "tuned.onnx"
         export_float(float_model, float_path)
+    elif options["method"] == "gptq":
+        from quantize.rounding import round_weights
+
+        rounded = round_weights(float_model, [images, _large_photos(run)], run.config["seed"])
+        int8_source = folder / "rounded.onnx"
+        export_float(rounded, int8_source)
     elif options["method"] != "ptq":
-        raise StepError(f"[quantize].method must be ptq, nncf or qat, but got {options['method']}")
+        raise StepError(f"[quantize].method must be ptq, gptq, nncf or qat, but got {options['method']}")
     budget = q.Budget(**options["budget"])
     kept, tries = q.control(
-        float_model,
-        float_path,
+        rounded,
+        int8_source,
         int8_path,
         [images, _large_photos(run)],
         budget,
@@ -355,8 +362,9 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
         options["most_float_layers"],
     )
     q.write_report(folder, q.layer_report(float_model, float_path, int8_path, images[:8]), tries)
+    torch.save(checkpoint_of(float_model), folder / "float.pt")
     state = checkpoint_of(
-        float_model,
+        rounded,
         channel_scale={str(s): v.tolist() for s, v in scales.items()},
         keep_float=kept,
         mean_of=[text.partition(" sha256:")[0] for text in mean_of],
@@ -404,12 +412,13 @@ def _export(run: Run, folder: Path) -> dict[str, Any]:
     chosen = choose_photos(_samples(run), run.config["quantize"]["photos"], run.config["seed"])
     images = {size: load_photos(chosen, size) for size in dict.fromkeys([*sizes, *extra])}
     exported = e.export(
-        load_student(weights),
+        load_student(run.need("quantize", "float.pt")),
         scales,
         name,
         folder,
         images,
         [load_photos(chosen, _size(run.config["quantize"]["photo_size"])), _large_photos(run)],
+        rounded=load_student(weights),
         keep_float=state["keep_float"],
         extra_sizes=extra,
         tflite=options["tflite"],
@@ -431,6 +440,7 @@ def _export(run: Run, folder: Path) -> dict[str, Any]:
 
 
 METHODS = {
+    "gptq": "static, after training, with weights rounded together (GPTQ) and corrected biases",
     "ptq": "static, after training",
     "nncf": "static, after training, with NNCF's bias correction",
     "qat": "quantisation-aware tuning (NNCF), then static",

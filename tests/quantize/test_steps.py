@@ -221,6 +221,25 @@ def test_quantisation_aware_tuning_resumes(finished: Path, root: Path, monkeypat
         assert len(values) == 1 or torch.allclose(gaps / gaps.min(), (gaps / gaps.min()).round(), atol=1e-2)
 
 
+def test_weights_rounded_together_reach_the_int8_files(finished: Path, root: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    run = _copy(finished, root / "rounded")
+    options = ["--config", str(root / "c.toml"), "--folder", str(run), "--set", "quantize.method=gptq"]
+    for step in ("quantize", "export"):
+        assert _invoke(step, *options, "--set", "export.tflite=false").exit_code == 0
+    full, rounded = (load_student(run / "quantize" / name) for name in ("float.pt", "weights.pt"))
+    files = {name: onnx.load(run / "export" / f"edgeface-smoke-{name}.onnx").graph for name in ("float32", "int8")}
+    stored = {name: [onnx.numpy_helper.to_array(t) for t in graph.initializer] for name, graph in files.items()}
+    for a, b in zip(full.heads, rounded.heads, strict=True):
+        weight, grid = a.weight.detach().numpy(), b.weight.detach().numpy()
+        assert any(w.shape == weight.shape and np.allclose(w, weight, atol=1e-6) for w in stored["float32"])
+        step = np.abs(grid).max((1, 2, 3), keepdims=True) / 127
+        whole = np.rint(grid / step)
+        assert np.allclose(grid / step, whole, atol=1e-3)
+        assert any(w.dtype == np.int8 and w.shape == whole.shape and np.array_equal(w, whole) for w in stored["int8"])
+        assert not np.array_equal(whole, np.rint(weight / step))  # to the nearest it would be another
+
+
 DASK = """
 import sys
 from pathlib import Path
