@@ -15,7 +15,7 @@ from quantize import calibration  # noqa: E402
 from quantize.equalise import MOST, equalise  # noqa: E402
 from quantize.model import STRIDES, Student, build_student, fuse  # noqa: E402
 from quantize.onnx_export import convolutions, export_float, quantize_onnx  # noqa: E402
-from quantize.quantize import _rounded_result, sensitivities  # noqa: E402
+from quantize.quantize import sensitivities  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -114,12 +114,6 @@ def test_the_same_weights_give_the_same_bytes(model: Student, images: np.ndarray
         quantize_onnx(tmp_path / f"{name}.onnx", tmp_path / f"{name}8.onnx", [images])
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
     assert (tmp_path / "a8.onnx").read_bytes() == (tmp_path / "b8.onnx").read_bytes()
-
-
-def test_rounding_by_hand() -> None:
-    value = torch.tensor([-1.0, 0.0, 0.003, 1.55])
-    rounded = _rounded_result(torch.nn.Identity(), None, value)
-    assert torch.allclose(rounded, torch.tensor([-1.0, 0.0, 0.0, 1.55]), atol=1e-6)  # 255 steps of .01
 
 
 def test_a_layer_that_eight_bits_ruin_is_the_worst(model: Student, images: np.ndarray) -> None:
