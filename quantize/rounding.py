@@ -46,12 +46,19 @@ def round_weights(model: Student, images: Sequence[Images], seed: int = 0, batch
         seed: of the patches that inputs are measured on.
         batch: photos at a time.
 
+    Raises:
+        ValueError: batch norm is not folded, or there are no photos.
+
     Example:
         >>> int8_ready = round_weights(fuse(load_student(path)), [images])  # doctest: +SKIP
     """
+    if any(isinstance(m, nn.BatchNorm2d) for m in model.modules()):
+        raise ValueError("model must have its batch norm folded, but got one with batch norm")
     batches = [torch.from_numpy(as_real(some[i : i + batch])) for some in images for i in range(0, len(some), batch)]
     batches = [x.contiguous(memory_format=torch.channels_last) for x in batches]
-    model = copy.deepcopy(model).eval().to(memory_format=torch.channels_last)
+    if not batches:
+        raise ValueError("there must be calibration photos, but got none")
+    model = copy.deepcopy(model).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     result = copy.deepcopy(model)
     blocks = {m[0]: m for m in result.modules() if isinstance(m, ConvBNReLU)}
     generator, hooks = torch.Generator().manual_seed(seed), []
@@ -122,7 +129,7 @@ def _at(model: nn.Module, layer: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     try:
         model(x)
     except _ReachedError as reached:
-        return reached.args  # type: ignore[return-value]
+        return reached.args
     finally:
         hook.remove()
     raise ValueError(f"layer must be one of the model's, but got {layer}")

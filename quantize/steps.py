@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -23,6 +23,9 @@ from rich.progress import Progress
 
 from quantize.data.sample import Sample, read_samples, write_samples
 from quantize.engines import open_engine
+
+if TYPE_CHECKING:
+    from quantize.model import Student
 
 console = Console(stderr=True)
 
@@ -322,38 +325,13 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
     export_float(float_model, float_path)
     held = q.control_samples(samples, options["control_photos"])
     reference = q.figures(float_path, "float32", scales, held)
-    rounded, int8_source = float_model, float_path
-    if options["method"] == "qat":
-        from quantize.curves import draw_log
-        from quantize.qat import Tuner
-
-        run.need("label", "pack/samples.jsonl")
-        tuner = Tuner(float_model, scales, images, run.config, run.path("label", "pack"), folder, run.device)
-        with Progress(console=console) as progress:
-            task = progress.add_task("qat", total=options["qat"]["steps"])
-            tuned = tuner.train(lambda step, _: progress.update(task, completed=step))
-        draw_log(folder / "qat.jsonl", folder, "qat")
-        float_model = rounded = tuned
-        float_path = int8_source = folder / "tuned.onnx"
-        export_float(float_model, float_path)
-    elif options["method"] == "nncf":
-        from quantize.qat import baked, with_fake_quantisers
-
-        float_model = rounded = baked(with_fake_quantisers(float_model, images), float_model)
-        float_path = int8_source = folder / "tuned.onnx"
-        export_float(float_model, float_path)
-    elif options["method"] == "gptq":
-        from quantize.rounding import round_weights
-
-        rounded = round_weights(float_model, [images, _large_photos(run)], run.config["seed"])
-        int8_source = folder / "rounded.onnx"
-        export_float(rounded, int8_source)
-    elif options["method"] != "ptq":
-        raise StepError(f"[quantize].method must be ptq, gptq, nncf or qat, but got {options['method']}")
+    full, rounded = _for_int8(run, folder, float_model, scales, images)
+    source = folder / "rounded.onnx"
+    export_float(rounded, source)
     budget = q.Budget(**options["budget"])
     kept, tries = q.control(
         rounded,
-        int8_source,
+        source,
         int8_path,
         [images, _large_photos(run)],
         budget,
@@ -361,8 +339,9 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
         reference,
         options["most_float_layers"],
     )
-    q.write_report(folder, q.layer_report(float_model, float_path, int8_path, images[:8]), tries)
-    torch.save(checkpoint_of(float_model), folder / "float.pt")
+    report = q.layer_report(full, float_path if full is float_model else source, int8_path, images[:8])
+    q.write_report(folder, report, tries)
+    torch.save(checkpoint_of(full), folder / "float.pt")
     state = checkpoint_of(
         rounded,
         channel_scale={str(s): v.tolist() for s, v in scales.items()},
@@ -383,6 +362,38 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
             f"int8 broke its budget ({'; '.join(tries[-1]['broken'])}); see {folder / 'control.json'} and layers.json"
         )
     return result
+
+
+def _for_int8(
+    run: Run, folder: Path, model: Student, scales: dict[int, NDArray[np.float32]], images: NDArray[np.uint8]
+) -> tuple[Student, Student]:
+    """What `[quantize] method` makes of a folded network: the one that int8 is measured by and ships in float, and the
+    one that is written in int8. Both are the tuned one where there was tuning.
+    """
+    options = run.config["quantize"]
+    if options["method"] == "ptq":
+        return model, model
+    if options["method"] == "gptq":
+        from quantize.rounding import round_weights
+
+        return model, round_weights(model, [images, _large_photos(run)], run.config["seed"])
+    if options["method"] == "nncf":
+        from quantize.qat import baked, with_fake_quantisers
+
+        tuned = baked(with_fake_quantisers(model, images), model)
+        return tuned, tuned
+    if options["method"] == "qat":
+        from quantize.curves import draw_log
+        from quantize.qat import Tuner
+
+        run.need("label", "pack/samples.jsonl")
+        tuner = Tuner(model, scales, images, run.config, run.path("label", "pack"), folder, run.device)
+        with Progress(console=console) as progress:
+            task = progress.add_task("qat", total=options["qat"]["steps"])
+            tuned = tuner.train(lambda step, _: progress.update(task, completed=step))
+        draw_log(folder / "qat.jsonl", folder, "qat")
+        return tuned, tuned
+    raise StepError(f"[quantize].method must be {', '.join(METHODS)}, but got {options['method']}")
 
 
 def _rounded(values: dict[str, float]) -> dict[str, float]:

@@ -64,6 +64,14 @@ def test_a_student_stays_close_and_its_float_self_as_it_was() -> None:
     assert all(torch.equal(v, again[k]) for k, v in rounded.state_dict().items())
 
 
+def test_what_cannot_be_rounded_is_refused() -> None:
+    images = np.zeros((1, 32, 32, 3), np.uint8)
+    with pytest.raises(ValueError, match="batch norm folded"):
+        round_weights(build_student("n"), [images])
+    with pytest.raises(ValueError, match="must be calibration photos"):
+        round_weights(fuse(build_student("n")), [images[:0]])
+
+
 def test_results_by_hand() -> None:
     value = torch.tensor([-1.0, 0.0, 0.003, 1.55])
     rounded = rounded_result(nn.Identity(), None, value)
