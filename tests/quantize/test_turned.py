@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 pytest.importorskip("torch", reason="the toolchain's extra is not installed")
 
-from edgeface.angles import angles_to_rotation, rotation_to_angles  # noqa: E402
-from quantize.detectors import DetectorSpec  # noqa: E402
-from quantize.evaluate import Trial  # noqa: E402
-from quantize.metrics import Found  # noqa: E402
-from quantize.turned import TURNS, TurnedDetector  # noqa: E402
+from edgeface.angles import angles_to_rotation, rotation_to_angles
+from quantize.detectors import DetectorSpec
+from quantize.evaluate import Trial
+from quantize.metrics import Found
+from quantize.turned import TURNS, TurnedDetector
 
 ANGLES = (25.0, -10.0, 15.0)
 """Of the head in the upright photo."""
