@@ -207,13 +207,14 @@ def second_opinion(
     labelled = {s.path: s for s in read_samples(run.need("label", "samples.jsonl"))}
     packed = run.need("label", "pack/samples.jsonl")
     samples = [labelled[s.path] for s in read_samples(packed)]  # unreadable photos are not in the pack
-    asked = [s for s in samples if any(f.extra.get("box_from") == "yunet" for f in s.faces)]
+    known = {s.path: len(s.faces) for s in read_samples(run.need("data", "samples.jsonl"))}
+    asked = [s for s in samples if any(f.extra.get("box_from") == "yunet" for f in s.faces[known.get(s.path, 0) :])]
     specs = [DetectorSpec(f"float:{checkpoint}", (side, side)) for side in size or (640, 320)]
     taken = made = 0
     opened = open_engine(engine, workers)
     try:
         for sample, opinions in zip(asked, look(specs, asked, opened), strict=True):
-            sample.faces, fewer, more = reconsider(sample.faces, opinions)
+            sample.faces, fewer, more = reconsider(sample.faces, opinions, known.get(sample.path, 0))
             taken, made = taken + fewer, made + more
     finally:
         opened.close()

@@ -42,15 +42,16 @@ class Rules:
 
 
 def reconsider(
-    faces: Sequence[FaceLabel], opinions: Sequence[Found], rules: Rules | None = None
+    faces: Sequence[FaceLabel], opinions: Sequence[Found], known: int = 0, rules: Rules | None = None
 ) -> tuple[list[FaceLabel], int, int]:
     """The faces of one photo after a student has looked at it.
 
-    Only those are judged whose box is the detector's (``extra["box_from"] == "yunet"``): what a person labelled stays.
+    Only those are judged that the detector alone has found: what a person labelled stays.
 
     Args:
-        faces: as step ``label`` wrote them.
+        faces: as step ``label`` wrote them, those of people first.
         opinions: what the student finds in the photo, for each size of its input, down to low scores.
+        known: how many people have labelled; some of these have the detector's box too.
         rules: see `Rules`.
 
     Returns:
@@ -66,9 +67,9 @@ def reconsider(
     rules = rules or Rules()
     others = np.array([f.box for f in faces if not f.ignore], float).reshape(-1, 4)
     result, taken, made = [], 0, 0
-    for face in map(copy.deepcopy, faces):
+    for i, face in enumerate(map(copy.deepcopy, faces)):
         result.append(face)
-        if face.extra.get("box_from") != "yunet":
+        if i < known or face.extra.get("box_from") != "yunet":
             continue
         detector = float(face.extra.get("yunet_score", 1.0))
         student, box = _best(face.box, opinions, rules.same)

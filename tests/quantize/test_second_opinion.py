@@ -62,7 +62,9 @@ def test_an_ignore_region_stays_one(why: str) -> None:
 
 def test_what_people_labelled_is_not_judged() -> None:
     assert not reconsider([label(0.1, by="label")], [said()])[0][0].ignore
+    both = [label(0.65), label(0.65, [50, 10, 70, 40])]  # a person's with the detector's box, and the detector's own
+    assert [f.ignore for f in reconsider(both, [said()], known=1)[0]] == [False, True]
 
 
 def test_limits_are_the_rules() -> None:
-    assert reconsider([label(0.79)], [said()], Rules(sure=0.75))[1] == 0
+    assert reconsider([label(0.79)], [said()], rules=Rules(sure=0.75))[1] == 0

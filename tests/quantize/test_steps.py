@@ -444,13 +444,16 @@ def test_a_checkpoint_for_another_shape_to_begin_with(finished: Path, root: Path
 
 
 def test_a_student_doubts_what_a_detector_labelled(finished: Path, root: Path, tmp_path: Path) -> None:
-    from quantize.data.sample import read_samples, write_samples
+    from quantize.data.sample import FaceLabel, read_samples, write_samples
 
-    shutil.copytree(finished / "label", tmp_path / "run" / "label")
+    for step in ("data", "label"):
+        shutil.copytree(finished / step, tmp_path / "run" / step)
     labels, packed = (tmp_path / "run" / "label" / name for name in ("samples.jsonl", "pack/samples.jsonl"))
     samples = read_samples(labels)
-    face = next(f for s in samples for f in s.faces if not f.ignore)
-    face.extra |= {"box_from": "yunet", "yunet_score": 0.65}
+    a_persons = next(f for s in samples for f in s.faces if not f.ignore)
+    a_persons.extra |= {"box_from": "yunet", "yunet_score": 0.65}
+    face = FaceLabel(np.array([2, 2, 12, 14], np.float32), extra={"box_from": "yunet", "yunet_score": 0.65})
+    samples[0].faces.append(face)
     write_samples(labels, samples)
     torch.save(checkpoint_of(fuse(build_student("n"))), tmp_path / "untrained.pt")  # it sees no face anywhere
     options = ["--config", str(root / "c.toml"), "--folder", str(tmp_path / "run"), "--size", "96", "--size", "64"]
