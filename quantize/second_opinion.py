@@ -32,13 +32,13 @@ class Rules:
     doubt_unsure: float = 0.5
     """and below this if the detector's score is below ``unsure``."""
     believe: float = 0.6
-    """From here on a student makes a face of an ignore region that touches no face,"""
+    """From here on a student makes a face of an ignore region where there is none,"""
     smallest: float = 5.0
     """if it has so many pixels a side."""
     same: float = 0.4
     """IoU from which on both speak of one place."""
     apart: float = 0.3
-    """IoU with another face below which an ignore region touches none."""
+    """IoU with another face below which the student's box touches none."""
 
 
 def reconsider(
@@ -81,8 +81,9 @@ def reconsider(
             box is not None
             and student >= rules.believe
             and min(face.box[2:] - face.box[:2]) >= rules.smallest
-            and iou_matrix(face.box[None], others).max(initial=0) < rules.apart
+            and iou_matrix(box[None], others).max(initial=0) < rules.apart
         ):
+            others = np.vstack([others, box])  # of two ignore regions at one face one becomes it
             face.box, face.points, face.rotation, face.ignore = box, None, None, False
             face.extra["box_from"] = "student"
             made += 1

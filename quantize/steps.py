@@ -325,7 +325,8 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
     export_float(float_model, float_path)
     held = q.control_samples(samples, options["control_photos"])
     reference = q.figures(float_path, "float32", scales, held)
-    full, rounded = _for_int8(run, folder, float_model, scales, images)
+    calibration = [images, _large_photos(run)]
+    full, rounded = _for_int8(run, folder, float_model, scales, calibration)
     source = folder / "rounded.onnx"
     export_float(rounded, source)
     budget = q.Budget(**options["budget"])
@@ -333,7 +334,7 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
         rounded,
         source,
         int8_path,
-        [images, _large_photos(run)],
+        calibration,
         budget,
         lambda path: q.figures(path, "int8", scales, held),
         reference,
@@ -365,10 +366,11 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
 
 
 def _for_int8(
-    run: Run, folder: Path, model: Student, scales: dict[int, NDArray[np.float32]], images: NDArray[np.uint8]
+    run: Run, folder: Path, model: Student, scales: dict[int, NDArray[np.float32]], images: list[NDArray[np.uint8]]
 ) -> tuple[Student, Student]:
     """What `[quantize] method` makes of a folded network: the one that int8 is measured by and ships in float, and the
-    one that is written in int8. Both are the tuned one where there was tuning.
+    one that is written in int8. Both are the tuned one where there was tuning. ``images``: calibration photos, small
+    ones first.
     """
     options = run.config["quantize"]
     if options["method"] == "ptq":
@@ -376,18 +378,18 @@ def _for_int8(
     if options["method"] == "gptq":
         from quantize.rounding import round_weights
 
-        return model, round_weights(model, [images, _large_photos(run)], run.config["seed"])
+        return model, round_weights(model, images, run.config["seed"])
     if options["method"] == "nncf":
         from quantize.qat import baked, with_fake_quantisers
 
-        tuned = baked(with_fake_quantisers(model, images), model)
+        tuned = baked(with_fake_quantisers(model, images[0]), model)
         return tuned, tuned
     if options["method"] == "qat":
         from quantize.curves import draw_log
         from quantize.qat import Tuner
 
         run.need("label", "pack/samples.jsonl")
-        tuner = Tuner(model, scales, images, run.config, run.path("label", "pack"), folder, run.device)
+        tuner = Tuner(model, scales, images[0], run.config, run.path("label", "pack"), folder, run.device)
         with Progress(console=console) as progress:
             task = progress.add_task("qat", total=options["qat"]["steps"])
             tuned = tuner.train(lambda step, _: progress.update(task, completed=step))

@@ -51,6 +51,12 @@ def test_an_ignore_region_becomes_a_face_with_the_students_box() -> None:
     assert kept.extra["box_from"] == "student"
 
 
+def test_two_ignore_regions_at_one_face_make_one() -> None:
+    regions = [label(0.4, [10, 10, 30, 38], ignore=True), label(0.4, [10, 12, 30, 40], ignore=True)]
+    kept, _, made = reconsider(regions, [said((0.9, BOX))])
+    assert [f.ignore for f in kept] == [False, True] and made == 1
+
+
 @pytest.mark.parametrize("why", ["not sure", "small", "touches a face", "a person's"])
 def test_an_ignore_region_stays_one(why: str) -> None:
     box = [10, 10, 14.5, 40] if why == "small" else BOX
