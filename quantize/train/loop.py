@@ -68,17 +68,19 @@ def learning_rate(step: int, total: int, base: float, warmup: int, final: float)
     return base * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(t, 1))))
 
 
-#: Tables of which a config has all keys or none.
+#: Tables of which a config has all keys or none,
 WHOLE = {
     "mine": {"sets", "photos", "sizes", "least"},
     "mimic": {"detector", "hints", "features", "heads", "answers", "alone"},
 }
+#: and what they may have besides.
+OPTIONAL = {"mimic": {"enlarge"}}
 
 
 def _check(config: dict[str, Any]) -> None:
     """Raises ConfigError for half a table, and for a share of mined windows without anything mined."""
     for name, wanted in WHOLE.items():
-        given = set(config.get(name, {}))
+        given = set(config.get(name, {})) - OPTIONAL.get(name, set())
         if given and given != wanted:
             raise ConfigError(f"[{name}] must have {', '.join(sorted(wanted))}, but got {', '.join(sorted(given))}")
     tables = [config.get("views", {}), *(phase.get("views", {}) for phase in config["phases"])]
@@ -112,7 +114,8 @@ class Trainer:
         self.mimic = None
         if config.get("mimic"):
             weights = {name: config["mimic"][name] for name in ("hints", "features", "heads", "answers")}
-            self.mimic = Mimic(self.model, Path(config["mimic"]["detector"]), weights)
+            enlarge = config["mimic"].get("enlarge", False)
+            self.mimic = Mimic(self.model, Path(config["mimic"]["detector"]), weights, enlarge)
             self.mimic.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         helpers = nn.ModuleList([self.losses, *([self.mimic.helpers] if self.mimic else [])])
         self.optimizers = optimizers_of(self.model, helpers, config["optimizer"])

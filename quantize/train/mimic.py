@@ -22,6 +22,7 @@ from quantize.model import STRIDES, Student
 from quantize.teachers.yunet_layers import BOX, CHANNELS, CLS, KPS, OBJ, YuNetLayers
 from quantize.train.assign import flatten
 from quantize.train.distill import apart_at_faces
+from quantize.train.enlarged import enlarged_answers, score_of
 from quantize.train.losses import quality_focal
 
 
@@ -37,7 +38,7 @@ def heads_apart(student: Tensor, teacher: Tensor) -> Tensor:
     confident cells.
     """
     cls, obj = teacher[..., CLS].sigmoid(), teacher[..., OBJ].sigmoid()
-    score = _score(teacher)
+    score = score_of(teacher)
     faces = quality_focal(student[..., OBJ], obj) + obj * quality_focal(student[..., CLS], cls)
     parts = ((student[..., p], teacher[..., p]) for p in (BOX, KPS))
     return faces.sum() / score.sum().clamp(min=1) + apart_at_faces(score, *parts)
@@ -47,15 +48,11 @@ def answers_apart(student: Tensor, teacher: Tensor) -> Tensor:
     """Scalar loss between a student's raw outputs (n, p, 22) and the detector's (n, p, 16): quality focal loss towards
     the detector's score over the sum of scores, smooth L1 of the box at confident cells.
     """
-    score = _score(teacher)
+    score = score_of(teacher)
     # the student's boxes are around the centre of a cell, the detector's around its top left corner
     box = teacher[..., BOX] - teacher.new_tensor([0.5, 0.5, 0.0, 0.0])
     faces = quality_focal(student[..., STUDENT_SCORE], score)
     return faces.sum() / score.sum().clamp(min=1) + apart_at_faces(score, (student[..., STUDENT_BOX], box))
-
-
-def _score(raw: Tensor) -> Tensor:
-    return (raw[..., CLS].sigmoid() * raw[..., OBJ].sigmoid()).sqrt()
 
 
 class Mimic(nn.Module):
@@ -66,11 +63,13 @@ class Mimic(nn.Module):
     what the detector's heads make of the latter, ``answers`` for the student's own scores and boxes. Hints and answers
     of weight 0 are not worked out. Adapters start from noise, where the student has as many channels as YuNet from the
     identity: until ``attached`` is set only they learn, and the student does not.
+
+    ``enlarge``: answers are those to the view at twice its size, see `quantize.train.enlarged`.
     """
 
-    def __init__(self, student: Student, file: Path, weights: dict[str, float]) -> None:
+    def __init__(self, student: Student, file: Path, weights: dict[str, float], enlarge: bool = False) -> None:
         super().__init__()
-        self.student, self.weights = student, weights
+        self.student, self.weights, self.enlarge = student, weights, enlarge
         self.detector = YuNetLayers(file)
         self.adapters = _adapters([student.config.neck] * len(STRIDES))
         self.hint_adapters = _adapters(student.backbone_widths if weights["hints"] else [])
@@ -84,14 +83,11 @@ class Mimic(nn.Module):
     def forward(self, x: Tensor) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
         backbone = self.student.backbone(x)
         levels = self.student.neck(backbone)
-        with torch.no_grad():
-            hints = self.detector.features(x)
-            wanted = self.detector.neck(hints)
-            answers = self.detector.predict(wanted).float()
+        hints, wanted, plain, answers = self.look(x)
         adapted = self._adapted(self.adapters, levels)
         apart = {
             "features": _apart(adapted, wanted),
-            "heads": heads_apart(self.detector.predict(adapted).float(), answers),
+            "heads": heads_apart(self.detector.predict(adapted).float(), plain),
         }
         if self.weights["hints"]:
             apart["hints"] = _apart(self._adapted(self.hint_adapters, backbone), hints)
@@ -99,6 +95,17 @@ class Mimic(nn.Module):
         if self.weights["answers"] and self.attached:
             apart["answers"] = answers_apart(flatten(outputs).float(), answers)
         return outputs, apart
+
+    @torch.no_grad()
+    def look(self, x: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor, Tensor]:
+        """The detector's features before and behind its pyramid, its raw outputs (n, p, 16), and those that the
+        student's answers are compared with: the same unless ``enlarge`` is set.
+        """
+        hints = self.detector.features(x)
+        wanted = self.detector.neck(hints)
+        plain = self.detector.predict(wanted).float()
+        wide = self.enlarge and self.weights["answers"]
+        return hints, wanted, plain, enlarged_answers(self.detector, x, plain) if wide else plain
 
     def total(self, apart: dict[str, Tensor]) -> Tensor:
         return torch.stack([self.weights[name] * value for name, value in apart.items()]).sum()
