@@ -39,6 +39,8 @@ except ImportError as error:  # mostly a Python that was started in a checkout, 
 __all__ = ["DEFAULT_MODEL", "EngineInfo", "FaceEngine", "parse_size"]
 
 DEFAULT_MODEL: Final = "edgeface-s"
+_ROOM: Final = 256
+"""Faces that the core keeps before the best are taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,14 +254,16 @@ class FaceEngine:
             with pinned(self._cpus):
                 outputs = runtime.run()
             inferred = perf_counter()
-            boxes, scores, landmarks, rotations, quality = _core.decode(
+            found = _core.decode(
                 outputs,
                 **self._levels,
                 transform=transform,
                 min_score=threshold,
                 nms_iou=self._nms_iou,
-                max_faces=self._max_faces,
+                # which are best is known once all cells are heard: a face that loses must not have taken a better one's place
+                max_faces=max(self._max_faces, _ROOM),
             )
+            boxes, scores, landmarks, rotations, quality = (part[: self._max_faces] for part in found)
             decoded = perf_counter()
         return Faces(
             boxes=boxes,

@@ -17,6 +17,7 @@ __all__ = ["decode", "preprocess"]
 _CHANNELS = 22
 _MAX_LOG_SIZE = 20.0
 _ALIKE = np.float32(0.75)  # boxes of a larger IoU are the same face seen from neighbouring cells
+_HEARD = np.float32(0.1)  # cells of a lower score add nothing to that of the face that suppresses them
 _MAX_BOX = 64
 _KR_KB = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
 
@@ -212,10 +213,11 @@ def decode(
         zero_points: see scales.
         channel_scales: 22 positive float32 for each level.
         transform: the 2x3 affine of `preprocess`.
-        min_score: faces score at least this, between 0 and 1.
+        min_score: faces score at least this, between 0 and 1. The odds of a face are those of its best cell times the
+            root of the sum of its score and of those, .1 or more, of the cells that it suppresses.
         nms_iou: of two faces whose boxes' IoU is larger, the lower-scored goes (ties: lower stride, then row-major
             index first). Where it is above .75, its landmarks, rotation and quality go into the other's.
-        max_faces: the best are kept.
+        max_faces: those whose best cells score highest are kept.
 
     Returns:
         boxes (n, 4) xyxy, scores (n,), landmarks (n, 5, 2), rotations (n, 3, 3), quality (n,); float32, in descending
@@ -238,7 +240,7 @@ def decode(
     cell = np.stack((np.concatenate(column), np.concatenate(row)), axis=1) + f32(0.5)
     size = np.concatenate(stride)[:, None]
     keep = np.isfinite(channels).all(axis=1)
-    keep[keep] = _sigmoid(channels[keep, 0]) >= f32(min_score)
+    keep[keep] = _sigmoid(channels[keep, 0]) >= min(f32(min_score), _HEARD)
     order = np.flatnonzero(keep)
     order = order[np.argsort(-channels[order, 0], kind="stable")]
     channels, cell, size = channels[order], cell[order], size[order]
@@ -249,7 +251,11 @@ def decode(
     scores, quality = _sigmoid(channels[:, 0]), _sigmoid(channels[:, 1])
     landmarks = (cell[:, None] + channels[:, 6:16].reshape(-1, 5, 2)) * size[:, None]
     columns = _rotations(channels[:, 16:].astype(np.float64)).astype(f32)[:, :, :2]
-    groups = _suppress(boxes, nms_iou, max_faces)
+    groups, support = _suppress(boxes, scores, nms_iou, max_faces)
+    agreed = _agreed(scores[[group[0] for group in groups]], support)
+    best_first = np.argsort(-agreed, kind="stable")
+    best_first = best_first[agreed[best_first] >= f32(min_score)]
+    groups = [groups[i] for i in best_first]
     chosen = [group[0] for group in groups]
     boxes, landmarks, columns, quality = (
         boxes[chosen],
@@ -264,19 +270,23 @@ def decode(
     turn[:2, :2] = np.sign(linear)
     six = columns.transpose(0, 2, 1).reshape(-1, 6).astype(np.float64)
     rotations = turn @ _rotations(six).astype(f32)
-    return boxes, scores[chosen], landmarks, rotations.astype(f32), quality
+    return boxes, agreed[best_first], landmarks, rotations.astype(f32), quality
 
 
 def _sigmoid(x: NDArray[np.float32]) -> NDArray[np.float32]:
     return (1 / (1 + np.exp(np.minimum(-x.astype(np.float64), 700)))).astype(np.float32)
 
 
-def _suppress(boxes: NDArray[np.float32], nms_iou: float, max_faces: int) -> list[list[int]]:
+def _suppress(
+    boxes: NDArray[np.float32], scores: NDArray[np.float32], nms_iou: float, max_faces: int
+) -> tuple[list[list[int]], NDArray[np.float32]]:
     """Greedy non-maximum suppression over boxes in descending order of score; float32 throughout, as in C++.
 
-    Each face is a list: the cell that it is, then those that went for it and whose boxes are nearly the same.
+    Each face is a list: the cell that it is, then those that went for it and whose boxes are nearly the same. Besides,
+    for each face, the sum of its score and of those of all cells that went for it.
     """
     groups: list[list[int]] = []
+    support: list[np.float32] = []
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     for i, box in enumerate(boxes):
         chosen = [group[0] for group in groups]
@@ -286,11 +296,21 @@ def _suppress(boxes: NDArray[np.float32], nms_iou: float, max_faces: int) -> lis
         either = area[chosen] + area[i] - both
         larger = np.flatnonzero(both > np.float32(nms_iou) * either)
         if len(larger):
+            if scores[i] >= _HEARD:
+                support[larger[0]] += scores[i]
             if both[larger[0]] > _ALIKE * either[larger[0]]:
                 groups[larger[0]].append(i)
         elif len(groups) < max_faces:
             groups.append([i])
-    return groups
+            support.append(scores[i])
+    return groups, np.array(support, np.float32)
+
+
+def _agreed(scores: NDArray[np.float32], support: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The odds of each score times the root of its support."""
+    own = scores.astype(np.float64)
+    agreed = own * np.sqrt(support.astype(np.float64))
+    return (agreed / (agreed + (1 - own))).astype(np.float32)
 
 
 def _averaged(values: NDArray[np.float32], scores: NDArray[np.float32], groups: list[list[int]]) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ namespace {
 
 constexpr float kMaxLogSize = 20.0f;
 constexpr float kAlike = 0.75f;  // boxes of a larger IoU are the same face seen from neighbouring cells
+constexpr float kHeard = 0.1f;   // cells of a lower score add nothing to that of the face that suppresses them
 
 // Monotone: a larger float has a larger key.
 uint32_t ordered(float x) {
@@ -157,7 +158,7 @@ class Decoder {
   // Fills `faces` and returns how many.
   uint32_t run(ef_faces& faces) {
     size_t n = 0;
-    const float threshold = logit_threshold(options_.min_score);
+    const float threshold = logit_threshold(options_.min_score < kHeard ? options_.min_score : kHeard);
     for (int i = 0; i < count_; ++i) {
       const Level& level = levels_[i];
       scan(level, threshold, [&](uint32_t x, uint32_t y, float q) {
@@ -175,6 +176,8 @@ class Decoder {
       ef_face candidate;
       box_of(*level, column, row, channels, candidate.box);
       if (ef_face* better = suppressing(faces, kept, candidate.box)) {
+        const float score = sigmoid(channels[0]);
+        if (score >= kHeard) better->rotation[kSupport] += score;
         if (!Overlap(better->box, candidate.box).above(kAlike)) continue;
         fill(*level, column, row, channels, candidate);
         average(candidate, *better);
@@ -183,6 +186,7 @@ class Decoder {
         at(faces, kept++) = candidate;
       }  // else there is no room for it; what follows may still belong to a face that is there
     }
+    kept = best_first(faces, kept);
     for (uint32_t k = 0; k < kept; ++k) {
       float columns[6];
       memcpy(columns, at(faces, k).rotation, sizeof columns);
@@ -205,8 +209,29 @@ class Decoder {
     return nullptr;
   }
 
+  // A face that many cells see is likelier one than a face that a single cell sees: the odds of its own cell are multiplied by the root
+  // of the sum of all scores there. Sorts by what comes of it, drops what is below min_score, and returns how many are left.
+  uint32_t best_first(ef_faces& faces, uint32_t kept) {
+    size_t left = 0;
+    for (uint32_t k = 0; k < kept; ++k) {
+      ef_face& face = at(faces, k);
+      const double own = face.score, agreed = own * __builtin_sqrt(static_cast<double>(face.rotation[kSupport]));
+      face.score = static_cast<float>(agreed / (agreed + (1 - own)));
+      if (face.score >= options_.min_score) keys_[left++] = static_cast<uint64_t>(~ordered(face.score)) << 32 | k;
+    }
+    sort(keys_, left);
+    for (uint32_t i = 0; i < left; ++i) {
+      uint32_t k = static_cast<uint32_t>(keys_[i]);
+      while (k < i) k = static_cast<uint32_t>(keys_[k]);  // where the face that lay at k has been put since
+      const ef_face face = at(faces, k);
+      at(faces, k) = at(faces, i);
+      at(faces, i) = face;
+    }
+    return static_cast<uint32_t>(left);
+  }
+
   // The mean of landmarks, rotation and quality goes on over another cell, whose weight is its score over the face's, cubed (West 1979:
-  // nothing but the sum of weights is kept besides). Box and score stay those of the best cell: their mean is no better.
+  // nothing but the sum of weights is kept besides). The box stays that of the best cell: the mean is no better.
   static void average(const ef_face& cell, ef_face& face) {
     const float ratio = cell.score / face.score, weight = ratio * ratio * ratio;
     face.rotation[kWeights] += weight;
@@ -242,7 +267,8 @@ class Decoder {
 
   static float size_of(float log_size, float s) { return static_cast<float>(exp64(log_size > kMaxLogSize ? kMaxLogSize : log_size)) * s; }
 
-  // All but the box. Until all cells are seen, `rotation` holds the two first columns, one after the other, and behind them the weights' sum.
+  // All but the box. Until all cells are seen, `rotation` holds the two first columns, one after the other, and behind them the sums of
+  // weights and of scores.
   static void fill(const Level& level, uint32_t column, uint32_t row, const float* channels, ef_face& face) {
     const float s = static_cast<float>(level.output->stride);
     face.score = sigmoid(channels[0]);
@@ -255,6 +281,7 @@ class Decoder {
     rotation_of(channels + 16, r);
     for (int i = 0; i < 3; ++i) face.rotation[i] = r[3 * i], face.rotation[3 + i] = r[3 * i + 1];
     face.rotation[kWeights] = 1;
+    face.rotation[kSupport] = face.score;
   }
 
   void map(float x, float y, float* out_x, float* out_y) const {
@@ -280,7 +307,7 @@ class Decoder {
 
   static float sign(double v) { return v > 0 ? 1.0f : v < 0 ? -1.0f : 0.0f; }
 
-  static constexpr int kWeights = 6;
+  static constexpr int kWeights = 6, kSupport = 7;
 
   const Level* levels_;
   int count_;

@@ -46,7 +46,7 @@ def enlarged_answers(detector: YuNetLayers, x: Tensor, plain: Tensor) -> Tensor:
 def _levels(raw: Tensor, height: int, width: int) -> list[Tensor]:
     """(n, p, 16) to (n, height / s, width / s, 16) for each stride s."""
     sizes = [(height // s, width // s) for s in STRIDES]
-    parts = raw.split([h * w for h, w in sizes], 1)
+    parts = torch.split(raw, [h * w for h, w in sizes], 1)
     return [part.unflatten(1, size) for part, size in zip(parts, sizes, strict=True)]
 
 

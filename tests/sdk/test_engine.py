@@ -2,11 +2,14 @@ import gc
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from support import tiny
 
+from edgeface import _core
 from edgeface.engine import FaceEngine, parse_size
 from edgeface.errors import (
     BundleError,
@@ -243,6 +246,25 @@ def test_at_most_max_faces(bundle: Path) -> None:
     image = tiny.red_squares((64, 64), [(0, 0), (32, 0), (0, 32)])
     with FaceEngine(bundle, runtime="onnxruntime", max_faces=2) as engine:
         assert len(engine.detect(image, color="bgr")) == 2
+
+
+def test_the_best_of_all_faces_are_kept(monkeypatch: pytest.MonkeyPatch, bundle: Path) -> None:
+    """The core keeps faces by their best cells, so it must be given room for more than are asked for."""
+    asked: list[int] = []
+    decode = _core.decode
+
+    def remembered(*arguments: Any, **options: Any) -> Any:
+        asked.append(options["max_faces"])
+        return decode(*arguments, **options)
+
+    monkeypatch.setattr("edgeface.engine._core", SimpleNamespace(**vars(_core) | {"decode": remembered}))
+    image = tiny.red_squares((64, 64), [(0, 0), (32, 0), (0, 32)])
+    with FaceEngine(bundle, runtime="onnxruntime", max_faces=300, warmup=False) as engine:
+        everything = engine.detect(image, color="bgr")
+    with FaceEngine(bundle, runtime="onnxruntime", max_faces=1, warmup=False) as engine:
+        best = engine.detect(image, color="bgr")
+    assert asked == [300, 256]
+    np.testing.assert_array_equal(best.boxes, everything.boxes[:1])
 
 
 def test_threads_share_an_engine(engine: FaceEngine) -> None:

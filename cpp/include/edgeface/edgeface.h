@@ -144,14 +144,15 @@ typedef struct ef_output {
 
 typedef struct ef_decode_options {
   uint32_t struct_size;
-  float min_score; /* 0 < min_score < 1 */
+  float min_score; /* 0 < min_score < 1, of a face: see `score` */
   float nms_iou;   /* 0 <= nms_iou <= 1: the lower-scored of two boxes goes where their IoU is larger; above .75 its
                       landmarks, rotation and quality go into the other's weighted mean */
 } ef_decode_options;
 
 typedef struct ef_face {
   float box[4];                     /* x1, y1, x2, y2 in pixels of the frame given; may reach past its border */
-  float score, quality;             /* 0..1 */
+  float score, quality;             /* 0..1; the odds of the score are the best cell's times the root of the sum of the scores of
+                                       all cells that say this box (docs/bundle.md) */
   float landmarks[EF_LANDMARKS][2]; /* right eye, left eye, nose tip, right and left mouth corner OF THE PERSON */
   float rotation[9];                /* row-major, head to optical camera frame (x right, y down, z forward) of the frame given */
 } ef_face;
@@ -159,7 +160,7 @@ typedef struct ef_face {
 typedef struct ef_faces {
   uint32_t struct_size;
   uint32_t face_size; /* sizeof(ef_face) of the caller */
-  uint32_t capacity;  /* the best `capacity` faces are kept */
+  uint32_t capacity;  /* the `capacity` faces are kept whose best cells score highest */
   uint32_t count;     /* out */
   ef_face *items;     /* caller's array, filled in descending order of score */
 } ef_faces;
