@@ -18,6 +18,7 @@ _CHANNELS = 22
 _MAX_LOG_SIZE = 20.0
 _ALIKE = np.float32(0.75)  # boxes of a larger IoU are the same face seen from neighbouring cells
 _HEARD = np.float32(0.1)  # cells of a lower score add nothing to that of the face that suppresses them
+_USUAL = 2.0  # the sum of scores that leaves a face's score as its best cell has it
 _MAX_BOX = 64
 _KR_KB = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
 
@@ -214,7 +215,7 @@ def decode(
         channel_scales: 22 positive float32 for each level.
         transform: the 2x3 affine of `preprocess`.
         min_score: faces score at least this, between 0 and 1. The odds of a face are those of its best cell times the
-            root of the sum of its score and of those, .1 or more, of the cells that it suppresses.
+            root of half the sum of its score and of those, .1 or more, of the cells that it suppresses.
         nms_iou: of two faces whose boxes' IoU is larger, the lower-scored goes (ties: lower stride, then row-major
             index first). Where it is above .75, its landmarks, rotation and quality go into the other's.
         max_faces: those whose best cells score highest are kept.
@@ -307,9 +308,9 @@ def _suppress(
 
 
 def _agreed(scores: NDArray[np.float32], support: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The odds of each score times the root of its support."""
+    """The odds of each score times the root of its support over what is usual."""
     own = scores.astype(np.float64)
-    agreed = own * np.sqrt(support.astype(np.float64))
+    agreed = own * np.sqrt(support.astype(np.float64) / _USUAL)
     return (agreed / (agreed + (1 - own))).astype(np.float32)
 
 

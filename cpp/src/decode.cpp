@@ -11,6 +11,7 @@ namespace {
 constexpr float kMaxLogSize = 20.0f;
 constexpr float kAlike = 0.75f;  // boxes of a larger IoU are the same face seen from neighbouring cells
 constexpr float kHeard = 0.1f;   // cells of a lower score add nothing to that of the face that suppresses them
+constexpr double kUsual = 2.0;   // the sum of scores that leaves a face's score as its best cell has it
 
 // Monotone: a larger float has a larger key.
 uint32_t ordered(float x) {
@@ -209,13 +210,14 @@ class Decoder {
     return nullptr;
   }
 
-  // A face that many cells see is likelier one than a face that a single cell sees: the odds of its own cell are multiplied by the root
-  // of the sum of all scores there. Sorts by what comes of it, drops what is below min_score, and returns how many are left.
+  // A face that many cells see is likelier one than a face that a single cell sees: the odds of its best cell are multiplied by the
+  // root of the sum of all scores there, over what is usual. Sorts by what comes of it, drops what is below min_score, and returns how
+  // many are left.
   uint32_t best_first(ef_faces& faces, uint32_t kept) {
     size_t left = 0;
     for (uint32_t k = 0; k < kept; ++k) {
       ef_face& face = at(faces, k);
-      const double own = face.score, agreed = own * __builtin_sqrt(static_cast<double>(face.rotation[kSupport]));
+      const double own = face.score, agreed = own * __builtin_sqrt(face.rotation[kSupport] / kUsual);
       face.score = static_cast<float>(agreed / (agreed + (1 - own)));
       if (face.score >= options_.min_score) keys_[left++] = static_cast<uint64_t>(~ordered(face.score)) << 32 | k;
     }

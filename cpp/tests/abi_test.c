@@ -231,11 +231,12 @@ static void decoding(void) {
   EXPECT(ef_decode(context, &n.output, 1, NULL, &n.options, &faces) == EF_OK && faces.count == 0);
   face_at(&n, 1, 2, 1.0f);
   face_at(&n, 3, 0, 2.0f);
-  face_at(&n, 0, 0, 0.0f); /* sigmoid(0) is exactly min_score */
+  face_at(&n, 0, 0, 0.0f);        /* sigmoid(0) = .5, whose odds, alone, are halved: */
+  n.options.min_score = 1.0f / 3; /* exactly that */
   EXPECT(ef_decode(context, &n.output, 1, NULL, &n.options, &faces) == EF_OK && faces.count == 3);
   EXPECT(items[0].face.box[0] == 24 && items[0].face.box[1] == 0 && items[0].face.box[2] == 32 && items[0].face.box[3] == 8);
   EXPECT(items[1].face.landmarks[0][0] == 12 && items[1].face.landmarks[0][1] == 20);
-  EXPECT(items[2].face.score == 0.5f && items[2].face.quality == 0.5f);
+  EXPECT(items[2].face.score == 1.0f / 3 && items[2].face.quality == 0.5f);
   for (int i = 0; i < 9; ++i) EXPECT(items[0].face.rotation[i] == (i % 4 == 0 ? 1.0f : 0.0f));
   for (int i = 0; i < 4; ++i) EXPECT(items[i].more == 42);
   faces.capacity = 1;

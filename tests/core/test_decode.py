@@ -73,8 +73,8 @@ def sigmoid(logit: float) -> float:
 
 
 def agreed(own: float, *others: float) -> float:
-    """The score of a face whose best cell says ``own``: its odds times the root of the sum of all scores there."""
-    odds = own / (1 - own) * np.sqrt(own + sum(others))
+    """The score of a face whose best cell says ``own``: its odds times the root of half the sum of all scores there."""
+    odds = own / (1 - own) * np.sqrt((own + sum(others)) / 2)
     return float(odds / (1 + odds))
 
 
@@ -156,11 +156,11 @@ def test_what_hardly_any_cell_says_counts_for_nothing(min_score: float) -> None:
 
 
 def test_the_threshold_is_for_what_all_cells_say() -> None:
-    lone = sigmoid(0.1)  # .525 by itself
-    assert len(one_face(outputs=[row_of(0.1)])[1]) == 0
+    lone = sigmoid(0.3)  # .574 by itself
     assert agreed(lone) < 0.5 < agreed(lone, lone, lone)
-    assert len(one_face(outputs=[row_of(0.1, 0.1, 0.1)])[1]) == 1
-    assert len(one_face(outputs=[row_of(*[-0.3] * 5)])[1]) == 1  # none of them is .5
+    assert len(one_face(outputs=[row_of(0.3)])[1]) == 0
+    assert len(one_face(outputs=[row_of(0.3, 0.3, 0.3)])[1]) == 1
+    assert len(one_face(outputs=[row_of(*[-0.1] * 6)])[1]) == 1  # none of them is .5
 
 
 @settings(max_examples=100, deadline=None)

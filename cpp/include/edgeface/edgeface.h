@@ -151,8 +151,8 @@ typedef struct ef_decode_options {
 
 typedef struct ef_face {
   float box[4];                     /* x1, y1, x2, y2 in pixels of the frame given; may reach past its border */
-  float score, quality;             /* 0..1; the odds of the score are the best cell's times the root of the sum of the scores of
-                                       all cells that say this box (docs/bundle.md) */
+  float score, quality;             /* 0..1; the odds of the score are the best cell's times the root of half the sum of the scores
+                                       of all cells that say this box (docs/bundle.md) */
   float landmarks[EF_LANDMARKS][2]; /* right eye, left eye, nose tip, right and left mouth corner OF THE PERSON */
   float rotation[9];                /* row-major, head to optical camera frame (x right, y down, z forward) of the frame given */
 } ef_face;
