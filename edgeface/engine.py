@@ -260,7 +260,7 @@ class FaceEngine:
                 transform=transform,
                 min_score=threshold,
                 nms_iou=self._nms_iou,
-                # which are best is known once all cells are heard: a face that loses must not have taken a better one's place
+                # which are best is known once all cells are heard; no worse face may have taken a place by then
                 max_faces=max(self._max_faces, _ROOM),
             )
             boxes, scores, landmarks, rotations, quality = (part[: self._max_faces] for part in found)

@@ -27,7 +27,7 @@ from quantize.engines import Engine, open_engine
 from quantize.metrics import Found, read_predictions, score_quality, score_samples
 from quantize.peers import Detector
 from quantize.tone import by_tone
-from quantize.turned import TURNS, TurnedDetector
+from quantize.turned import TURNED, TURNS, TurnedDetector
 
 
 @dataclass(frozen=True)
@@ -314,10 +314,12 @@ def _photo(sample: Sample) -> np.ndarray[Any, np.dtype[np.uint8]]:
 def over_budget(results: Sequence[dict[str, Any]], name: str, budget: dict[str, Any]) -> list[str]:
     """Where the int8 network of bundle ``name`` loses more than ``budget`` (ap, degrees: absolute; nme: relative)
     against ``name-float32``, a sentence each. A table in it with the name of a set or a runtime goes before.
+
+    Turned photos are left out: what float itself mostly misses, as the cards say, is measured and not promised.
     """
     broken = []
     for r in results:
-        if not r["model"].startswith(f"{name} int8"):
+        if not r["model"].startswith(f"{name} int8") or r["rule"].startswith(TURNED):
             continue
         runtime = r["model"].rpartition(" ")[2]
         most = budget | budget.get(r["set"], {}) | budget.get(runtime, {})

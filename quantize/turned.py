@@ -14,6 +14,8 @@ from quantize.metrics import Array, Found
 from quantize.peers import Detector
 
 TURNS = (0, 90, 180, 270)
+TURNED = "turned"
+"""What the rule of a detector of turned photos begins with."""
 
 
 class TurnedDetector:
@@ -29,7 +31,7 @@ class TurnedDetector:
         if degrees not in TURNS:
             raise ValueError(f"turn must be one of {', '.join(map(str, TURNS))}, but got {degrees}")
         self.detector, self.degrees = detector, degrees
-        self.name, self.rule = detector.name, f"turned {degrees}°, {detector.rule}"
+        self.name, self.rule = detector.name, f"{TURNED} {degrees}°, {detector.rule}"
 
     def detect(self, image: NDArray[np.uint8]) -> Found:
         """See `quantize.peers.Detector`: in pixels of the photo as it was given, upright."""

@@ -557,6 +557,8 @@ def test_budget_names_what_is_over() -> None:
     assert "| w, r | AP ≥16 px | 0.8 | 0.82 |" in markdown(rows)
     assert len(over_budget(rows, "m", {"ap": 0.01, "nme": 0.03, "w": {"ap": 0.05}})) == 1
     assert len(over_budget(rows, "m", {"ap": 0.01, "nme": 0.03, "onnxruntime": {"ap": 0.05}})) == 1
+    turned = [row | {"rule": "turned 90°, r"} for row in rows]
+    assert over_budget(turned, "m", {"ap": 0.01, "nme": 0.03, "degrees": 0.2}) == []
 
 
 def _copy(run: Path, to: Path) -> Path:
