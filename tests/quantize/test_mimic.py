@@ -13,6 +13,7 @@ from quantize.config import ConfigError  # noqa: E402
 from quantize.model import Student, build_student  # noqa: E402
 from quantize.teachers import YuNet  # noqa: E402
 from quantize.teachers.yunet_layers import YuNetLayers  # noqa: E402
+from quantize.train.enlarged import enlarged_answers  # noqa: E402
 from quantize.train.loop import Trainer  # noqa: E402
 from quantize.train.mimic import Mimic, answers_apart, features_apart, heads_apart  # noqa: E402
 
@@ -139,6 +140,26 @@ def test_hints_are_of_the_backbone_and_begin_with_the_student_s_own_channels() -
     assert apart(features, levels) == pytest.approx((0, 0, 0), abs=1e-6)
     assert apart(features, nothing) == pytest.approx((0, 1, 2))
     assert apart([torch.zeros_like(v) for v in features], nothing) == pytest.approx((1, 1, 5))
+
+
+@shared
+def test_answers_may_be_those_to_the_view_enlarged() -> None:
+    """They alone change: features, and what YuNet's heads make of them, are compared at the view's size."""
+    weights = {"hints": 1.0, "features": 1.0, "heads": 1.0, "answers": 1.0}
+    torch.manual_seed(3)
+    student = build_student("s")
+    x = torch.rand(1, 3, 64, 64) * 2 - 1
+    parts = []
+    for enlarge in (False, True):
+        torch.manual_seed(4)  # the adapters'
+        mimic = Mimic(student, YUNET, weights, enlarge)
+        mimic.attached = True
+        plain, answers = mimic.look(x)[2:]
+        wanted = enlarged_answers(mimic.detector, x, plain) if enlarge else plain
+        assert torch.equal(answers, wanted)
+        parts.append({name: value.item() for name, value in mimic(x)[1].items()})
+    assert parts[0].pop("answers") != parts[1].pop("answers")
+    assert parts[0] == pytest.approx(parts[1])
 
 
 def test_half_a_table_is_an_error(tmp_path: Path) -> None:
