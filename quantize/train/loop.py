@@ -4,11 +4,13 @@ resume, DDP under torchrun.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import math
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -185,21 +187,22 @@ class Trainer:
             end = begin + phase["steps"]
             if self.step < end:
                 hard = self._mined(number) if self.config.get("mine") else None
+                parts = phase.get("parts", 1)
                 data = ViewBatches(
                     self.packed,
                     merged(self.config["views"], phase.get("views", {})),
                     self.config["seed"],
                     phase["size"],
                     phase["batch"],
-                    self.step,
-                    end - self.step,
+                    self.step * parts,
+                    (end - self.step) * parts,
                     self.rank,
                     self.world,
                     feedback,
                     hard,
                 )
                 batches = loader(data, self.config.get("workers", 1))
-                saved = self._phase(model, batches, phase, saved, validate, feedback)
+                saved = self._phase(model, iter(batches), phase, end, saved, validate, feedback)
             begin = end
         self.save()
         self.log(**(validate(self.ema.model) if validate and self.rank == 0 else {}), done=True)
@@ -223,45 +226,41 @@ class Trainer:
     def _phase(
         self,
         model: nn.Module,
-        batches: Any,
+        batches: Iterator[tuple[Tensor, Batch]],
         phase: dict[str, Any],
+        end: int,
         saved: float,
         validate: Any,
         feedback: Feedback | None,
     ) -> float:
         optim, sums, t0, seen, steps = self.config["optimizer"], {}, time.monotonic(), 0, 0
+        parts = phase.get("parts", 1)
         model.train()
-        for pixels, targets in batches:
+        while self.step < end:
             lr = learning_rate(self.step, self.total, optim["lr"], optim["warmup"], optim.get("final", 0.01))
-            for group in (g for o in self.optimizers for g in o.param_groups):
-                group["lr"] = lr
-            x, batch = on_device(pixels, targets, self.device)
-            x = x.contiguous(memory_format=torch.channels_last)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-                outputs, apart = self._outputs(model, x)
-                guides = self.landmark_teachers(x) if self.landmark_teachers is not None else None
-            loss, terms = self.losses(outputs, batch, guides)
-            if self.mimic is not None:
-                loss = loss + self.mimic.total(apart)
-                terms |= {name: value.detach() for name, value in apart.items()}
-            if self.teacher is not None:
-                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-                    distilled = self.teacher(x, outputs)
-                loss, terms["distilled"] = loss + distilled, distilled.detach()
             for optimizer in self.optimizers:
                 optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+                for group in optimizer.param_groups:
+                    group["lr"] = lr
+            for part in range(parts):
+                pixels, targets = next(batches)
+                x, batch = on_device(pixels, targets, self.device)
+                x = x.contiguous(memory_format=torch.channels_last)
+                with _alone(model) if part < parts - 1 else contextlib.nullcontext():
+                    loss, terms = self._loss(model, x, batch)
+                    (loss / parts).backward()
+                if feedback is not None:
+                    self._give(feedback, batch)
+                seen += len(x)
+                for k, v in (terms | {"loss": loss.detach()}).items():
+                    sums[k] = sums.get(k, 0.0) + v / parts
             norm = nn.utils.clip_grad_norm_(self.model.parameters(), optim.get("clip", 10.0))
             if torch.isfinite(norm):  # one bad batch must not poison the run
                 for optimizer in self.optimizers:
                     optimizer.step()
                 self.ema.update(self.model)
-            if feedback is not None:
-                self._give(feedback, batch)
             self.step += 1
-            seen, steps = seen + len(x), steps + 1
-            for k, v in (terms | {"loss": loss.detach()}).items():
-                sums[k] = sums.get(k, 0.0) + v
+            steps += 1
             if self.step % 50 == 0:
                 self.log(
                     lr=lr,
@@ -278,6 +277,21 @@ class Trainer:
                 t0, seen = time.monotonic(), 0  # validation is not training time
         return saved
 
+    def _loss(self, model: nn.Module, x: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Of one batch: what is minimised, and its terms for the log."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            outputs, apart = self._outputs(model, x)
+            guides = self.landmark_teachers(x) if self.landmark_teachers is not None else None
+        loss, terms = self.losses(outputs, batch, guides)
+        if self.mimic is not None:
+            loss = loss + self.mimic.total(apart)
+            terms |= {name: value.detach() for name, value in apart.items()}
+        if self.teacher is not None:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+                distilled = self.teacher(x, outputs)
+            loss, terms["distilled"] = loss + distilled, distilled.detach()
+        return loss, terms
+
     def _outputs(self, model: nn.Module, x: Tensor) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
         """The student's outputs, and how far it is from the detector that it mimics if it does."""
         if self.mimic is None:
@@ -293,6 +307,13 @@ class Trainer:
         tau = self.config.get("stitch_below", 0.0)
         if tau and float(self.losses.small_share) < tau:
             feedback.stitch_next()
+
+
+def _alone(model: nn.Module) -> contextlib.AbstractContextManager[None]:
+    """Gradients stay in this process: those of the last part of a step are exchanged together with theirs."""
+    if isinstance(model, nn.parallel.DistributedDataParallel):
+        return model.no_sync()  # type: ignore[no-any-return]
+    return contextlib.nullcontext()
 
 
 def as_tensor(image: Any) -> Tensor:

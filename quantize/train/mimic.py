@@ -60,9 +60,10 @@ class Mimic(nn.Module):
     for each key of ``weights``. ``total`` is their weighted sum.
 
     ``weights``: ``hints`` for the features before the pyramid, ``features`` for those of the pyramid, ``heads`` for
-    what the detector's heads make of the latter, ``answers`` for the student's own scores and boxes. Hints and answers
-    of weight 0 are not worked out. Adapters start from noise, where the student has as many channels as YuNet from the
-    identity: until ``attached`` is set only they learn, and the student does not.
+    what the detector's heads make of the latter, ``answers`` for the student's own scores and boxes. What has a weight
+    of 0 is not worked out, and has no adapters (the features' serve ``heads`` too). These start from noise, where the
+    student has as many channels as YuNet from the identity: until ``attached`` is set only they learn, and the student
+    does not.
 
     ``enlarge``: answers are those to the view at twice its size, see `quantize.train.enlarged`.
     """
@@ -71,7 +72,8 @@ class Mimic(nn.Module):
         super().__init__()
         self.student, self.weights, self.enlarge = student, weights, enlarge
         self.detector = YuNetLayers(file)
-        self.adapters = _adapters([student.config.neck] * len(STRIDES))
+        self.beyond = bool(weights["features"] or weights["heads"])  # of the pyramid: more than answers
+        self.adapters = _adapters([student.config.neck] * len(STRIDES) if self.beyond else [])
         self.hint_adapters = _adapters(student.backbone_widths if weights["hints"] else [])
         self.attached = False
 
@@ -84,11 +86,11 @@ class Mimic(nn.Module):
         backbone = self.student.backbone(x)
         levels = self.student.neck(backbone)
         hints, wanted, plain, answers = self.look(x)
-        adapted = self._adapted(self.adapters, levels)
-        apart = {
-            "features": _apart(adapted, wanted),
-            "heads": heads_apart(self.detector.predict(adapted).float(), plain),
-        }
+        apart = {}
+        if self.beyond:
+            adapted = self._adapted(self.adapters, levels)
+            apart["features"] = _apart(adapted, wanted)
+            apart["heads"] = heads_apart(self.detector.predict(adapted).float(), plain)
         if self.weights["hints"]:
             apart["hints"] = _apart(self._adapted(self.hint_adapters, backbone), hints)
         outputs = self.student.predict(levels)
@@ -108,7 +110,7 @@ class Mimic(nn.Module):
         return hints, wanted, plain, enlarged_answers(self.detector, x, plain) if wide else plain
 
     def total(self, apart: dict[str, Tensor]) -> Tensor:
-        return torch.stack([self.weights[name] * value for name, value in apart.items()]).sum()
+        return sum((self.weights[name] * value for name, value in apart.items()), torch.zeros(()))
 
     def _adapted(self, adapters: nn.ModuleList, levels: Sequence[Tensor]) -> list[Tensor]:
         seen = levels if self.attached else [level.detach() for level in levels]

@@ -162,6 +162,28 @@ def test_answers_may_be_those_to_the_view_enlarged() -> None:
     assert parts[0] == pytest.approx(parts[1])
 
 
+@shared
+def test_answers_alone_need_no_adapters() -> None:
+    """They are what they are beside the rest, the student learns from them alone, and at once."""
+    torch.manual_seed(3)
+    student = build_student("s")
+    x = torch.rand(2, 3, 64, 64) * 2 - 1
+    nothing = {"hints": 0.0, "features": 0.0, "heads": 0.0}
+    whole = Mimic(student, YUNET, {"hints": 1.0, "features": 1.0, "heads": 1.0, "answers": 2.0}, enlarge=True)
+    alone = Mimic(student, YUNET, nothing | {"answers": 2.0}, enlarge=True)
+    assert not list(alone.helpers)
+    assert alone.total(alone(x)[1]).item() == 0  # not attached yet
+    whole.attached = alone.attached = True
+    outputs, apart = alone(x)
+    assert list(apart) == ["answers"]
+    assert apart["answers"].item() == pytest.approx(whole(x)[1]["answers"].item())
+    assert all(torch.equal(a, b) for a, b in zip(outputs, student(x), strict=True))
+    total = alone.total(apart)
+    assert total.item() == pytest.approx(2 * apart["answers"].item())
+    total.backward()
+    assert gradient(student.stem) > 0 and gradient(student.heads) > 0
+
+
 def test_half_a_table_is_an_error(tmp_path: Path) -> None:
     config = {"phases": [], "mimic": {"detector": str(YUNET), "head": 1.0}}
     with pytest.raises(

@@ -371,7 +371,7 @@ def test_a_training_cut_short_goes_on_as_if_it_had_not_been(finished: Path, root
     from quantize.train.loop import Trainer
 
     settings = [
-        "phases=[{size=64, batch=4, steps=6}, {size=96, batch=2, steps=6}]",
+        "phases=[{size=64, batch=4, steps=6}, {size=96, batch=2, parts=2, steps=6}]",
         'mine={sets=["drawn"], sizes=[96], photos=9, least=0.002}',
         "views.hard=0.5",
         f'init="{finished / "train" / "ema.pt"}"',
@@ -404,6 +404,28 @@ def test_a_training_cut_short_goes_on_as_if_it_had_not_been(finished: Path, root
     assert all(len(m) for m in mined), "a network of fifty steps takes much for a face"
     for kind in ("model", "ema", "adapters"):
         assert all(torch.equal(v, whole[kind][k]) for k, v in cut[kind].items())
+
+
+def test_a_step_in_parts_follows_the_mean_of_their_gradients(finished: Path, root: Path) -> None:
+    from quantize.config import load_config
+    from quantize.train.loader import phase_views
+    from quantize.train.loop import Trainer, learning_rate
+
+    settings = ["phases=[{size=64, batch=2, parts=3, steps=1}]", "optimizer.lr=10.0", "optimizer.clip=1e9"]
+    settings += ["fold_norm=true", f'init="{finished / "train" / "ema.pt"}"']
+    config = load_config(root / "c.toml", settings)
+    pack = finished / "label" / "pack"
+    trainers = [Trainer(config, pack, root / name) for name in ("parts", "by-hand")]
+    for x, batch in phase_views(config, 0, pack, 0, 3, trainers[1].device):
+        (trainers[1].losses(trainers[1].model(x), batch)[0] / 3).backward()
+    trainers[0].optimizers = [torch.optim.SGD(trainers[0].model.parameters())]
+    trainers[0].train()
+    options = config["optimizer"]
+    lr = learning_rate(0, 1, options["lr"], options["warmup"], options.get("final", 0.01))
+    steps = [lr * p.grad for p in trainers[1].model.parameters()]
+    for moved, p, step in zip(trainers[0].model.parameters(), trainers[1].model.parameters(), steps, strict=True):
+        torch.testing.assert_close(moved, p - step, rtol=1e-4, atol=1e-5)
+    assert max(step.abs().max() for step in steps) > 1e-3, "or nothing is tested"
 
 
 def test_what_pulls_adds_up_to_the_gradient(finished: Path, root: Path) -> None:
