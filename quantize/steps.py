@@ -556,7 +556,9 @@ def _package(run: Run, folder: Path) -> dict[str, Any]:
     phases = run.config.get("phases", [])
     training = {
         "seed": run.config["seed"],
-        "phases": "; ".join(f"{f['steps']} steps of {f['batch']} at {f['size']} px" for f in phases),
+        "phases": "; ".join(
+            f"{f['steps']} steps of {f['batch'] * f.get('parts', 1)} at {f['size']} px" for f in phases
+        ),
     }
     if run.config.get("init"):
         training["begun from"] = Path(run.config["init"]).name
