@@ -80,11 +80,13 @@ OPTIONAL = {"mimic": {"enlarge"}}
 
 
 def _check(config: dict[str, Any]) -> None:
-    """Raises ConfigError for half a table, and for a share of mined windows without anything mined."""
+    """Raises ConfigError for half a table, a step without a batch, and mined windows without anything mined."""
     for name, wanted in WHOLE.items():
         given = set(config.get(name, {})) - OPTIONAL.get(name, set())
         if given and given != wanted:
             raise ConfigError(f"[{name}] must have {', '.join(sorted(wanted))}, but got {', '.join(sorted(given))}")
+    if any(phase.get("parts", 1) < 1 for phase in config["phases"]):
+        raise ConfigError(f"phases.parts must be 1 or more, but got {[p.get('parts', 1) for p in config['phases']]}")
     tables = [config.get("views", {}), *(phase.get("views", {}) for phase in config["phases"])]
     if not config.get("mine") and any(t.get("hard") for t in tables):
         raise ConfigError("views.hard needs [mine], but got none")

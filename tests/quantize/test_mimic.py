@@ -190,3 +190,8 @@ def test_half_a_table_is_an_error(tmp_path: Path) -> None:
         ConfigError, match=r"must have alone, answers, detector, features, heads, hints, but got detector, head"
     ):
         Trainer(config, tmp_path, tmp_path)
+
+
+def test_a_step_without_a_batch_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"phases.parts must be 1 or more, but got \[1, 0\]"):
+        Trainer({"phases": [{}, {"parts": 0}]}, tmp_path, tmp_path)
