@@ -94,7 +94,7 @@ def test_a_face_that_fills_the_frame_is_not_cut_off(model: str, runtime: str) ->
 
     exact = found(ROOT / "edgeface" / "models" / f"{model.removesuffix('-float32')}-float32.efm", "onnxruntime")
     assert iou(found(model, runtime), exact) > 0.9
-    assert iou(exact, face) > 0.84
+    assert iou(exact, face) > 0.82
 
 
 @pytest.mark.parametrize("model", NAMES)
