@@ -80,7 +80,7 @@ def test_the_astronaut_is_found_at_every_size(model: str, runtime: str) -> None:
 @pytest.mark.parametrize(("model", "runtime"), cases())
 def test_a_face_that_fills_the_frame_is_not_cut_off(model: str, runtime: str) -> None:
     """Eight-bit values have an end: a box of 275x360 pixels of the network's input must not lie beyond it. It must be
-    where float32 of the same weights puts it, which is near the face.
+    where float32 of the same weights puts it, and near the face.
     """
     face = np.array([178, 58, 271, 180])  # the astronaut's
     left, top, right, bottom = face + np.array([-20, -20, 20, 20])
@@ -93,8 +93,9 @@ def test_a_face_that_fills_the_frame_is_not_cut_off(model: str, runtime: str) ->
         return np.asarray(faces.boxes[0] + [left, top, left, top], float)
 
     exact = found(ROOT / "edgeface" / "models" / f"{model.removesuffix('-float32')}-float32.efm", "onnxruntime")
-    assert iou(found(model, runtime), exact) > 0.9
-    assert iou(exact, face) > 0.82
+    box = found(model, runtime)
+    assert iou(box, exact) > 0.9
+    assert iou(box, face) > 0.84
 
 
 @pytest.mark.parametrize("model", NAMES)
