@@ -77,7 +77,7 @@ def test_the_astronaut_is_found_at_every_size(model: str, runtime: str) -> None:
 
 
 @pytest.mark.skipif("onnxruntime" not in INSTALLED, reason="float32, the measure, runs in onnxruntime alone")
-@pytest.mark.parametrize(("model", "runtime"), cases())
+@pytest.mark.parametrize(("model", "runtime"), [c for c in cases() if not c[0].endswith("-float32")])
 def test_a_face_that_fills_the_frame_is_not_cut_off(model: str, runtime: str) -> None:
     """Eight-bit values have an end: a box of 275x360 pixels of the network's input must not lie beyond it. It must be
     where float32 of the same weights puts it, and near the face.
@@ -92,7 +92,7 @@ def test_a_face_that_fills_the_frame_is_not_cut_off(model: str, runtime: str) ->
         assert len(faces) == 1
         return np.asarray(faces.boxes[0] + [left, top, left, top], float)
 
-    exact = found(ROOT / "edgeface" / "models" / f"{model.removesuffix('-float32')}-float32.efm", "onnxruntime")
+    exact = found(ROOT / "edgeface" / "models" / f"{model}-float32.efm", "onnxruntime")
     box = found(model, runtime)
     assert iou(box, exact) > 0.9
     assert iou(box, face) > 0.84
