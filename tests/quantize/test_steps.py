@@ -486,8 +486,8 @@ def test_a_student_doubts_what_a_detector_labelled(finished: Path, root: Path, t
     assert [s.to_json() for s in read_samples(packed)] == [s.to_json() for s in samples]
 
 
-def test_torchrun_trains_on_two_processes(finished: Path, root: Path) -> None:
-    run = _copy(finished, root / "two")
+def _on_two_processes(root: Path, run: Path, *settings: str) -> dict[str, Any]:
+    """``train`` anew by torchrun; its last checkpoint."""
     command = [
         sys.executable,
         "-m",
@@ -498,15 +498,39 @@ def test_torchrun_trains_on_two_processes(finished: Path, root: Path) -> None:
         "quantize",
     ]
     command += ["train", "--config", str(root / "c.toml"), "--folder", str(run), "--again", "--device", "cpu"]
+    command += [part for setting in settings for part in ("--set", setting)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     (run / "train" / "last.pt").unlink()
     result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=ROOT)
     assert result.returncode == 0, result.stderr[-2000:]
-    state = torch.load(run / "train" / "last.pt", weights_only=True)
+    state: dict[str, Any] = torch.load(run / "train" / "last.pt", weights_only=True)
+    return state
+
+
+def test_torchrun_trains_on_two_processes(finished: Path, root: Path) -> None:
+    state = _on_two_processes(root, _copy(finished, root / "two"))
     assert state["step"] == 50
     one = torch.load(finished / "train" / "last.pt", weights_only=True)
     # twice the photos a step: other weights than one process reaches
     assert not torch.equal(state["model"]["heads.0.bias"], one["model"]["heads.0.bias"])
+
+
+def test_two_processes_take_the_step_that_one_takes_in_twice_the_parts(finished: Path, root: Path) -> None:
+    from quantize.config import load_config
+    from quantize.train.loop import Trainer
+
+    init = finished / "train" / "ema.pt"
+    settings = ["fold_norm=true", f'init="{init}"', "again_slots=0"]  # without batch norm, which sees one batch alone
+    phases = "phases=[{{size=64, batch=2, parts={}, steps=2}}]"
+    two = _on_two_processes(root, _copy(finished, root / "parts-two"), *settings, phases.format(2))["model"]
+    trainer = Trainer(
+        load_config(root / "c.toml", [*settings, phases.format(4)]), finished / "label" / "pack", root / "four"
+    )
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    trainer.train()
+    one = trainer.model.state_dict()
+    moved, apart = (torch.cat([(one[k] - other[k]).flatten() for k in one]).norm() for other in (before, two))
+    assert apart < 0.02 * moved
 
 
 def test_missing_steps_and_bad_configs_are_named(root: Path, tmp_path: Path) -> None:
