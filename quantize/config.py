@@ -73,3 +73,13 @@ def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """
     both = {k: (base[k], v) for k, v in over.items() if isinstance(v, dict) and isinstance(base.get(k), dict)}
     return base | over | {k: merged(*tables) for k, tables in both.items()}
+
+
+def batches_of(phase: dict[str, Any]) -> list[tuple[int, int]]:
+    """(View size, views) of the batches that take turns in a phase of a config: one kind, or as many as its ``size``
+    and ``batch`` name. ConfigError where they name different numbers.
+    """
+    sizes, views = (v if isinstance(v, list) else [v] for v in (phase["size"], phase["batch"]))
+    if not sizes or len(sizes) != len(views):
+        raise ConfigError(f"phases.batch must be as many as phases.size, but got {len(views)} and {len(sizes)}")
+    return list(zip(sizes, views, strict=True))

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from quantize.calibration import Images, as_real
+from quantize.config import batches_of
 from quantize.files import replacing
 from quantize.model import STRIDES, Student
 from quantize.train.loader import ViewBatches, loader, on_device
@@ -160,8 +161,7 @@ class Tuner:
             self.packed,
             self.config["views"],
             self.config["seed"] + 1,
-            options["size"],
-            options["batch"],
+            batches_of(options),
             self.step,
             max(0, total - self.step),
         )

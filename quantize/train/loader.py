@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from quantize.config import merged
+from quantize.config import batches_of, merged
 from quantize.data.pack import PackedPhotos
 from quantize.train.feedback import Feedback
 from quantize.train.losses import Batch
@@ -56,8 +56,8 @@ def on_device(pixels: torch.Tensor, targets: Batch, device: torch.device | str) 
 
 
 class ViewBatches(IterableDataset):  # type: ignore[type-arg]
-    """Batch ``k`` of a run is made of views k·batch … k·batch + batch − 1, whoever makes it, so that a resumed run sees
-    what it would have seen.
+    """Batch ``k`` of a run is of the ``k``-th of ``batches`` (view size, views), which take turns, and made of views
+    k·n … k·n + n − 1, whoever makes it (n is the largest batch), so that a resumed run sees what it would have seen.
     """
 
     def __init__(
@@ -65,8 +65,7 @@ class ViewBatches(IterableDataset):  # type: ignore[type-arg]
         folder: Path,
         config: dict[str, Any],
         seed: int,
-        size: int,
-        batch: int,
+        batches: list[tuple[int, int]],
         first: int,
         count: int,
         rank: int = 0,
@@ -74,7 +73,7 @@ class ViewBatches(IterableDataset):  # type: ignore[type-arg]
         feedback: Feedback | None = None,
         hard: np.ndarray[Any, Any] | None = None,
     ) -> None:
-        self.folder, self.config, self.seed, self.size, self.batch = folder, config, seed, size, batch
+        self.folder, self.config, self.seed, self.batches = folder, config, seed, batches
         self.first, self.count, self.rank, self.world, self.feedback = first, count, rank, world, feedback
         self.hard = hard
 
@@ -84,14 +83,15 @@ class ViewBatches(IterableDataset):  # type: ignore[type-arg]
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         views = Views(PackedPhotos(self.folder), self.config, self.hard)
         for k in range(self.first + worker, self.first + self.count, workers):
-            start = (k * self.world + self.rank) * self.batch
-            numbers = list(range(start, start + self.batch))
+            size, batch = self.batches[k % len(self.batches)]
+            start = (k * self.world + self.rank) * max(batch for _, batch in self.batches)
+            numbers = list(range(start, start + batch))
             grids = None
             if self.feedback is not None:
                 again = self.feedback.take_again()
                 numbers[: len(again)] = [-1 - n for n in again]
                 grids = STITCHED if self.feedback.take_stitch() else None
-            made = [views.view(self.seed, n if n >= 0 else -1 - n, self.size, grids) for n in numbers]
+            made = [views.view(self.seed, n if n >= 0 else -1 - n, size, grids) for n in numbers]
             yield collate([m[0] for m in made], [m[1] for m in made], numbers)
 
 
@@ -111,6 +111,6 @@ def phase_views(
     """Batches ``first`` to ``first + count − 1`` of a phase of a run's config, without places that a run has mined."""
     options = config["phases"][phase]
     views = merged(config["views"], options.get("views", {})) | {"hard": 0.0}
-    data = ViewBatches(packed, views, config["seed"], options["size"], options["batch"], first, count)
+    data = ViewBatches(packed, views, config["seed"], batches_of(options), first, count)
     for pixels, targets in loader(data, config.get("workers", 1)):
         yield on_device(pixels, targets, device)

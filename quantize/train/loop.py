@@ -20,7 +20,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from quantize.config import ConfigError, merged
+from quantize.config import ConfigError, batches_of, merged
 from quantize.data.pack import PackedPhotos
 from quantize.files import replacing
 from quantize.model import Student, build_student, checkpoint_of, fuse, grow, load_student
@@ -80,11 +80,15 @@ OPTIONAL = {"mimic": {"enlarge"}}
 
 
 def _check(config: dict[str, Any]) -> None:
-    """Raises ConfigError for half a table, a step without a batch, and mined windows without anything mined."""
+    """Raises ConfigError for half a table, a step without a batch, sizes without theirs, and mined windows without
+    anything mined.
+    """
     for name, wanted in WHOLE.items():
         given = set(config.get(name, {})) - OPTIONAL.get(name, set())
         if given and given != wanted:
             raise ConfigError(f"[{name}] must have {', '.join(sorted(wanted))}, but got {', '.join(sorted(given))}")
+    for phase in config["phases"]:
+        batches_of(phase)
     if any(phase.get("parts", 1) < 1 for phase in config["phases"]):
         raise ConfigError(f"phases.parts must be 1 or more, but got {[p.get('parts', 1) for p in config['phases']]}")
     tables = [config.get("views", {}), *(phase.get("views", {}) for phase in config["phases"])]
@@ -194,8 +198,7 @@ class Trainer:
                     self.packed,
                     merged(self.config["views"], phase.get("views", {})),
                     self.config["seed"],
-                    phase["size"],
-                    phase["batch"],
+                    batches_of(phase),
                     self.step * parts,
                     (end - self.step) * parts,
                     self.rank,

@@ -371,7 +371,7 @@ def test_a_training_cut_short_goes_on_as_if_it_had_not_been(finished: Path, root
     from quantize.train.loop import Trainer
 
     settings = [
-        "phases=[{size=64, batch=4, steps=6}, {size=96, batch=2, parts=2, steps=6}]",
+        "phases=[{size=64, batch=4, steps=6}, {size=[96, 64], batch=[2, 3], parts=3, steps=6}]",
         'mine={sets=["drawn"], sizes=[96], photos=9, least=0.002}',
         "views.hard=0.5",
         f'init="{finished / "train" / "ema.pt"}"',
