@@ -25,7 +25,7 @@ from quantize.data.sample import FaceLabel, Sample, points5_from_68
 from quantize.files import replacing
 from quantize.teachers import FsaNet, Tddfa, YuNet
 
-VERSION = 7  # part of the cache key: raise it when the rules below change
+VERSION = 8  # part of the cache key: raise it when the rules below change
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Labeller:
             # where people labelled every face, only a confident teacher is worth doubting them
             for i in np.flatnonzero(~taken & (scores >= (self.rules.doubt_score if sample.complete else 0))):
                 face = FaceLabel(boxes[i], points[i], ignore=bool(scores[i] < self.rules.face_score or sample.complete))
-                face.extra = {"box_from": "yunet", "yunet_score": round(float(scores[i]), 3)}
+                face.extra = {"box_from": "yunet"} | _seen(points[i], scores[i])
                 faces.append(face)
         self._points_and_pose(image, faces)
         return Sample(sample.path, sample.width, sample.height, faces, True, sample.source)
@@ -86,10 +86,7 @@ class Labeller:
             hit = best >= 0 and overlap[best] >= self.rules.match_iou
             if hit:
                 taken |= overlap >= self.rules.match_iou
-                face.extra |= {
-                    "yunet_score": round(float(scores[best]), 3),
-                    "yunet_points": np.round(points[best], 2).tolist(),
-                }
+                face.extra |= _seen(points[best], scores[best])
                 if sample.source not in ("wider",) and scores[best] > 0.4:
                     # other sets draw boxes by other rules; the teacher's follow WIDER FACE
                     face.box, face.extra["box_from"] = boxes[best], "yunet"
@@ -129,25 +126,34 @@ class Labeller:
                 _points_from(f, None, None)
 
 
+def _seen(points: NDArray[Any], score: float) -> dict[str, Any]:
+    """What YuNet says of a face, to keep beside its label."""
+    return {"yunet_score": round(float(score), 3), "yunet_points": np.round(points, 2).tolist()}
+
+
 def _points_from(face: FaceLabel, tddfa: NDArray[np.float32] | None, yaw: float | None) -> None:
     """Fills ``face.points`` where no person labelled them: the mean of both teachers where they agree within 8 % of the
-    box side; in profile 3DDFA, which projects the hidden side; YuNet for what is too small for 3DDFA.
+    box side; in profile 3DDFA, which projects the hidden side; YuNet for what is too small for 3DDFA. Which it was and
+    what each of them saw is kept for `quantize.data.drawn`.
     """
+    if tddfa is not None:
+        face.extra["tddfa_points"] = np.round(tddfa, 2).tolist()
     if (face.points is not None and face.extra.get("box_from") != "yunet") or face.extra.get("points68"):
         return
-    own = face.extra.pop("yunet_points", None)
-    yunet = np.array(own, np.float32) if own is not None else face.points
-    if tddfa is None or yunet is None:
-        face.points = yunet  # 3DDFA alone is not asked: where YuNet saw nothing, the crop may hold no face
-        return
-    side = float(np.sqrt(np.prod(face.box[2:] - face.box[:2])))
-    apart = float(np.linalg.norm(yunet - tddfa, axis=1).mean()) / side
-    if apart < 0.08:
-        face.points = (yunet + tddfa) / 2
-    elif yaw is not None and yaw > 45 and apart < 0.25:
-        face.points = tddfa
-    else:
-        face.points = yunet if apart < 0.15 else None
+    own = face.extra.get("yunet_points")
+    yunet = np.array(own, np.float32) if own is not None else None
+    face.points, source = yunet, "yunet"  # 3DDFA alone is not asked: where YuNet saw nothing may be no face
+    if tddfa is not None and yunet is not None:
+        side = float(np.sqrt(np.prod(face.box[2:] - face.box[:2])))
+        apart = float(np.linalg.norm(yunet - tddfa, axis=1).mean()) / side
+        if apart < 0.08:
+            face.points, source = (yunet + tddfa) / 2, "both"
+        elif yaw is not None and yaw > 45 and apart < 0.25:
+            face.points, source = tddfa, "tddfa"
+        elif apart >= 0.15:
+            face.points = None
+    if face.points is not None:
+        face.extra["points_from"] = source
 
 
 def grown_hull(hull: NDArray[np.float32]) -> NDArray[np.float32]:

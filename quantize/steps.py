@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
+from quantize.config import batches_of
 from quantize.data.sample import Sample, read_samples, write_samples
 from quantize.engines import open_engine
 
@@ -155,13 +156,14 @@ class _LabelWorker:
 
 def _label(run: Run, folder: Path) -> dict[str, Any]:
     from quantize.data.confidence import drop_doubtful
+    from quantize.data.drawn import draw_alike
     from quantize.data.mean_face import refine_rotations
     from quantize.data.pack import pack
     from quantize.quality import make_tiles
 
     options = run.config["label"]
     samples = read_samples(run.need("data", "samples.jsonl"))
-    unreadable = refined = dropped = 0
+    unreadable = refined = dropped = corrected = 0
     if options["teachers"]:
         engine = open_engine(run.engine, run.workers)
         try:
@@ -171,6 +173,7 @@ def _label(run: Run, folder: Path) -> dict[str, Any]:
             samples = [Sample.from_json(json.loads(line)) for line in lines if line is not None]
             refined = refine_rotations(samples) if options["refine_from_points"] else 0
             dropped = drop_doubtful(samples, options["pose_quantile"])
+            corrected = draw_alike(samples, options["points_drawn_in"])
             _forget_doubtful(samples, options["ignore_from"])
             wanted = [s for s in samples if s.source in options["quality_sets"]]
             if wanted and options["quality_variants"]:
@@ -193,6 +196,7 @@ def _label(run: Run, folder: Path) -> dict[str, Any]:
         "unreadable": unreadable + len(messages),
         "rotations_from_points": refined,
         "rotations_dropped": dropped,
+        "points_corrected": corrected,
     }
 
 
@@ -545,6 +549,13 @@ def package(run: Run) -> dict[str, Any]:
     return perform(run, "package", _package, inputs, ["package"])
 
 
+def _said(phase: dict[str, Any]) -> str:
+    """One phase of training for the model card; views of one process."""
+    kinds, parts = batches_of(phase), phase.get("parts", 1)
+    views = parts * sum(batch for _, batch in kinds) / len(kinds)
+    return f"{phase['steps']} steps of {views:g} at {' and '.join(str(size) for size, _ in kinds)} px"
+
+
 def _package(run: Run, folder: Path) -> dict[str, Any]:
     import torch
 
@@ -556,9 +567,7 @@ def _package(run: Run, folder: Path) -> dict[str, Any]:
     phases = run.config.get("phases", [])
     training = {
         "seed": run.config["seed"],
-        "phases": "; ".join(
-            f"{f['steps']} steps of {f['batch'] * f.get('parts', 1)} at {f['size']} px" for f in phases
-        ),
+        "phases": "; ".join(_said(phase) for phase in phases),
     }
     if run.config.get("init"):
         training["begun from"] = Path(run.config["init"]).name
