@@ -260,6 +260,9 @@ def compare(
 def mean(
     checkpoints: Annotated[list[Path], typer.Argument(metavar="CHECKPOINT...", help="ema.pt of runs of one student.")],
     out: Annotated[Path, typer.Option(help="Receives the checkpoint of the mean.")],
+    landmarks: Annotated[
+        Path | None, typer.Option(metavar="CHECKPOINT", help="The one of them whose rows for landmarks are kept.")
+    ] = None,
 ) -> None:
     """Average checkpoints of one path of training; compare says whether that does better."""
     import torch
@@ -267,7 +270,7 @@ def mean(
     from quantize.files import replacing
     from quantize.soup import mean_checkpoint
 
-    state = mean_checkpoint(checkpoints)
+    state = mean_checkpoint(checkpoints, landmarks)
     with replacing(out) as part:
         torch.save(state, part)
     typer.echo(f"{out}: the mean of {', '.join(state['mean_of'])}")

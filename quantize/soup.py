@@ -12,15 +12,18 @@ from typing import Any
 
 import torch
 
-from quantize.model import Student, checkpoint_of, fuse, grow, load_student
+from quantize.model import LANDMARKS, Student, checkpoint_of, fuse, grow, load_student
 
 
 @torch.no_grad()
-def mean(models: Sequence[Student]) -> Student:
+def mean(models: Sequence[Student], landmarks: int | None = None) -> Student:
     """A student whose weights are the mean of those of ``models``, batch norm folded.
 
     Depths may differ: a block that a model lacks adds nothing to the mean (its depthwise weights are those of the
     deepest model, its pointwise ones zero), as in `quantize.model.grow`. The models are changed: fused, and grown.
+
+    ``landmarks``: the model whose rows of the heads for the five points are kept instead of averaged, where one has
+    learnt from labels drawn by other rules than the rest.
 
     Raises:
         ValueError: no models, or models that differ in more than depths.
@@ -42,16 +45,29 @@ def mean(models: Sequence[Student]) -> Student:
             for block, trained in list(zip(model.stages[number], deepest.stages[number], strict=True))[1 + have :]:
                 block.depthwise.load_state_dict(trained.depthwise.state_dict())
     states = [m.state_dict() for m in models]
-    models[0].load_state_dict({k: torch.stack([s[k] for s in states]).mean(0) for k in states[0]})
+    averaged = {k: torch.stack([s[k] for s in states]).mean(0) for k in states[0]}
+    if landmarks is not None:
+        for k in (k for k in averaged if k.startswith("heads.")):
+            averaged[k][LANDMARKS] = states[landmarks][k][LANDMARKS]
+    models[0].load_state_dict(averaged)
     return models[0].eval()
 
 
-def mean_of_files(paths: Sequence[Path], device: str | torch.device = "cpu") -> Student:
+def mean_of_files(paths: Sequence[Path], device: str | torch.device = "cpu", landmarks: int | None = None) -> Student:
     """`mean` of checkpoints; raises what `quantize.model.load_student` does besides."""
-    return mean([load_student(path, device) for path in paths])
+    return mean([load_student(path, device) for path in paths], landmarks)
 
 
-def mean_checkpoint(paths: Sequence[Path]) -> dict[str, Any]:
-    """What ``load_student`` reads, with ``mean_of``: names and sha256 of the files."""
+def mean_checkpoint(paths: Sequence[Path], landmarks: Path | None = None) -> dict[str, Any]:
+    """What ``load_student`` reads, with ``mean_of``: names and sha256 of the files, and which the ``landmarks`` are of.
+
+    Raises:
+        ValueError: besides those of `mean`, ``landmarks`` that are of none of the files.
+    """
+    if landmarks is not None and landmarks not in paths:
+        raise ValueError(f"landmarks must be of one of the checkpoints, but got {landmarks}")
+    own = None if landmarks is None else list(paths).index(landmarks)
     named = [f"{p.name} sha256:{hashlib.sha256(p.read_bytes()).hexdigest()}" for p in paths]
-    return checkpoint_of(mean_of_files(paths), mean_of=named)
+    if own is not None:
+        named[own] += " (whose landmarks are kept)"
+    return checkpoint_of(mean_of_files(paths, landmarks=own), mean_of=named)

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -351,7 +352,7 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
         rounded,
         channel_scale={str(s): v.tolist() for s, v in scales.items()},
         keep_float=kept,
-        mean_of=[text.partition(" sha256:")[0] for text in mean_of],
+        mean_of=[re.sub(r" sha256:\w+", "", text) for text in mean_of],
         method=options["method"],
         photos=[p.name for p in chosen],
     )

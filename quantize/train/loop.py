@@ -87,10 +87,10 @@ def _check(config: dict[str, Any]) -> None:
         given = set(config.get(name, {})) - OPTIONAL.get(name, set())
         if given and given != wanted:
             raise ConfigError(f"[{name}] must have {', '.join(sorted(wanted))}, but got {', '.join(sorted(given))}")
-    for phase in config["phases"]:
-        batches_of(phase)
     if any(phase.get("parts", 1) < 1 for phase in config["phases"]):
         raise ConfigError(f"phases.parts must be 1 or more, but got {[p.get('parts', 1) for p in config['phases']]}")
+    for phase in config["phases"]:
+        batches_of(phase)
     tables = [config.get("views", {}), *(phase.get("views", {}) for phase in config["phases"])]
     if not config.get("mine") and any(t.get("hard") for t in tables):
         raise ConfigError("views.hard needs [mine], but got none")

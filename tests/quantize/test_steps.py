@@ -342,14 +342,14 @@ def test_a_bundle_says_what_its_weights_are_the_mean_of(finished: Path, root: Pa
     from edgeface.bundle import Bundle
 
     one = finished / "train" / "ema.pt"
-    _invoke("mean", str(one), str(one), "--out", str(tmp_path / "mean.pt"))
+    _invoke("mean", str(one), str(one), "--landmarks", str(one), "--out", str(tmp_path / "mean.pt"))
     shutil.copytree(finished, tmp_path / "run")
     options = ["--config", str(root / "c.toml"), "--folder", str(tmp_path / "run"), "--again"]
     options += ["--set", f'package.out="{tmp_path}"', "--set", f'package.cards="{tmp_path}"']
     _invoke("quantize", *options, "--checkpoint", str(tmp_path / "mean.pt"))
     _invoke("package", *options)
     training = Bundle.open(tmp_path / "edgeface-smoke.efm").manifest.training
-    assert training["weights"] == "the mean of ema.pt and ema.pt"
+    assert training["weights"] == "the mean of ema.pt (whose landmarks are kept) and ema.pt"
     assert "weights" not in Bundle.open(root / "models" / "edgeface-smoke.efm").manifest.training
 
 

@@ -95,7 +95,7 @@ def test_a_face_that_fills_the_frame_is_not_cut_off(model: str, runtime: str) ->
     exact = found(ROOT / "edgeface" / "models" / f"{model}-float32.efm", "onnxruntime")
     box = found(model, runtime)
     assert iou(box, exact) > 0.9
-    assert iou(box, face) > 0.84
+    assert iou(box, face) > 0.8
 
 
 @pytest.mark.parametrize("model", NAMES)
