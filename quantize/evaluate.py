@@ -89,7 +89,7 @@ FIGURES = {
     "geodesic": "geodesic, °",
     "pose_miss": "faces with pose not found",
     "fp_per_100@0.5": "detections over .5 per 100 empty photos",
-    "edc_area": "quality: error-versus-discard area",
+    "edc_area": "quality (else score): error-versus-discard area",
 }
 
 

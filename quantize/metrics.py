@@ -326,7 +326,8 @@ def error_versus_discard(
 def score_quality(samples: Iterable[Sample], found: Predictions, embeddings: Path) -> dict[str, float]:
     """`error_versus_discard` of the detector's quality on a set with ``embeddings.npz`` (files, person, embedding).
 
-    A photo in which no detection holds the centre of the labelled box has quality 0.
+    Of a detector that says no quality the score is taken for it. A photo in which no detection holds the centre of the
+    labelled box has quality 0.
     """
     stored = np.load(embeddings)
     centres = {s.path.stem: (s.faces[0].box[:2] + s.faces[0].box[2:]).astype(float) / 2 for s in samples}
@@ -335,10 +336,11 @@ def score_quality(samples: Iterable[Sample], found: Predictions, embeddings: Pat
         stem = Path(str(file)).stem
         said = found.get(stem)
         best = 0.0
-        if said is not None and said.quality is not None:
+        if said is not None:
             centre = centres[stem]
             inside = ((said.boxes[:, :2] <= centre) & (centre <= said.boxes[:, 2:])).all(1)
-            best = float(said.quality[inside & (said.scores >= MATCH_SCORE)].max(initial=0))
+            worth = said.scores if said.quality is None else said.quality
+            best = float(worth[inside & (said.scores >= MATCH_SCORE)].max(initial=0))
         quality.append(best)
     values = np.array(quality)
     result = error_versus_discard(stored["person"], stored["embedding"].astype(np.float32), values)

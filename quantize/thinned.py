@@ -4,8 +4,8 @@ YuNet's backbone and pyramid under our heads execute 35.6 million instructions a
 most of them at strides 2 and 4. Here its first unit and the pooling after it are one dense convolution, its last unit
 of stride 4 comes after the pooling instead of before it, and a branch of 5x5 blocks at stride 32, for the direction of
 large faces, takes a part of what that saves. With as many channels at each level as YuNet, its features can be compared
-with YuNet's one by one (hints, `quantize.train.mimic`); docs/students.md says how close they get. Its weights are its
-own, from noise.
+with YuNet's one by one (hints, `quantize.train.mimic`); docs/training-notes.md says how close they get. Its weights are
+its own, from noise.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What pulls at the weights: the gradient of each loss alone, for each part of the network.
 
 The size of a loss says little about that: at the beginning of s-thinned2.toml the labels' was three times that of
-YuNet's features, and pulled ten times as hard at the backbone (docs/students.md).
+YuNet's features, and pulled ten times as hard at the backbone (docs/training-notes.md).
 """
 
 from __future__ import annotations

@@ -166,6 +166,23 @@ def test_discarding_the_failures_first_is_ideal() -> None:
     assert good["pairs"] == 30 * 6
 
 
+def test_without_a_quality_the_score_is_one(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    person, embedding = np.repeat(np.arange(20), 3), rng.normal(size=(60, 8))
+    names = [f"{i}.jpg" for i in range(60)]
+    np.savez(tmp_path / "embeddings.npz", files=names, person=person, embedding=embedding)
+    samples = [_sample([0, 0, 20, 20], name=name) for name in names]
+    scores = rng.uniform(0.3, 1, 60)
+
+    def figures(*fields: str) -> dict[str, float]:
+        rows = [{"box": [0, 0, 20, 20], "score": s} | dict.fromkeys(fields, s) for s in scores]
+        found = {str(i): Found.from_json([row]) for i, row in enumerate(rows)}
+        return metrics.score_quality(samples, found, tmp_path / "embeddings.npz")
+
+    assert figures() == figures("quality")
+    assert figures()["detected"] == 1
+
+
 def test_predictions_survive_the_file(tmp_path: Path) -> None:
     samples = [_posed(10, "a.jpg")]
     found = _random_predictions(samples * 30, 1)
