@@ -162,8 +162,7 @@ class Tuner:
             self.config["views"],
             self.config["seed"] + 1,
             batches_of(options),
-            self.step,
-            max(0, total - self.step),
+            range(self.step, total),
         )
         self.model.train()
         saved = time.monotonic()

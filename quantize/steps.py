@@ -232,6 +232,7 @@ def train(run: Run) -> dict[str, Any]:
         "uncertainty",
         "distill",
         "mimic",
+        "echo",
         "landmark_teachers",
         "precision",
         "again_slots",

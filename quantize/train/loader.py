@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,9 @@ def on_device(pixels: torch.Tensor, targets: Batch, device: torch.device | str) 
 
 
 class ViewBatches(IterableDataset):  # type: ignore[type-arg]
-    """Batch ``k`` of a run is of the ``k``-th of ``batches`` (view size, views), which take turns, and made of views
-    k·n … k·n + n − 1, whoever makes it (n is the largest batch), so that a resumed run sees what it would have seen.
+    """The batches of a run that ``order`` names. Batch ``k`` is of the ``k``-th of ``batches`` (view size, views),
+    which take turns, and made of views k·n … k·n + n − 1, whoever makes it (n is the largest batch), so that a resumed
+    run sees what it would have seen.
     """
 
     def __init__(
@@ -66,15 +67,14 @@ class ViewBatches(IterableDataset):  # type: ignore[type-arg]
         config: dict[str, Any],
         seed: int,
         batches: list[tuple[int, int]],
-        first: int,
-        count: int,
+        order: Sequence[int],
         rank: int = 0,
         world: int = 1,
         feedback: Feedback | None = None,
         hard: np.ndarray[Any, Any] | None = None,
     ) -> None:
         self.folder, self.config, self.seed, self.batches = folder, config, seed, batches
-        self.first, self.count, self.rank, self.world, self.feedback = first, count, rank, world, feedback
+        self.order, self.rank, self.world, self.feedback = order, rank, world, feedback
         self.hard = hard
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, Batch]]:
@@ -82,7 +82,7 @@ class ViewBatches(IterableDataset):  # type: ignore[type-arg]
         info = torch.utils.data.get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         views = Views(PackedPhotos(self.folder), self.config, self.hard)
-        for k in range(self.first + worker, self.first + self.count, workers):
+        for k in self.order[worker::workers]:
             size, batch = self.batches[k % len(self.batches)]
             start = (k * self.world + self.rank) * max(batch for _, batch in self.batches)
             numbers = list(range(start, start + batch))
@@ -111,6 +111,6 @@ def phase_views(
     """Batches ``first`` to ``first + count − 1`` of a phase of a run's config, without places that a run has mined."""
     options = config["phases"][phase]
     views = merged(config["views"], options.get("views", {})) | {"hard": 0.0}
-    data = ViewBatches(packed, views, config["seed"], batches_of(options), first, count)
+    data = ViewBatches(packed, views, config["seed"], batches_of(options), range(first, first + count))
     for pixels, targets in loader(data, config.get("workers", 1)):
         yield on_device(pixels, targets, device)

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from quantize.data.pack import PackedPhotos
 from quantize.files import replacing
 from quantize.model import Student, build_student, checkpoint_of, fuse, grow, load_student
 from quantize.train.distill import DenseTeacher
+from quantize.train.echo import Shown, echoed, in_order
 from quantize.train.feedback import Feedback
 from quantize.train.kd import LandmarkTeachers
 from quantize.train.loader import ViewBatches, loader, on_device
@@ -74,14 +75,15 @@ def learning_rate(step: int, total: int, base: float, warmup: int, final: float)
 WHOLE = {
     "mine": {"sets", "photos", "sizes", "least"},
     "mimic": {"detector", "hints", "features", "heads", "answers", "alone"},
+    "echo": {"times", "batches"},
 }
 #: and what they may have besides.
 OPTIONAL = {"mimic": {"enlarge"}}
 
 
 def _check(config: dict[str, Any]) -> None:
-    """Raises ConfigError for half a table, a step without a batch, sizes without theirs, and mined windows without
-    anything mined.
+    """Raises ConfigError for half a table, a step without a batch, sizes without theirs, mined windows without anything
+    mined, and echoes of more than a detector's answers.
     """
     for name, wanted in WHOLE.items():
         given = set(config.get(name, {})) - OPTIONAL.get(name, set())
@@ -94,6 +96,9 @@ def _check(config: dict[str, Any]) -> None:
     tables = [config.get("views", {}), *(phase.get("views", {}) for phase in config["phases"])]
     if not config.get("mine") and any(t.get("hard") for t in tables):
         raise ConfigError("views.hard needs [mine], but got none")
+    more = [name for name in ("hints", "features", "heads") if config.get("mimic", {}).get(name)]
+    if config.get("echo") and more:
+        raise ConfigError(f"[echo] keeps answers alone, but got [mimic] with {', '.join(more)}")
 
 
 class Trainer:
@@ -194,20 +199,22 @@ class Trainer:
             if self.step < end:
                 hard = self._mined(number) if self.config.get("mine") else None
                 parts = phase.get("parts", 1)
+                order: Sequence[int] = range(self.step * parts, end * parts)
+                if echo := self.config.get("echo"):
+                    order = echoed(order.start, len(order), echo["times"], echo["batches"], self.config["seed"])
                 data = ViewBatches(
                     self.packed,
                     merged(self.config["views"], phase.get("views", {})),
                     self.config["seed"],
                     batches_of(phase),
-                    self.step * parts,
-                    (end - self.step) * parts,
+                    list(dict.fromkeys(order)),
                     self.rank,
                     self.world,
                     feedback,
                     hard,
                 )
-                batches = loader(data, self.config.get("workers", 1))
-                saved = self._phase(model, iter(batches), phase, end, saved, validate, feedback)
+                batches = in_order(iter(loader(data, self.config.get("workers", 1))), order)
+                saved = self._phase(model, batches, phase, end, saved, validate, feedback)
             begin = end
         self.save()
         self.log(**(validate(self.ema.model) if validate and self.rank == 0 else {}), done=True)
@@ -231,7 +238,7 @@ class Trainer:
     def _phase(
         self,
         model: nn.Module,
-        batches: Iterator[tuple[Tensor, Batch]],
+        batches: Iterator[Shown],
         phase: dict[str, Any],
         end: int,
         saved: float,
@@ -248,11 +255,11 @@ class Trainer:
                 for group in optimizer.param_groups:
                     group["lr"] = lr
             for part in range(parts):
-                pixels, targets = next(batches)
-                x, batch = on_device(pixels, targets, self.device)
+                shown = next(batches)
+                x, batch = on_device(shown.pixels, shown.targets, self.device)
                 x = x.contiguous(memory_format=torch.channels_last)
                 with _alone(model) if part < parts - 1 else contextlib.nullcontext():
-                    loss, terms = self._loss(model, x, batch)
+                    loss, terms = self._loss(model, x, batch, self._answers(shown, x))
                     (loss / parts).backward()
                 if feedback is not None:
                     self._give(feedback, batch)
@@ -282,10 +289,21 @@ class Trainer:
                 t0, seen = time.monotonic(), 0  # validation is not training time
         return saved
 
-    def _loss(self, model: nn.Module, x: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def _answers(self, shown: Shown, x: Tensor) -> Tensor | None:
+        """What the detector says of a batch that comes again: worked out once. None: whoever compares asks it."""
+        if self.mimic is None or not self.config.get("echo"):
+            return None
+        if shown.answers is None:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+                shown.answers = self.mimic.look(x)[-1].half().cpu()
+        return shown.answers.to(self.device).float()
+
+    def _loss(
+        self, model: nn.Module, x: Tensor, batch: Batch, answers: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Of one batch: what is minimised, and its terms for the log."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            outputs, apart = self._outputs(model, x)
+            outputs, apart = self._outputs(model, x, answers)
             guides = self.landmark_teachers(x) if self.landmark_teachers is not None else None
         loss, terms = self.losses(outputs, batch, guides)
         if self.mimic is not None:
@@ -297,12 +315,14 @@ class Trainer:
             loss, terms["distilled"] = loss + distilled, distilled.detach()
         return loss, terms
 
-    def _outputs(self, model: nn.Module, x: Tensor) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+    def _outputs(
+        self, model: nn.Module, x: Tensor, answers: Tensor | None
+    ) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
         """The student's outputs, and how far it is from the detector that it mimics if it does."""
         if self.mimic is None:
             return model(x), {}
         self.mimic.attached = self.step >= self.config["mimic"]["alone"]
-        outputs, apart = model(x)
+        outputs, apart = model(x, answers)
         return outputs, apart
 
     def _give(self, feedback: Feedback, batch: Batch) -> None:

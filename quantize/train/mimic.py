@@ -65,7 +65,8 @@ class Mimic(nn.Module):
     student has as many channels as YuNet from the identity: until ``attached`` is set only they learn, and the student
     does not.
 
-    ``enlarge``: answers are those to the view at twice its size, see `quantize.train.enlarged`.
+    ``enlarge``: answers are those to the view at twice its size, see `quantize.train.enlarged`. Answers that a batch
+    has had before may be given to ``forward``, if nothing but them is compared.
     """
 
     def __init__(self, student: Student, file: Path, weights: dict[str, float], enlarge: bool = False) -> None:
@@ -82,10 +83,11 @@ class Mimic(nn.Module):
         """What learns besides the student, and is thrown away."""
         return nn.ModuleList([*self.adapters, *self.hint_adapters])
 
-    def forward(self, x: Tensor) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+    def forward(self, x: Tensor, answers: Tensor | None = None) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
         backbone = self.student.backbone(x)
         levels = self.student.neck(backbone)
-        hints, wanted, plain, answers = self.look(x)
+        if answers is None:
+            hints, wanted, plain, answers = self.look(x)
         apart = {}
         if self.beyond:
             adapted = self._adapted(self.adapters, levels)

@@ -20,7 +20,7 @@ def test_batches_of_two_sizes_take_turns(tmp_path: Path) -> None:
     face = FaceLabel(np.array([110, 90, 190, 195], np.float32))
     assert not pack([Sample(tmp_path / "a.png", 320, 300, [face], True, "drawn")], tmp_path / "packed")
     views = {"weights": {"drawn": 1}, "camera": 0.0, "grids": [1.0], "smallest_side": 20, "most_upscale": 3.0}
-    data = ViewBatches(tmp_path / "packed", views, 7, batches_of({"size": [96, 64], "batch": [2, 3]}), 3, 3)
+    data = ViewBatches(tmp_path / "packed", views, 7, batches_of({"size": [96, 64], "batch": [2, 3]}), [3, 4, 5])
     made = [(tuple(x.shape), batch.number.tolist()) for x, batch in data]
     # the fourth to the sixth batch of the run, each with room for three
     assert made == [((3, 3, 64, 64), [9, 10, 11]), ((2, 3, 96, 96), [12, 13]), ((3, 3, 64, 64), [15, 16, 17])]

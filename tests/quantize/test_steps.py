@@ -366,7 +366,8 @@ def test_prediction_goes_on_where_it_stopped(finished: Path, root: Path) -> None
     assert (root / "cut.jsonl").read_text() == "".join(lines)
 
 
-def test_a_training_cut_short_goes_on_as_if_it_had_not_been(finished: Path, root: Path) -> None:
+@pytest.mark.parametrize("beyond", [1.0, 0.0], ids=["features", "echoes of answers"])
+def test_a_training_cut_short_goes_on_as_if_it_had_not_been(finished: Path, root: Path, beyond: float) -> None:
     from quantize.config import load_config
     from quantize.train.loop import Trainer
 
@@ -378,7 +379,10 @@ def test_a_training_cut_short_goes_on_as_if_it_had_not_been(finished: Path, root
     ]
     if TEACHERS.is_dir():
         detector = TEACHERS / "yunet_n_dynamic.onnx"
-        settings.append(f"mimic={{detector='{detector}', hints=1.0, features=1.0, heads=1.0, answers=1.0, alone=5}}")
+        parts = "".join(f"{name}={beyond}, " for name in ("hints", "features", "heads"))
+        settings.append(f"mimic={{detector='{detector}', {parts}answers=1.0, alone=5}}")
+    if not beyond:
+        settings.append("echo={times=3, batches=4}")
     config = load_config(root / "c.toml", settings)
 
     class CutError(Exception):
@@ -392,18 +396,35 @@ def test_a_training_cut_short_goes_on_as_if_it_had_not_been(finished: Path, root
             if self.step == 8:
                 raise CutError
 
-    pack = finished / "label" / "pack"
+    pack, run = finished / "label" / "pack", root / f"cut-{beyond}"
     config["checkpoint_minutes"] = 0  # after every step
     with pytest.raises(CutError):
-        Interrupted(config, pack, root / "cut").train()
-    Trainer(config, pack, root / "cut").train()
-    Trainer(config, pack, root / "whole").train()
-    cut, whole = (torch.load(root / name / "last.pt", weights_only=True) for name in ("cut", "whole"))
+        Interrupted(config, pack, run / "cut").train()
+    Trainer(config, pack, run / "cut").train()
+    Trainer(config, pack, run / "whole").train()
+    cut, whole = (torch.load(run / name / "last.pt", weights_only=True) for name in ("cut", "whole"))
     assert cut["step"] == whole["step"] == 12
-    mined = [np.load(root / "cut" / f"hard-{phase}-0of1.npy") for phase in (0, 1)]
+    mined = [np.load(run / "cut" / f"hard-{phase}-0of1.npy") for phase in (0, 1)]
     assert all(len(m) for m in mined), "a network of fifty steps takes much for a face"
     for kind in ("model", "ema", "adapters"):
         assert all(torch.equal(v, whole[kind][k]) for k, v in cut[kind].items())
+
+
+@pytest.mark.skipif(not TEACHERS.is_dir(), reason="../shared is not there")
+def test_echoes_do_not_ask_the_detector_again(finished: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from quantize.config import load_config
+    from quantize.train.loop import Trainer
+    from quantize.train.mimic import Mimic
+
+    asked: list[int] = []
+    look = Mimic.look
+    monkeypatch.setattr(Mimic, "look", lambda self, x: asked.append(len(x)) or look(self, x))
+    detector = TEACHERS / "yunet_n_dynamic.onnx"
+    answers = f"mimic={{detector='{detector}', hints=0.0, features=0.0, heads=0.0, answers=1.0, alone=0}}"
+    settings = ["phases=[{size=64, batch=2, parts=2, steps=3}]", "echo={times=3, batches=2}", answers]
+    trainer = Trainer(load_config(root / "c.toml", settings), finished / "label" / "pack", root / "echoes")
+    trainer.train()
+    assert (trainer.step, asked) == (3, [2, 2])
 
 
 def test_a_step_in_parts_follows_the_mean_of_their_gradients(finished: Path, root: Path) -> None:
