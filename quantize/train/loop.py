@@ -96,6 +96,8 @@ def _check(config: dict[str, Any]) -> None:
     tables = [config.get("views", {}), *(phase.get("views", {}) for phase in config["phases"])]
     if not config.get("mine") and any(t.get("hard") for t in tables):
         raise ConfigError("views.hard needs [mine], but got none")
+    if any(value < 1 for value in config.get("echo", {}).values()):
+        raise ConfigError(f"echo.times and echo.batches must be 1 or more, but got {config['echo']}")
     more = [name for name in ("hints", "features", "heads") if config.get("mimic", {}).get(name)]
     if config.get("echo") and more:
         raise ConfigError(f"[echo] keeps answers alone, but got [mimic] with {', '.join(more)}")

@@ -60,3 +60,5 @@ def test_answers_alone_are_kept(tmp_path: Path) -> None:
         Trainer(config, tmp_path, tmp_path)
     with pytest.raises(ConfigError, match=r"\[echo\] must have batches, times, but got times"):
         Trainer(config | {"echo": {"times": 2}}, tmp_path, tmp_path)
+    with pytest.raises(ConfigError, match=r"echo.times and echo.batches must be 1 or more, but got"):
+        Trainer(config | {"echo": {"times": 0, "batches": 3}}, tmp_path, tmp_path)
