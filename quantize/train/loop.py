@@ -30,7 +30,7 @@ from quantize.train.feedback import Feedback
 from quantize.train.kd import LandmarkTeachers
 from quantize.train.loader import ViewBatches, loader, on_device
 from quantize.train.losses import Batch, Losses
-from quantize.train.mimic import Mimic
+from quantize.train.mimic import Mimic, silenced
 from quantize.train.mine import choose, mine
 from quantize.train.optimizers import optimizers_of
 from quantize.train.precision import prefer_bfloat16
@@ -78,7 +78,7 @@ WHOLE = {
     "echo": {"times", "batches"},
 }
 #: and what they may have besides.
-OPTIONAL = {"mimic": {"enlarge"}}
+OPTIONAL = {"mimic": {"enlarge", "silent", "boxes"}}
 
 
 def _check(config: dict[str, Any]) -> None:
@@ -96,11 +96,18 @@ def _check(config: dict[str, Any]) -> None:
     tables = [config.get("views", {}), *(phase.get("views", {}) for phase in config["phases"])]
     if not config.get("mine") and any(t.get("hard") for t in tables):
         raise ConfigError("views.hard needs [mine], but got none")
+    if any(t.get("whole", {}).get("share") and not t["whole"].get("weights") for t in tables):
+        raise ConfigError("[views.whole] must have weights of the sets that it draws from, but got none")
     if any(value < 1 for value in config.get("echo", {}).values()):
         raise ConfigError(f"echo.times and echo.batches must be 1 or more, but got {config['echo']}")
-    more = [name for name in ("hints", "features", "heads") if config.get("mimic", {}).get(name)]
-    if config.get("echo") and more:
-        raise ConfigError(f"[echo] keeps answers alone, but got [mimic] with {', '.join(more)}")
+    mimic = config.get("mimic", {})
+    more = [name for name in ("hints", "features", "heads") if mimic.get(name)]
+    for name, given in (("[echo]", config.get("echo")), ("mimic.silent", mimic.get("silent"))):
+        if given and more:
+            raise ConfigError(f"{name} goes with answers alone, but got [mimic] with {', '.join(more)}")
+    for name in ("silent", "boxes"):
+        if mimic.get(name) and not mimic["answers"]:
+            raise ConfigError(f"mimic.{name} needs mimic.answers, but got {mimic['answers']}")
 
 
 class Trainer:
@@ -129,6 +136,7 @@ class Trainer:
         self.mimic = None
         if config.get("mimic"):
             weights = {name: config["mimic"][name] for name in ("hints", "features", "heads", "answers")}
+            weights["boxes"] = config["mimic"].get("boxes", 0.0)
             enlarge = config["mimic"].get("enlarge", False)
             self.mimic = Mimic(self.model, Path(config["mimic"]["detector"]), weights, enlarge)
             self.mimic.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -261,7 +269,7 @@ class Trainer:
                 x, batch = on_device(shown.pixels, shown.targets, self.device)
                 x = x.contiguous(memory_format=torch.channels_last)
                 with _alone(model) if part < parts - 1 else contextlib.nullcontext():
-                    loss, terms = self._loss(model, x, batch, self._answers(shown, x))
+                    loss, terms = self._loss(model, x, batch, self._answers(shown, x, batch))
                     (loss / parts).backward()
                 if feedback is not None:
                     self._give(feedback, batch)
@@ -291,13 +299,24 @@ class Trainer:
                 t0, seen = time.monotonic(), 0  # validation is not training time
         return saved
 
-    def _answers(self, shown: Shown, x: Tensor) -> Tensor | None:
-        """What the detector says of a batch that comes again: worked out once. None: whoever compares asks it."""
-        if self.mimic is None or not self.config.get("echo"):
+    def look(self, x: Tensor, batch: Batch) -> Tensor | None:
+        """What the detector says of a batch, after its labels have had their say if the config asks for it. None:
+        whoever compares asks the detector.
+        """
+        silent = self.config.get("mimic", {}).get("silent", False)
+        if self.mimic is None or not (self.config.get("echo") or silent):
             return None
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            answers = self.mimic.look(x)[-1]
+        return silenced(answers, batch, *x.shape[2:]) if silent else answers
+
+    def _answers(self, shown: Shown, x: Tensor, batch: Batch) -> Tensor | None:
+        """`look`, worked out once for a batch that comes again."""
         if shown.answers is None:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-                shown.answers = self.mimic.look(x)[-1].half().cpu()
+            answers = self.look(x, batch)
+            if answers is None:
+                return None
+            shown.answers = answers.half().cpu()
         return shown.answers.to(self.device).float()
 
     def _loss(

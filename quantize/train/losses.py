@@ -114,7 +114,7 @@ class Losses(nn.Module):
         overlap = pair_iou(boxes[image, cell].detach(), target_box)
         target_score[image, cell] = overlap
         score = quality_focal(raw[..., SCORE], target_score)
-        background = ~positive & ~self._ignored(grid, batch)
+        background = ~positive & ~covered(grid, batch.box, batch.ignore)
         score = score[background | positive].sum() / count
         self.false_positives = raw[..., SCORE].detach().sigmoid().masked_fill(~background, 0).amax(1)
 
@@ -167,14 +167,16 @@ class Losses(nn.Module):
             "iou": overlap.sum() / count,
         }
 
-    @staticmethod
-    def _ignored(grid: Grid, batch: Batch) -> Tensor:
-        """Cells whose centre lies in (or within half a stride of) an ignore region: (n, p) bool."""
-        image, which = batch.ignore.nonzero(as_tuple=True)
-        x, y, pad = grid.centre[:, 0], grid.centre[:, 1], grid.stride / 2
-        x1, y1, x2, y2 = batch.box[image, which][..., None].unbind(1)
-        inside = (x > x1 - pad) & (x < x2 + pad) & (y > y1 - pad) & (y < y2 + pad)
-        return inside.new_zeros(len(batch.box), len(x)).index_put((image,), inside, accumulate=True)
+
+def covered(grid: Grid, boxes: Tensor, which: Tensor, strides: float = 0.5) -> Tensor:
+    """Cells whose centre lies in (or within so many ``strides`` of) one of the ``boxes`` (n, m, 4) that ``which``
+    (n, m) names: (n, p) bool.
+    """
+    image, face = which.nonzero(as_tuple=True)
+    x, y, pad = grid.centre[:, 0], grid.centre[:, 1], grid.stride * strides
+    x1, y1, x2, y2 = boxes[image, face][..., None].unbind(1)
+    inside = (x > x1 - pad) & (x < x2 + pad) & (y > y1 - pad) & (y < y2 + pad)
+    return inside.new_zeros(len(boxes), len(x)).index_put((image,), inside, accumulate=True)
 
 
 def _known_mean(loss: Callable[[Tensor], Tensor], known: Tensor, weight: Tensor) -> Tensor:

@@ -20,10 +20,15 @@ from quantize.model import BOX as STUDENT_BOX
 from quantize.model import SCORE as STUDENT_SCORE
 from quantize.model import STRIDES, Student
 from quantize.teachers.yunet_layers import BOX, CHANNELS, CLS, KPS, OBJ, YuNetLayers
-from quantize.train.assign import flatten
+from quantize.train.assign import Grid, flatten
 from quantize.train.distill import apart_at_faces
 from quantize.train.enlarged import enlarged_answers, score_of
-from quantize.train.losses import quality_focal
+from quantize.train.losses import Batch, covered, quality_focal
+
+SILENT = -12.0
+"""Logit of a place where there is no face."""
+AROUND = 1.5
+"""Strides around a box in which the detector may speak of it: of a small face it does so at cells beside the box."""
 
 
 def features_apart(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
@@ -46,13 +51,37 @@ def heads_apart(student: Tensor, teacher: Tensor) -> Tensor:
 
 def answers_apart(student: Tensor, teacher: Tensor) -> Tensor:
     """Scalar loss between a student's raw outputs (n, p, 22) and the detector's (n, p, 16): quality focal loss towards
-    the detector's score over the sum of scores, smooth L1 of the box at confident cells.
+    the detector's score over the sum of scores, smooth L1 of the box at confident cells. A score of NaN says nothing.
     """
     score = score_of(teacher)
+    known = ~score.isnan()
     # the student's boxes are around the centre of a cell, the detector's around its top left corner
     box = teacher[..., BOX] - teacher.new_tensor([0.5, 0.5, 0.0, 0.0])
-    faces = quality_focal(student[..., STUDENT_SCORE], score)
-    return faces.sum() / score.sum().clamp(min=1) + apart_at_faces(score, (student[..., STUDENT_BOX], box))
+    faces = quality_focal(student[..., STUDENT_SCORE][known], score[known])
+    return faces.sum() / score[known].sum().clamp(min=1) + apart_at_faces(score, (student[..., STUDENT_BOX], box))
+
+
+def boxes_apart(student: Tensor, teacher: Tensor) -> Tensor:
+    """Scalar loss between the boxes of a student's raw outputs (n, p, 22) and the detector's (n, p, 16), relative to
+    the latter's sides: smooth L1 of (Δx / w, Δy / h, Δ ln w, Δ ln h), which weighs a box of 8 pixels as much as one of
+    80 of the same overlap. A mean over cells by obj, the detector's guess of how well its box lies.
+    """
+    apart = student[..., STUDENT_BOX] - (teacher[..., BOX] - teacher.new_tensor([0.5, 0.5, 0.0, 0.0]))
+    middle = apart[..., :2] / teacher[..., BOX][..., 2:].exp()
+    relative = torch.cat([middle, apart[..., 2:]], -1)
+    return apart_at_faces(teacher[..., OBJ].sigmoid(), (relative, torch.zeros_like(relative)))
+
+
+def silenced(answers: Tensor, batch: Batch, height: int, width: int) -> Tensor:
+    """The detector's raw outputs (n, p, 16) for views of ``height`` x ``width`` pixels, with a score of nearly 0 where
+    labels have no face, and of NaN, with which nothing is said, where they leave it open: a student is not to learn its
+    mistakes. Boxes and obj stay.
+    """
+    grid = Grid.of(height, width, answers.device)
+    face, open_place = (covered(grid, batch.box, which, AROUND) for which in (batch.real, batch.ignore))
+    answers = answers.clone()
+    answers[..., CLS] = answers[..., CLS].masked_fill(~face, SILENT).masked_fill(open_place & ~face, torch.nan)
+    return answers
 
 
 class Mimic(nn.Module):
@@ -60,13 +89,13 @@ class Mimic(nn.Module):
     for each key of ``weights``. ``total`` is their weighted sum.
 
     ``weights``: ``hints`` for the features before the pyramid, ``features`` for those of the pyramid, ``heads`` for
-    what the detector's heads make of the latter, ``answers`` for the student's own scores and boxes. What has a weight
-    of 0 is not worked out, and has no adapters (the features' serve ``heads`` too). These start from noise, where the
-    student has as many channels as YuNet from the identity: until ``attached`` is set only they learn, and the student
-    does not.
+    what the detector's heads make of the latter, ``answers`` for the student's own scores and boxes, and ``boxes``,
+    which may be left out, for the boxes once more, relative to their sides. What has a weight of 0 is not worked out,
+    and has no adapters (the features' serve ``heads`` too). These start from noise, where the student has as many
+    channels as YuNet from the identity: until ``attached`` is set only they learn, and the student does not.
 
-    ``enlarge``: answers are those to the view at twice its size, see `quantize.train.enlarged`. Answers that a batch
-    has had before may be given to ``forward``, if nothing but them is compared.
+    ``enlarge``: answers are those to the view at twice its size, see `quantize.train.enlarged`. Answers that are known
+    already, or were made better, may be given to ``forward``, if nothing but them is compared.
     """
 
     def __init__(self, student: Student, file: Path, weights: dict[str, float], enlarge: bool = False) -> None:
@@ -97,7 +126,10 @@ class Mimic(nn.Module):
             apart["hints"] = _apart(self._adapted(self.hint_adapters, backbone), hints)
         outputs = self.student.predict(levels)
         if self.weights["answers"] and self.attached:
-            apart["answers"] = answers_apart(flatten(outputs).float(), answers)
+            raw = flatten(outputs).float()
+            apart["answers"] = answers_apart(raw, answers)
+            if self.weights.get("boxes"):
+                apart["boxes"] = boxes_apart(raw, answers)
         return outputs, apart
 
     @torch.no_grad()

@@ -72,7 +72,7 @@ def _losses(trainer: Trainer, x: Tensor, batch: Batch) -> dict[str, Tensor]:
         outputs = trainer.model(x)
     else:
         trainer.mimic.attached = True
-        outputs, apart = trainer.mimic(x)
+        outputs, apart = trainer.mimic(x, trainer.look(x, batch))
     guides = trainer.landmark_teachers(x) if trainer.landmark_teachers is not None else None
     nothing = dict.fromkeys(TASKS, 0.0)
     learnt = (-trainer.losses.log_variance.detach()).exp().tolist()  # 1 each without `uncertainty`

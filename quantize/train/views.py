@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from quantize.data.pack import PackedPhotos
 from quantize.data.pose import geodesic_degrees, mirrored
-from quantize.data.sample import FaceLabel
+from quantize.data.sample import FaceLabel, Sample
 from quantize.data.shape_model import ShapeModel
 from quantize.train.hide import hide
 from quantize.train.paste import place
@@ -116,6 +116,29 @@ def turned(targets: Targets) -> float:
     return min(1.0, float(geodesic_degrees(targets.rotation[known], np.eye(3)).max()) / 60)
 
 
+@dataclass
+class Chances:
+    """How often a photo is drawn: first its set by ``share``, then a photo of it by the steps of ``within``."""
+
+    sets: list[NDArray[np.intp]]
+    share: NDArray[np.float64]
+    within: list[NDArray[np.float64]]
+
+    @staticmethod
+    def of(samples: list[Sample], weights: dict[str, float], boost: NDArray[np.float64]) -> Chances:
+        sets: dict[str, list[int]] = {}
+        for i, s in enumerate(samples):
+            sets.setdefault(s.source, []).append(i)
+        numbers = [np.array(sets[k]) for k in weights if k in sets]
+        share = np.array([weights[k] for k in weights if k in sets], float)
+        return Chances(numbers, share / share.sum(), [np.cumsum(boost[s]) / boost[s].sum() for s in numbers])
+
+    def draw(self, rng: np.random.Generator) -> int:
+        chosen = int(rng.choice(len(self.sets), p=self.share))
+        at = int(np.searchsorted(self.within[chosen], rng.random() * self.within[chosen][-1], side="right"))
+        return int(self.sets[chosen][min(at, len(self.sets[chosen]) - 1)])
+
+
 class Views:
     """Draws views. ``weights`` maps a set's name to its share; a seed and a number give a view, always the same one."""
 
@@ -142,16 +165,11 @@ class Views:
             if config.get("paste")
             else []
         )
-        weights: dict[str, float] = config["weights"]
-        sets: dict[str, list[int]] = {}
-        for i, s in enumerate(photos.samples):
-            sets.setdefault(s.source, []).append(i)
-        self.sets = [np.array(sets[k]) for k in weights if k in sets]
-        share = np.array([weights[k] for k in weights if k in sets], float)
-        self.share = share / share.sum()
         # turned heads are rare in photos: a photo with one counts up to 1 + turned_boost times
         boost = np.array([1 + float(config.get("turned_boost", 0.0)) * turned(t) for t in self.targets])
-        self.within = [np.cumsum(boost[s]) / boost[s].sum() for s in self.sets]
+        self.any = Chances.of(photos.samples, config["weights"], boost)
+        whole = config.get("whole", {})
+        self.whole = Chances.of(photos.samples, whole["weights"], np.ones(len(boost))) if whole.get("share") else None
 
     def window(
         self, rng: np.random.Generator, width: int, height: int, most_side: float
@@ -159,14 +177,38 @@ class Views:
         """One window of one photo, (height, width, 3), and its faces."""
         c = self.config
         if len(self.hard) and rng.random() < c["hard"]:
-            i, scale, middle = self._around_hard(rng, width, height)
+            place = self._around_hard(rng, width, height)
         else:
-            i, scale, middle = self._around_face(rng, width, height, most_side)
+            place = self._around_face(rng, width, height, most_side)
+        return self._shown(rng, *place, width, height, c.get("turn_share", 0.3))
+
+    def whole_photo(self, rng: np.random.Generator, size: int) -> tuple[NDArray[np.uint8], Targets]:
+        """A photo as an application sees it, (size, size, 3): whole, or nearly so. Windows around faces are full of
+        them; what a network must be silent about, which is most of a frame, it meets here as often as there.
+        """
+        assert self.whole is not None
+        i = self.whole.draw(rng)
+        ph, pw = self.photos[i].shape[:2]
+        scale = size / max(ph, pw) * float(np.exp(rng.uniform(-1, 1) * self.config["whole"].get("zoom", 0.2)))
+        scale = min(scale, self.config.get("most_upscale", 1.6))
+        slack = np.abs(size / scale - np.array([pw, ph])) / 2
+        middle = np.array([pw, ph]) / 2 + rng.uniform(-slack, slack)
+        return self._shown(rng, i, scale, middle, size, size, 0.0)
+
+    def _shown(
+        self,
+        rng: np.random.Generator,
+        i: int,
+        scale: float,
+        middle: NDArray[np.float64],
+        width: int,
+        height: int,
+        turn_share: float,
+    ) -> tuple[NDArray[np.uint8], Targets]:
+        c = self.config
         image, targets = self.photos[i], self.targets[i]
         mirror = bool(rng.random() < 0.5)
-        angle = float(
-            np.radians(rng.uniform(-1, 1) * (c.get("turn", 30) if rng.random() < c.get("turn_share", 0.3) else 5))
-        )
+        angle = float(np.radians(rng.uniform(-1, 1) * (c.get("turn", 30) if rng.random() < turn_share else 5)))
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag(
             [-1.0 if mirror else 1.0, 1.0]
         )
@@ -192,9 +234,7 @@ class Views:
     ) -> tuple[int, float, NDArray[np.float64]]:
         """Photo, scale and middle of a window around one of a photo's faces, or anywhere where it has none."""
         c = self.config
-        chosen = int(rng.choice(len(self.sets), p=self.share))
-        at = int(np.searchsorted(self.within[chosen], rng.random() * self.within[chosen][-1], side="right"))
-        i = int(self.sets[chosen][min(at, len(self.sets[chosen]) - 1)])
+        i = self.any.draw(rng)
         (ph, pw), targets = self.photos[i].shape[:2], self.targets[i]
         usable = np.flatnonzero(~targets.ignore) if len(targets.ignore) else np.zeros(0, int)
         if len(usable):
@@ -279,6 +319,17 @@ class Views:
     ) -> tuple[NDArray[np.uint8], Targets]:
         """View ``number`` of the run with ``seed``: RGB (size, size, 3) uint8 and its faces."""
         rng = np.random.default_rng([seed, number])
+        # without a share nothing is drawn for it: views of older runs stay what they were
+        if self.whole is not None and grids is None and rng.random() < self.config["whole"]["share"]:
+            image, targets = self.whole_photo(rng, size)
+        else:
+            image, targets = self._stitched(rng, size, grids)
+        return self._finished(image, targets, rng)
+
+    def _stitched(
+        self, rng: np.random.Generator, size: int, grids: list[float] | None
+    ) -> tuple[NDArray[np.uint8], Targets]:
+        """Windows beside one another."""
         shares = self.config.get("grids", [0.45, 0.35, 0.12, 0.08]) if grids is None else grids
         k = int(rng.choice(len(shares), p=shares)) + 1
         edges = [round(i * size / k) for i in range(k + 1)]
@@ -298,7 +349,12 @@ class Views:
                         faces.ignore,
                     )
                 )
-        image, targets = canvas, Targets.joined(parts)
+        return canvas, Targets.joined(parts)
+
+    def _finished(
+        self, image: NDArray[np.uint8], targets: Targets, rng: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], Targets]:
+        """Pasted faces, patches, light and camera."""
         if rng.random() < self.config.get("paste", 0.0):
             targets = Targets.joined([targets, *self._pasted(image, targets, rng)])
         if self.config.get("hide"):

@@ -56,7 +56,7 @@ def test_a_batch_is_made_once_and_kept_until_it_has_come_for_the_last_time(order
 def test_answers_alone_are_kept(tmp_path: Path) -> None:
     mimic = {"detector": "x", "hints": 0.0, "features": 1.0, "heads": 2.0, "answers": 1.0, "alone": 0}
     config = {"phases": [], "mimic": mimic, "echo": {"times": 2, "batches": 3}}
-    with pytest.raises(ConfigError, match=r"\[echo\] keeps answers alone, but got \[mimic\] with features, heads"):
+    with pytest.raises(ConfigError, match=r"\[echo\] goes with answers alone, but got \[mimic\] with features, heads"):
         Trainer(config, tmp_path, tmp_path)
     with pytest.raises(ConfigError, match=r"\[echo\] must have batches, times, but got times"):
         Trainer(config | {"echo": {"times": 2}}, tmp_path, tmp_path)

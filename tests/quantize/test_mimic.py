@@ -13,9 +13,10 @@ from quantize.config import ConfigError  # noqa: E402
 from quantize.model import Student, build_student  # noqa: E402
 from quantize.teachers import YuNet  # noqa: E402
 from quantize.teachers.yunet_layers import YuNetLayers  # noqa: E402
-from quantize.train.enlarged import enlarged_answers  # noqa: E402
+from quantize.train.enlarged import enlarged_answers, score_of  # noqa: E402
 from quantize.train.loop import Trainer  # noqa: E402
-from quantize.train.mimic import Mimic, answers_apart, features_apart, heads_apart  # noqa: E402
+from quantize.train.losses import Batch  # noqa: E402
+from quantize.train.mimic import Mimic, answers_apart, boxes_apart, features_apart, heads_apart, silenced  # noqa: E402
 
 TEACHERS = Path(__file__).parents[2] / ".." / "shared" / "teachers"
 YUNET = TEACHERS / "yunet_n_dynamic.onnx"
@@ -65,7 +66,8 @@ def test_answers_apart_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("loss", "channels"), [(lambda s, t: features_apart([s], [t]), 16), (heads_apart, 16), (answers_apart, 22)]
+    ("loss", "channels"),
+    [(lambda s, t: features_apart([s], [t]), 16), (heads_apart, 16), (answers_apart, 22), (boxes_apart, 22)],
 )
 def test_gradients(loss: object, channels: int) -> None:
     g = torch.Generator().manual_seed(5)
@@ -176,12 +178,97 @@ def test_answers_alone_need_no_adapters() -> None:
     whole.attached = alone.attached = True
     outputs, apart = alone(x)
     assert list(apart) == ["answers"]
+    boxes = Mimic(student, YUNET, nothing | {"answers": 2.0, "boxes": 1.0}, enlarge=True)
+    boxes.attached = True
+    assert list(boxes(x)[1]) == ["answers", "boxes"]
     assert apart["answers"].item() == pytest.approx(whole(x)[1]["answers"].item())
     assert all(torch.equal(a, b) for a, b in zip(outputs, student(x), strict=True))
     total = alone.total(apart)
     assert total.item() == pytest.approx(2 * apart["answers"].item())
     total.backward()
     assert gradient(student.stem) > 0 and gradient(student.heads) > 0
+
+
+def test_silenced_answers_speak_of_labelled_places_alone() -> None:
+    """A view of 64 x 32 px: 4 x 8 cells of stride 8, 2 x 4 of 16, 1 x 2 of 32. In the first view a face lies in the
+    left half, a place that labels leave open in the right lower corner; of the second view's two boxes none is real.
+    """
+    rng = np.random.default_rng(1)
+    answers = torch.from_numpy(rng.normal(size=(2, 42, 16)).astype(np.float32))
+    box = torch.tensor([[[0.0, 0, 30, 32], [56, 24, 64, 32]]] * 2)
+    real, ignore = torch.zeros(2, 2, dtype=torch.bool), torch.zeros(2, 2, dtype=torch.bool)
+    real[0, 0] = ignore[0, 1] = True
+    unknown = torch.full((2, 2, 1), float("nan"))
+    batch = Batch(box, unknown, unknown, unknown[..., 0], real, ignore, torch.arange(2))
+    before = answers.clone()
+    after = silenced(answers, batch, 32, 64)
+    fine, middle, coarse = np.full((4, 8), "empty"), np.full((2, 4), "empty"), np.full((1, 2), "face ")
+    fine[:, :5], middle[:, :3] = "face ", "face "  # what lies up to 12, 24 and 48 px beside the box
+    fine[2:, 6:], middle[:, 3] = "open ", "open "
+    cells = np.r_[fine.ravel(), middle.ravel(), coarse.ravel()]
+    assert torch.equal(answers, before), "what is kept for echoes must not change under them"
+    assert torch.equal(after[0][cells == "face "], before[0][cells == "face "])
+    score = score_of(after)
+    assert score[0, cells == "open "].isnan().all()
+    assert (score[0, cells == "empty"] < 0.0025).all() and (score[1] < 0.0025).all()
+    assert torch.equal(after[..., 1:], before[..., 1:]), "boxes teach everywhere, and obj says how much"
+
+
+def test_boxes_apart_by_hand() -> None:
+    """Two confident cells, obj of .5 and .8, and one that is not; boxes of 2 x 4 and 1 x 1 strides."""
+    teacher = torch.zeros(1, 3, 16)
+    teacher[0, :, 0] = -30.0  # what is silenced, or open, teaches boxes all the same
+    teacher[0, 1, 0] = float("nan")
+    teacher[0, :, 1] = torch.tensor([0.0, np.log(4), -2.0])
+    teacher[0, 0, 4:6] = torch.tensor([2.0, 4.0]).log()
+    student = torch.zeros(1, 3, 22)
+    student[0, :, 2:4] = -0.5
+    student[0, 0, 4:6] = torch.tensor([2.0, 4.0]).log()
+    assert boxes_apart(student, teacher).item() == pytest.approx(0, abs=1e-6)
+    for cell, channel, off, wanted in (
+        (0, 2, 1.0, (0.5 - 0.05) * 0.5),  # a stride is half the width: beyond beta of .1
+        (0, 3, 1.0, (0.25 - 0.05) * 0.5),  # and a quarter of the height
+        (1, 2, 1.0, (1.0 - 0.05) * 0.8),
+        (1, 5, 0.3, (0.3 - 0.05) * 0.8),
+        (2, 2, 1.0, 0.0),
+    ):
+        other = student.clone()
+        other[0, cell, channel] += off
+        assert boxes_apart(other, teacher).item() == pytest.approx(wanted / 4 / 1.3, abs=1e-5)
+
+
+def test_what_is_left_open_pulls_at_no_score() -> None:
+    teacher = torch.zeros(1, 2, 16)
+    student = torch.zeros(1, 2, 22, requires_grad=True)
+    with torch.no_grad():
+        student[0, :, 2:4] = -0.5
+    teacher[0, 1, :2] = float("nan")
+    teacher[0, 0, :2] = 2.0
+    apart = answers_apart(student, teacher)
+    assert apart.item() == pytest.approx(answers_apart(student[:, :1], teacher[:, :1]).item()) and apart.item() > 0
+    apart.backward()
+    assert student.grad is not None and student.grad.isfinite().all()
+    assert student.grad[0, 0, 0] != 0 and (student.grad[0, 1] == 0).all()
+
+
+def test_silenced_answers_are_compared_alone(tmp_path: Path) -> None:
+    weights = {"hints": 1.0, "features": 0.0, "heads": 0.0, "answers": 1.0}
+    mimic = {"detector": str(YUNET), "alone": 0, "silent": True, **weights}
+    with pytest.raises(ConfigError, match=r"mimic.silent goes with answers alone, but got \[mimic\] with hints"):
+        Trainer({"phases": [], "mimic": mimic}, tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["silent", "boxes"])
+def test_what_is_made_of_answers_needs_them(name: str, tmp_path: Path) -> None:
+    nothing = {"hints": 0.0, "features": 0.0, "heads": 0.0, "answers": 0.0}
+    mimic = {"detector": str(YUNET), "alone": 0, name: 1, **nothing}
+    with pytest.raises(ConfigError, match=rf"mimic.{name} needs mimic.answers, but got 0.0"):
+        Trainer({"phases": [], "mimic": mimic}, tmp_path, tmp_path)
+
+
+def test_whole_photos_of_no_set_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"\[views.whole\] must have weights"):
+        Trainer({"phases": [{"size": 64, "batch": 1, "views": {"whole": {"share": 0.5}}}]}, tmp_path, tmp_path)
 
 
 def test_half_a_table_is_an_error(tmp_path: Path) -> None:

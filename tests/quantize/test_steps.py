@@ -380,9 +380,10 @@ def test_a_training_cut_short_goes_on_as_if_it_had_not_been(finished: Path, root
     if TEACHERS.is_dir():
         detector = TEACHERS / "yunet_n_dynamic.onnx"
         parts = "".join(f"{name}={beyond}, " for name in ("hints", "features", "heads"))
-        settings.append(f"mimic={{detector='{detector}', {parts}answers=1.0, alone=5}}")
+        silent = "" if beyond else "silent=true, boxes=2.0, "
+        settings.append(f"mimic={{detector='{detector}', {parts}{silent}answers=1.0, alone=5}}")
     if not beyond:
-        settings.append("echo={times=3, batches=4}")
+        settings += ["echo={times=3, batches=4}", "views.whole={share=0.5, weights={drawn=1}}"]
     config = load_config(root / "c.toml", settings)
 
     class CutError(Exception):

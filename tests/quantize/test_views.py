@@ -155,3 +155,24 @@ def test_windows_around_mined_places_show_them_near_the_size_that_deceived(photo
         green = (image[..., 1] > 150) & (image[..., 0] < 100) & (image[..., 2] < 100)
         assert 11 <= np.sqrt(green.sum()) <= 24, "8 px times two, times e^±.4"
     assert not len(Views(photos, plain(), hard).hard), "without a share nothing is drawn from the list"
+
+
+def test_a_whole_photo_fills_the_view_and_brings_its_labels(photos: PackedPhotos) -> None:
+    whole = {"share": 1.0, "zoom": 0.0, "weights": {"drawn": 1}}
+    views = Views(photos, plain(whole=whole, turn=90, turn_share=1.0))
+    for number in range(8):
+        image, targets = views.view(5, number, 160)  # 320 x 300 px at half their size
+        assert np.sqrt(np.prod(targets.box[0, 2:] - targets.box[0, :2])) == pytest.approx(46, rel=0.1)
+        assert 0.8 < (image == 40).all(2).mean() < 0.99, "nearly all of it is the photo's grey"
+        x, y = targets.points[0, 2]
+        assert np.abs(image[int(y), int(x)].astype(int) - COLOURS[2]).max() < 110, "the nose"
+    views = Views(photos, plain(whole=whole | {"zoom": 0.4}))
+    boxes = np.stack([views.view(5, n, 160)[1].box[0] for n in range(30)])
+    sides = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(1))
+    assert 30 < min(sides) < 36 and 60 < max(sides) < 76, "46 times e^±.4"
+
+
+def test_a_share_of_no_whole_photos_changes_no_view(photos: PackedPhotos) -> None:
+    """Views of older configs stay what they were, so that their runs can be resumed and repeated."""
+    none = Views(photos, plain(whole={"share": 0.0, "weights": {}}))
+    assert np.array_equal(none.view(1, 5, 96)[0], Views(photos, plain()).view(1, 5, 96)[0])
