@@ -96,7 +96,8 @@ def _check(config: dict[str, Any]) -> None:
     tables = [config.get("views", {}), *(phase.get("views", {}) for phase in config["phases"])]
     if not config.get("mine") and any(t.get("hard") for t in tables):
         raise ConfigError("views.hard needs [mine], but got none")
-    if any(t.get("whole", {}).get("share") and not t["whole"].get("weights") for t in tables):
+    whole = [merged(tables[0], t).get("whole", {}) for t in tables]
+    if any(w.get("share") and not w.get("weights") for w in whole):
         raise ConfigError("[views.whole] must have weights of the sets that it draws from, but got none")
     if any(value < 1 for value in config.get("echo", {}).values()):
         raise ConfigError(f"echo.times and echo.batches must be 1 or more, but got {config['echo']}")

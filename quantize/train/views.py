@@ -167,7 +167,7 @@ class Views:
         )
         # turned heads are rare in photos: a photo with one counts up to 1 + turned_boost times
         boost = np.array([1 + float(config.get("turned_boost", 0.0)) * turned(t) for t in self.targets])
-        self.any = Chances.of(photos.samples, config["weights"], boost)
+        self.chances = Chances.of(photos.samples, config["weights"], boost)
         whole = config.get("whole", {})
         self.whole = Chances.of(photos.samples, whole["weights"], np.ones(len(boost))) if whole.get("share") else None
 
@@ -234,7 +234,7 @@ class Views:
     ) -> tuple[int, float, NDArray[np.float64]]:
         """Photo, scale and middle of a window around one of a photo's faces, or anywhere where it has none."""
         c = self.config
-        i = self.any.draw(rng)
+        i = self.chances.draw(rng)
         (ph, pw), targets = self.photos[i].shape[:2], self.targets[i]
         usable = np.flatnonzero(~targets.ignore) if len(targets.ignore) else np.zeros(0, int)
         if len(usable):

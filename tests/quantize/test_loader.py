@@ -13,6 +13,7 @@ from quantize.config import ConfigError, batches_of
 from quantize.data.pack import pack
 from quantize.data.sample import FaceLabel, Sample
 from quantize.train.loader import ViewBatches
+from quantize.train.loop import _check
 
 
 def test_batches_of_two_sizes_take_turns(tmp_path: Path) -> None:
@@ -34,3 +35,10 @@ def test_one_size_needs_no_list() -> None:
 def test_sizes_without_their_batches_are_an_error_of_the_config(phase: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=r"phases.batch must be as many as phases.size, but got"):
         batches_of(phase)
+
+
+def test_whole_photos_of_no_set_are_an_error() -> None:
+    config = {"phases": [{"size": 64, "batch": 1, "views": {"whole": {"share": 0.5}}}]}
+    with pytest.raises(ConfigError, match=r"\[views.whole\] must have weights"):
+        _check(config)
+    _check(config | {"views": {"whole": {"weights": {"drawn": 1.0}}}})  # a phase has what all of them have

@@ -266,11 +266,6 @@ def test_what_is_made_of_answers_needs_them(name: str, tmp_path: Path) -> None:
         Trainer({"phases": [], "mimic": mimic}, tmp_path, tmp_path)
 
 
-def test_whole_photos_of_no_set_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"\[views.whole\] must have weights"):
-        Trainer({"phases": [{"size": 64, "batch": 1, "views": {"whole": {"share": 0.5}}}]}, tmp_path, tmp_path)
-
-
 def test_half_a_table_is_an_error(tmp_path: Path) -> None:
     config = {"phases": [], "mimic": {"detector": str(YUNET), "head": 1.0}}
     with pytest.raises(
