@@ -224,6 +224,7 @@ def train(run: Run) -> dict[str, Any]:
         "init",
         "depths",
         "fold_norm",
+        "only",
         "optimizer",
         "losses",
         "phases",

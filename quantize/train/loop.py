@@ -34,6 +34,7 @@ from quantize.train.mimic import Mimic, silenced
 from quantize.train.mine import choose, mine
 from quantize.train.optimizers import optimizers_of
 from quantize.train.precision import prefer_bfloat16
+from quantize.train.rows import learn_only
 
 
 class Ema:
@@ -83,7 +84,7 @@ OPTIONAL = {"mimic": {"enlarge", "silent", "boxes"}}
 
 def _check(config: dict[str, Any]) -> None:
     """Raises ConfigError for half a table, a step without a batch, sizes without theirs, mined windows without anything
-    mined, and echoes of more than a detector's answers.
+    mined, echoes of more than a detector's answers, and rows that decay though others alone learn.
     """
     for name, wanted in WHOLE.items():
         given = set(config.get(name, {})) - OPTIONAL.get(name, set())
@@ -106,6 +107,8 @@ def _check(config: dict[str, Any]) -> None:
     for name, given in (("[echo]", config.get("echo")), ("mimic.silent", mimic.get("silent"))):
         if given and more:
             raise ConfigError(f"{name} goes with answers alone, but got [mimic] with {', '.join(more)}")
+    if config.get("only") and config["optimizer"]["weight_decay"]:
+        raise ConfigError(f"only needs optimizer.weight_decay = 0, but got {config['optimizer']['weight_decay']}")
     for name in ("silent", "boxes"):
         if mimic.get(name) and not mimic["answers"]:
             raise ConfigError(f"mimic.{name} needs mimic.answers, but got {mimic['answers']}")
@@ -132,6 +135,8 @@ class Trainer:
             grow(model, config["depths"])
         if config.get("fold_norm"):
             fuse(model)  # late in training the statistics stand still; without them a step costs a third less
+        if config.get("only"):
+            learn_only(model, config["only"])
         self.model = model.train().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.losses = Losses(config["losses"], config.get("uncertainty", False)).to(self.device)
         self.mimic = None

@@ -411,6 +411,37 @@ def test_a_training_cut_short_goes_on_as_if_it_had_not_been(finished: Path, root
         assert all(torch.equal(v, whole[kind][k]) for k, v in cut[kind].items())
 
 
+def test_rows_that_alone_learn_leave_all_else_as_it_was(finished: Path, root: Path) -> None:
+    from quantize.config import ConfigError, load_config
+    from quantize.model import LANDMARKS, ROTATION, fuse, load_student
+    from quantize.train.loop import Trainer
+
+    first = finished / "train" / "ema.pt"
+    settings = ["phases=[{size=64, batch=4, steps=3}]", f'init="{first}"', 'only=["landmarks", "rotation"]']
+    pack = finished / "label" / "pack"
+    with pytest.raises(ConfigError, match=r"weight_decay = 0, but got"):
+        Trainer(load_config(root / "c.toml", [*settings, "optimizer.weight_decay=0.1"]), pack, root / "rows")
+    settings.append("optimizer.weight_decay=0.0")
+    with pytest.raises(ConfigError, match="needs fold_norm"):
+        Trainer(load_config(root / "c.toml", settings), pack, root / "rows")
+    settings.append("fold_norm=true")
+    with pytest.raises(ConfigError, match=r"only must be of .*landmarks.*, but got points"):
+        Trainer(load_config(root / "c.toml", [*settings, 'only=["points"]']), pack, root / "rows")
+    Trainer(load_config(root / "c.toml", settings), pack, root / "rows").train()
+
+    before, after = fuse(load_student(first)).state_dict(), load_student(root / "rows" / "ema.pt").state_dict()
+    assert before.keys() == after.keys()
+    learning = torch.zeros(22, dtype=torch.bool)
+    learning[LANDMARKS] = learning[ROTATION] = True
+    learned = 0
+    for name, was in before.items():
+        same = was == after[name]
+        heads = name.startswith("heads.")
+        assert (same[~learning] if heads else same).all(), name
+        learned += int((~same[learning]).sum()) if heads else 0
+    assert learned
+
+
 @pytest.mark.skipif(not TEACHERS.is_dir(), reason="../shared is not there")
 def test_echoes_do_not_ask_the_detector_again(finished: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from quantize.config import load_config
