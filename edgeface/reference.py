@@ -16,8 +16,9 @@ __all__ = ["decode", "preprocess"]
 
 _CHANNELS = 22
 _MAX_LOG_SIZE = 20.0
-_ALIKE = np.float32(0.75)  # boxes of a larger IoU are the same face seen from neighbouring cells
-_HEARD = np.float32(0.1)  # cells of a lower score add nothing to that of the face that suppresses them
+_NEAR = np.float32(0.6)  # boxes of a larger IoU are measurements of one box,
+_ALIKE = np.float32(0.75)  # and of a larger one yet the same face seen from neighbouring cells
+_HEARD = np.float32(0.1)  # cells of a lower score add nothing to the face that suppresses them
 _USUAL = 2.0  # the sum of scores that leaves a face's score as its best cell has it
 _MAX_BOX = 64
 _KR_KB = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
@@ -217,7 +218,8 @@ def decode(
         min_score: faces score at least this, between 0 and 1. The odds of a face are those of its best cell times the
             root of half the sum of its score and of those, .1 or more, of the cells that it suppresses.
         nms_iou: of two faces whose boxes' IoU is larger, the lower-scored goes (ties: lower stride, then row-major
-            index first). Where it is above .75, its landmarks, rotation and quality go into the other's.
+            index first). If its score is .1 or more, its box goes into the other's where their IoU is above .6 and
+            its stride is no smaller, and its landmarks, rotation and quality where the IoU is above .75.
         max_faces: those whose best cells score highest are kept.
 
     Returns:
@@ -252,16 +254,12 @@ def decode(
     scores, quality = _sigmoid(channels[:, 0]), _sigmoid(channels[:, 1])
     landmarks = (cell[:, None] + channels[:, 6:16].reshape(-1, 5, 2)) * size[:, None]
     columns = _rotations(channels[:, 16:].astype(np.float64)).astype(f32)[:, :, :2]
-    groups, support = _suppress(boxes, scores, nms_iou, max_faces)
+    groups, support, boxes = _suppress(boxes, scores, size[:, 0], nms_iou, max_faces)
     agreed = _agreed(scores[[group[0] for group in groups]], support)
     best_first = np.argsort(-agreed, kind="stable")
     best_first = best_first[agreed[best_first] >= f32(min_score)]
-    groups = [groups[i] for i in best_first]
-    chosen = [group[0] for group in groups]
-    boxes, landmarks, columns, quality = (
-        boxes[chosen],
-        *(_averaged(values, scores, groups) for values in (landmarks, columns, quality)),
-    )
+    boxes, groups = boxes[best_first], [groups[i] for i in best_first]
+    landmarks, columns, quality = (_averaged(values, scores, groups) for values in (landmarks, columns, quality))
 
     linear, shift = transform[:, :2], transform[:, 2]
     corners = (boxes.reshape(-1, 2, 2).astype(np.float64) @ linear.T + shift).astype(f32)
@@ -279,32 +277,44 @@ def _sigmoid(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _suppress(
-    boxes: NDArray[np.float32], scores: NDArray[np.float32], nms_iou: float, max_faces: int
-) -> tuple[list[list[int]], NDArray[np.float32]]:
+    boxes: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    strides: NDArray[np.float32],
+    nms_iou: float,
+    max_faces: int,
+) -> tuple[list[list[int]], NDArray[np.float32], NDArray[np.float32]]:
     """Greedy non-maximum suppression over boxes in descending order of score; float32 throughout, as in C++.
 
     Each face is a list: the cell that it is, then those that went for it and whose boxes are nearly the same. Besides,
-    for each face, the sum of its score and of those of all cells that went for it.
+    for each face, the sum of its score and of those of all cells that went for it, and the mean of its box and those
+    near it that are of no smaller stride, weighted by their scores. What goes next is told by the mean as it is then.
     """
     groups: list[list[int]] = []
     support: list[np.float32] = []
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    weights: list[np.float32] = []
+    means = np.zeros((0, 4), np.float32)
     for i, box in enumerate(boxes):
-        chosen = [group[0] for group in groups]
-        kept = boxes[chosen]
-        overlap = np.maximum(np.minimum(kept[:, 2:], box[2:]) - np.maximum(kept[:, :2], box[:2]), np.float32(0))
+        overlap = np.maximum(np.minimum(means[:, 2:], box[2:]) - np.maximum(means[:, :2], box[:2]), np.float32(0))
         both = overlap[:, 0] * overlap[:, 1]
-        either = area[chosen] + area[i] - both
+        either = (means[:, 2:] - means[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod() - both
         larger = np.flatnonzero(both > np.float32(nms_iou) * either)
         if len(larger):
-            if scores[i] >= _HEARD:
-                support[larger[0]] += scores[i]
-            if both[larger[0]] > _ALIKE * either[larger[0]]:
-                groups[larger[0]].append(i)
+            face = larger[0]
+            if scores[i] < _HEARD:
+                continue
+            support[face] += scores[i]
+            if both[face] > _ALIKE * either[face]:
+                groups[face].append(i)
+            if both[face] > _NEAR * either[face] and strides[i] >= strides[groups[face][0]]:
+                weight = scores[i] / scores[groups[face][0]]
+                weights[face] += weight
+                means[face] += (box - means[face]) * (weight / weights[face])
         elif len(groups) < max_faces:
             groups.append([i])
             support.append(scores[i])
-    return groups, np.array(support, np.float32)
+            weights.append(np.float32(1))
+            means = np.concatenate((means, box[None]))
+    return groups, np.array(support, np.float32), means
 
 
 def _agreed(scores: NDArray[np.float32], support: NDArray[np.float32]) -> NDArray[np.float32]:

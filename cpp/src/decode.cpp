@@ -9,8 +9,9 @@ namespace ef {
 namespace {
 
 constexpr float kMaxLogSize = 20.0f;
-constexpr float kAlike = 0.75f;  // boxes of a larger IoU are the same face seen from neighbouring cells
-constexpr float kHeard = 0.1f;   // cells of a lower score add nothing to that of the face that suppresses them
+constexpr float kNear = 0.6f;    // boxes of a larger IoU are measurements of one box,
+constexpr float kAlike = 0.75f;  // and of a larger one yet the same face seen from neighbouring cells
+constexpr float kHeard = 0.1f;   // cells of a lower score add nothing to the face that suppresses them
 constexpr double kUsual = 2.0;   // the sum of scores that leaves a face's score as its best cell has it
 
 // Monotone: a larger float has a larger key.
@@ -176,14 +177,22 @@ class Decoder {
       if (!read(static_cast<uint32_t>(keys_[i]), channels, &level, &column, &row)) continue;
       ef_face candidate;
       box_of(*level, column, row, channels, candidate.box);
-      if (ef_face* better = suppressing(faces, kept, candidate.box)) {
+      const uint32_t k = suppressing(faces, kept, candidate.box);
+      if (k < kept) {
         const float score = sigmoid(channels[0]);
-        if (score >= kHeard) better->rotation[kSupport] += score;
-        if (!Overlap(better->box, candidate.box).above(kAlike)) continue;
-        fill(*level, column, row, channels, candidate);
-        average(candidate, *better);
+        if (score < kHeard) continue;
+        ef_face& better = at(faces, k);
+        better.rotation[kSupport] += score;
+        const Overlap overlap(better.box, candidate.box);
+        if (overlap.above(kAlike)) {
+          fill(*level, column, row, channels, candidate);
+          average(candidate, better);
+        }
+        const bool finer = level->output->stride < level_of(keys_[k]).output->stride;
+        if (!finer && overlap.above(kNear)) average_box(candidate.box, score, better);
       } else if (kept < faces.capacity) {
         fill(*level, column, row, channels, candidate);
+        keys_[kept] = keys_[i];  // those before i are not needed any more
         at(faces, kept++) = candidate;
       }  // else there is no room for it; what follows may still belong to a face that is there
     }
@@ -203,11 +212,11 @@ class Decoder {
     return *reinterpret_cast<ef_face*>(reinterpret_cast<unsigned char*>(faces.items) + static_cast<size_t>(i) * faces.face_size);
   }
 
-  // The best face whose box overlaps `box` too much, or null.
-  ef_face* suppressing(ef_faces& faces, uint32_t kept, const float box[4]) const {
-    for (uint32_t k = 0; k < kept; ++k)
-      if (Overlap(at(faces, k).box, box).above(options_.nms_iou)) return &at(faces, k);
-    return nullptr;
+  // The best face whose box overlaps `box` too much, or `kept`.
+  uint32_t suppressing(ef_faces& faces, uint32_t kept, const float box[4]) const {
+    uint32_t k = 0;
+    while (k < kept && !Overlap(at(faces, k).box, box).above(options_.nms_iou)) ++k;
+    return k;
   }
 
   // A face that many cells see is likelier one than a face that a single cell sees: the odds of its best cell are multiplied by the
@@ -233,31 +242,46 @@ class Decoder {
   }
 
   // The mean of landmarks, rotation and quality goes on over another cell, whose weight is its score over the face's, cubed (West 1979:
-  // nothing but the sum of weights is kept besides). The box stays that of the best cell: the mean is no better.
+  // nothing but the sum of weights is kept besides).
   static void average(const ef_face& cell, ef_face& face) {
-    const float ratio = cell.score / face.score, weight = ratio * ratio * ratio;
-    face.rotation[kWeights] += weight;
-    const float share = weight / face.rotation[kWeights];
+    const float ratio = cell.score / face.score, share = share_of(ratio * ratio * ratio, face.rotation[kWeights]);
     for (int i = 0; i < EF_LANDMARKS; ++i)
       for (int j = 0; j < 2; ++j) face.landmarks[i][j] += (cell.landmarks[i][j] - face.landmarks[i][j]) * share;
     for (int i = 0; i < 6; ++i) face.rotation[i] += (cell.rotation[i] - face.rotation[i]) * share;
     face.quality += (cell.quality - face.quality) * share;
   }
 
+  // The same of the box, by the score itself, but for cells of finer levels: they see a part of a large face, and think it smaller.
+  // What is suppressed next is told by the mean.
+  static void average_box(const float box[4], float score, ef_face& face) {
+    const float share = share_of(score / face.score, face.rotation[kBoxWeights]);
+    for (int i = 0; i < 4; ++i) face.box[i] += (box[i] - face.box[i]) * share;
+  }
+
+  static float share_of(float weight, float& sum) {
+    sum += weight;
+    return weight / sum;
+  }
+
   // Real numbers of all channels of a cell; false where one is not finite.
   bool read(uint32_t index, float channels[EF_HEAD_CHANNELS], const Level** level, uint32_t* column, uint32_t* row) const {
-    int i = count_ - 1;
-    while (levels_[i].first > index) --i;
-    *level = &levels_[i];
-    index -= levels_[i].first;
-    *row = index / levels_[i].output->columns;
-    *column = index % levels_[i].output->columns;
+    *level = &level_of(index);
+    index -= (*level)->first;
+    *row = index / (*level)->output->columns;
+    *column = index % (*level)->output->columns;
     bool ok = true;
     for (int c = 0; c < EF_HEAD_CHANNELS; ++c) {
-      channels[c] = levels_[i].logit(levels_[i].stored(*column, *row, c), c);
+      channels[c] = (*level)->logit((*level)->stored(*column, *row, c), c);
       ok = ok && finite(channels[c]);
     }
     return ok;
+  }
+
+  // Of a cell, whose index is the lower half of its key.
+  const Level& level_of(uint64_t key) const {
+    int i = count_ - 1;
+    while (levels_[i].first > static_cast<uint32_t>(key)) --i;
+    return levels_[i];
   }
 
   static void box_of(const Level& level, uint32_t column, uint32_t row, const float* channels, float box[4]) {
@@ -270,7 +294,7 @@ class Decoder {
   static float size_of(float log_size, float s) { return static_cast<float>(exp64(log_size > kMaxLogSize ? kMaxLogSize : log_size)) * s; }
 
   // All but the box. Until all cells are seen, `rotation` holds the two first columns, one after the other, and behind them the sums of
-  // weights and of scores.
+  // weights, of scores, and of the box's weights.
   static void fill(const Level& level, uint32_t column, uint32_t row, const float* channels, ef_face& face) {
     const float s = static_cast<float>(level.output->stride);
     face.score = sigmoid(channels[0]);
@@ -284,6 +308,7 @@ class Decoder {
     for (int i = 0; i < 3; ++i) face.rotation[i] = r[3 * i], face.rotation[3 + i] = r[3 * i + 1];
     face.rotation[kWeights] = 1;
     face.rotation[kSupport] = face.score;
+    face.rotation[kBoxWeights] = 1;
   }
 
   void map(float x, float y, float* out_x, float* out_y) const {
@@ -309,7 +334,7 @@ class Decoder {
 
   static float sign(double v) { return v > 0 ? 1.0f : v < 0 ? -1.0f : 0.0f; }
 
-  static constexpr int kWeights = 6, kSupport = 7;
+  static constexpr int kWeights = 6, kSupport = 7, kBoxWeights = 8;
 
   const Level* levels_;
   int count_;

@@ -104,13 +104,54 @@ def test_neighbours_that_say_the_same_box_have_a_say_in_the_rest() -> None:
     best, other = sigmoid(3), sigmoid(1)
     weight = (other / best) ** 3
     share = weight / (1 + weight)
-    np.testing.assert_allclose(boxes, [[8, 8, 24, 40]])  # the best cell's alone
+    np.testing.assert_allclose(boxes, [[8, 8, 24, 40]])
     np.testing.assert_allclose(scores, [agreed(best, other)], rtol=1e-6)
     np.testing.assert_allclose(landmarks, np.tile([8 + 16 * share, 24], (1, 5, 1)), rtol=1e-6)
     angle = np.arctan2(share, 1 - share)  # of the mean of (1, 0, 0) and (0, 0, -1)
     turned = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
     np.testing.assert_allclose(rotations[0], turned, atol=1e-6)
     np.testing.assert_allclose(quality, [(1 - share) / 2 + share / (1 + np.exp(-2))], rtol=1e-6)
+
+
+def test_near_boxes_have_a_say_in_the_box_alone() -> None:
+    """Three of sixteen pixels apart the IoU is .68: above .6, not above .75."""
+    boxes, scores, *rest = one_face(outputs=[two_cells(2.0, away=3)])
+    share = sigmoid(1) / (sigmoid(3) + sigmoid(1))
+    np.testing.assert_allclose(boxes, [[8 + 3 * share, 8, 24 + 3 * share, 40]], rtol=1e-6)
+    np.testing.assert_allclose(scores, [agreed(sigmoid(3), sigmoid(1))], rtol=1e-6)
+    for a, b in zip(rest, one_face()[2:], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_cells_of_a_finer_stride_have_no_say_in_the_box() -> None:
+    """One of stride 8, whose box of 15x30 pixels has an IoU of .88 with that of stride 16, has one in all else."""
+    best = row_of(3.0)
+    best[0, 0, 0, 4:6] = 0, np.log(2)
+    finer = np.zeros((1, 1, 1, 22), np.float32)
+    finer[0, 0, 0] = [1, 2.0, 0.5, 0.5, np.log(15 / 8), np.log(30 / 8), *[0] * 10, 1, 0, 0, 0, 1, 0]
+    both = {"strides": [16, 8], "layouts": ["NHWC"] * 2, "scales": [1.0] * 2, "zero_points": [0] * 2}
+    both["channel_scales"] = [np.ones(22, np.float32)] * 2
+    boxes, scores, _, _, quality = one_face(outputs=[best, finer], **both)
+    np.testing.assert_allclose(boxes, [[0, -8, 16, 24]])
+    np.testing.assert_allclose(scores, [agreed(sigmoid(3), sigmoid(1))], rtol=1e-6)
+    assert quality[0] > 0.5
+
+    best[..., 0], finer[..., 0] = 1, 3  # the other way round the coarser cell has its say
+    boxes, *_ = one_face(outputs=[best, finer], **both)
+    share = sigmoid(1) / (sigmoid(3) + sigmoid(1))
+    small, large = np.array([[0.5, -7, 15.5, 23]]), np.array([[0, -8, 16, 24]])
+    np.testing.assert_allclose(boxes, small + (large - small) * share, rtol=1e-6)
+
+
+def test_what_goes_next_is_told_by_the_mean_box() -> None:
+    """Boxes at 0, 3 and 7 of 16 pixels: the last has an IoU of .39 with the first, of .49 with their mean."""
+    head = row_of(2.0, 1.9, 1.8)
+    head[0, 0, :, 2] += [0, 3 / 16, 7 / 16]
+    assert len(one_face(outputs=[head[:, :, [0, 2]]], nms_iou=0.45)[0]) == 2
+    boxes, scores, *_ = one_face(outputs=[head], nms_iou=0.45)
+    a, b, c = (sigmoid(v) for v in (2.0, 1.9, 1.8))
+    np.testing.assert_allclose(scores, [agreed(a, b, c)], rtol=1e-6)
+    np.testing.assert_allclose(boxes[:, 0], [3 * b / (a + b)], rtol=1e-5)
 
 
 def test_boxes_that_only_overlap_have_no_say() -> None:
