@@ -145,9 +145,9 @@ typedef struct ef_output {
 typedef struct ef_decode_options {
   uint32_t struct_size;
   float min_score; /* 0 < min_score < 1, of a face: see `score` */
-  float nms_iou;   /* 0 <= nms_iou <= 1: the lower-scored of two boxes goes where their IoU is larger; above .6 it goes
-                      into the other's weighted mean if its cell is of no finer level, above .75 do its landmarks, rotation
-                      and quality */
+  float nms_iou;   /* 0 <= nms_iou <= 1: the lower-scored of two boxes goes where their IoU is larger; above .6 into the
+                      other's weighted mean, if its cell is of no finer level; above .75 its landmarks, rotation and
+                      quality into theirs */
 } ef_decode_options;
 
 typedef struct ef_face {
