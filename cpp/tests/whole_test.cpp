@@ -9,7 +9,7 @@
 namespace {
 
 constexpr uint64_t kPreprocessChecksum = 0x0bc2e2d567e36fbeull;
-constexpr uint64_t kDecodeChecksum = 0x50cde9f819ec732aull;
+constexpr uint64_t kDecodeChecksum = 0xb1fcba9fe2eaffa7ull;
 
 struct Checksum {  // FNV-1a
   uint64_t value = 0xcbf29ce484222325ull;
