@@ -19,19 +19,11 @@ from numpy.typing import NDArray
 from edgeface.manifest import ModelSpec
 from quantize.bundles import onnx_spec, tflite_spec
 from quantize.calibration import Images, as_real
-from quantize.model import STRIDES, Student
+from quantize.model import OUTPUTS, STRIDES, Student
 from quantize.onnx_export import INPUT, export_float, quantize_onnx
 from quantize.tflite_export import export_tflite, interpreter
 
 Size = tuple[int, int]
-#: What is compared, by channel of decode rule edgeface-v1.
-GROUPS = {
-    "score": [0],
-    "quality": [1],
-    "box": [2, 3, 4, 5],
-    "landmarks": list(range(6, 16)),
-    "rotation": list(range(16, 22)),
-}
 
 
 @dataclass
@@ -169,7 +161,7 @@ def _differences(
         group: round(float((difference[:, c] if group == "score" else difference[relevant][:, c]).mean()), 5)
         if group == "score" or relevant.any()
         else 0.0
-        for group, c in GROUPS.items()
+        for group, c in OUTPUTS.items()
     } | {"cells": int(relevant.sum())}
 
 
@@ -181,6 +173,6 @@ def write_parity(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
         "|---" * 7 + "|",
     ]
     for r in rows:
-        numbers = " | ".join(f"{r[g]:.4f}" for g in GROUPS)
+        numbers = " | ".join(f"{r[g]:.4f}" for g in OUTPUTS)
         lines.append(f"| {r['size'][0]}x{r['size'][1]} | {r['pair']} | {numbers} |")
     (folder / "parity.md").write_text("\n".join(lines) + "\n")

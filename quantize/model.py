@@ -20,6 +20,7 @@ from torch import Tensor, nn
 STRIDES = (8, 16, 32)
 CHANNELS = 22
 SCORE, QUALITY, BOX, LANDMARKS, ROTATION = 0, 1, slice(2, 6), slice(6, 16), slice(16, 22)
+OUTPUTS = {"score": SCORE, "quality": QUALITY, "box": BOX, "landmarks": LANDMARKS, "rotation": ROTATION}
 
 
 @dataclass(frozen=True)

@@ -10,26 +10,24 @@ import torch
 from torch import nn
 
 from quantize.config import ConfigError
-from quantize.model import BOX, CHANNELS, LANDMARKS, QUALITY, ROTATION, SCORE, Student
-
-ROWS = {"score": SCORE, "quality": QUALITY, "box": BOX, "landmarks": LANDMARKS, "rotation": ROTATION}
+from quantize.model import CHANNELS, OUTPUTS, Student
 
 
 def learn_only(model: Student, names: Sequence[str]) -> None:
-    """Freezes ``model`` in place but for the rows of its heads that give ``names``, keys of `ROWS`.
+    """Freezes ``model`` in place but for the rows of its heads that give ``names``, keys of `quantize.model.OUTPUTS`.
 
     Decay is not seen here: an optimizer that decays weights shrinks the other rows all the same.
 
     Raises:
         ConfigError: another name, or a network with batch norm, whose statistics would go on.
     """
-    if unknown := sorted(set(names) - set(ROWS)):
-        raise ConfigError(f"only must be of {', '.join(ROWS)}, but got {', '.join(unknown)}")
+    if unknown := sorted(set(names) - set(OUTPUTS)):
+        raise ConfigError(f"only must be of {', '.join(OUTPUTS)}, but got {', '.join(unknown)}")
     if any(isinstance(m, nn.BatchNorm2d) for m in model.modules()):
         raise ConfigError("only needs fold_norm = true: batch norm would go on learning")
     learns = torch.zeros(CHANNELS, 1, 1, 1)
     for name in names:
-        learns[ROWS[name]] = 1
+        learns[OUTPUTS[name]] = 1
     model.requires_grad_(False)
     for head in model.heads:
         for p in head.parameters():
