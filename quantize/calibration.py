@@ -141,6 +141,21 @@ def shift_scores(model: Student, logits: float) -> Student:
 
 
 @torch.no_grad()
+def shift_boxes(model: Student, strides: Sequence[Sequence[float]]) -> Student:
+    """Moves every box by (x, y) strides of its level, in place: a student has learnt its teacher's boxes, which lie
+    beside those that people draw by as much as is the same everywhere.
+
+    Args:
+        model: its heads' biases are changed.
+        strides: x to the right and y down, for each of the levels.
+    """
+    for head, (x, y) in zip(model.heads, strides, strict=True):
+        head.bias[BOX.start] += x  # type: ignore[index,operator]
+        head.bias[BOX.start + 1] += y  # type: ignore[index,operator]
+    return model
+
+
+@torch.no_grad()
 def fold_scales(model: Student, scales: dict[int, NDArray[np.float32]]) -> Student:
     """Divides the head's weights and biases by the channels' scales, in place; the decoder multiplies them back."""
     for head, stride in zip(model.heads, STRIDES, strict=True):

@@ -312,7 +312,7 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
     import torch
 
     from quantize import quantize as q
-    from quantize.calibration import channel_scales, choose_photos, fold_scales, load_photos, shift_scores
+    from quantize.calibration import channel_scales, choose_photos, fold_scales, load_photos, shift_boxes, shift_scores
     from quantize.equalise import equalise
     from quantize.model import checkpoint_of, fuse, load_student
     from quantize.onnx_export import export_float
@@ -326,6 +326,7 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
     mean_of = torch.load(checkpoint, map_location="cpu", weights_only=True).get("mean_of", [])
     model = equalise(fuse(load_student(checkpoint)), images, options["equalise"])
     shift_scores(model, options["score_shift"])
+    shift_boxes(model, options["box_shift"])
     scales = channel_scales(model, images, load_photos(chosen, _size(options["large_photo_size"])))
     float_model = fold_scales(model, scales)
     float_path, int8_path = folder / "float32.onnx", folder / "int8.onnx"

@@ -61,6 +61,19 @@ def test_shifted_scores_keep_their_order(model: Student, images: np.ndarray) -> 
             assert torch.equal(after[:, 1:], before[:, 1:])
 
 
+def test_shifted_boxes_keep_their_size_and_all_else(model: Student, images: np.ndarray) -> None:
+    shift = [[-0.04, 0.02], [0.0, 0.0], [0.5, -1.0]]
+    shifted = calibration.shift_boxes(copy.deepcopy(model), shift)
+    x = torch.from_numpy(calibration.as_real(images))
+    with torch.no_grad():
+        for before, after, by in zip(model(x), shifted(x), shift, strict=True):
+            assert torch.allclose(after[:, 2:4] - before[:, 2:4], torch.tensor(by).view(1, 2, 1, 1), atol=1e-5)
+            assert torch.equal(after[:, :2], before[:, :2])
+            assert torch.equal(after[:, 4:], before[:, 4:])
+    with pytest.raises(ValueError, match="shorter"):
+        calibration.shift_boxes(copy.deepcopy(model), shift[:2])
+
+
 @pytest.mark.parametrize(
     ("float_outputs", "kept"), [(True, 0), (False, 0), (True, 1), (True, 4)], ids=["", "rounded", "first", "four float"]
 )
