@@ -148,6 +148,9 @@ def shift_boxes(model: Student, strides: Sequence[Sequence[float]]) -> Student:
     Args:
         model: its heads' biases are changed.
         strides: x to the right and y down, for each of the levels.
+
+    Raises:
+        ValueError: not two numbers for each level.
     """
     for head, (x, y) in zip(model.heads, strides, strict=True):
         head.bias[BOX.start] += x  # type: ignore[index,operator]
