@@ -1,4 +1,6 @@
-"""The config of a run: one TOML over `configs/defaults.toml`, with single values set on the command line."""
+"""The config of a run: one TOML over its ``base``, if it names one, over `configs/defaults.toml`, with single values
+set on the command line.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ def load_config(path: Path, settings: Sequence[str] = ()) -> dict[str, Any]:
     """Reads a config.
 
     Args:
-        path: a TOML file.
+        path: a TOML file. Its key ``base`` may name another one, from its own folder on, of which it gives the
+            differences, as in `merged`.
         settings: ``key=value`` with dots in the key and a TOML value, such as ``quantize.qat.steps=100``; text needs no
             quotes.
 
@@ -29,7 +32,7 @@ def load_config(path: Path, settings: Sequence[str] = ()) -> dict[str, Any]:
         >>> load_config(Path("quantize/configs/s.toml"), ["export.tflite=false"])["export"]["tflite"]
         False
     """
-    config = merged(_read(DEFAULTS), _read(path))
+    config = merged(_read(DEFAULTS), _with_bases(path))
     config.setdefault("name", f"edgeface-{config.get('student', path.stem)}")
     config.setdefault("run", f"runs/{path.stem}")
     apply_settings(config, settings)
@@ -53,6 +56,21 @@ def apply_settings(config: dict[str, Any], settings: Sequence[str]) -> None:
             if not isinstance(place, dict):
                 raise ConfigError(f"setting must name a table's key, but got {key}")
         place[last] = value
+
+
+def _with_bases(path: Path) -> dict[str, Any]:
+    """What ``path`` says over what its bases say."""
+    config, seen = _read(path), [path.resolve()]
+    while "base" in config:
+        base = config.pop("base")
+        if not isinstance(base, str):
+            raise ConfigError(f"base must name a file, but got {base!r}")
+        file = (seen[-1].parent / base).resolve()
+        if file in seen:
+            raise ConfigError(f"base must not come back to {file}, but that of {seen[-1]} does")
+        seen.append(file)
+        config = merged(_read(file), config)
+    return config
 
 
 def _read(path: Path) -> dict[str, Any]:

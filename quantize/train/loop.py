@@ -10,7 +10,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from quantize.train.loader import ViewBatches, loader, on_device
 from quantize.train.losses import Batch, Losses
 from quantize.train.mimic import Mimic, silenced
 from quantize.train.mine import choose, mine
+from quantize.train.mirror import mirrored_answers, mirrored_batch
 from quantize.train.optimizers import optimizers_of
 from quantize.train.precision import prefer_bfloat16
 from quantize.train.rows import learn_only
@@ -79,7 +80,7 @@ WHOLE = {
     "echo": {"times", "batches"},
 }
 #: and what they may have besides.
-OPTIONAL = {"mimic": {"enlarge", "silent", "boxes"}}
+OPTIONAL = {"mimic": {"enlarge", "mirror", "silent", "boxes"}, "echo": {"mirror"}}
 
 
 def _check(config: dict[str, Any]) -> None:
@@ -100,7 +101,7 @@ def _check(config: dict[str, Any]) -> None:
     whole = [merged(tables[0], t).get("whole", {}) for t in tables]
     if any(w.get("share") and not w.get("weights") for w in whole):
         raise ConfigError("[views.whole] must have weights of the sets that it draws from, but got none")
-    if any(value < 1 for value in config.get("echo", {}).values()):
+    if any(config.get("echo", {}).get(name, 1) < 1 for name in WHOLE["echo"]):
         raise ConfigError(f"echo.times and echo.batches must be 1 or more, but got {config['echo']}")
     mimic = config.get("mimic", {})
     more = [name for name in ("hints", "features", "heads") if mimic.get(name)]
@@ -143,8 +144,8 @@ class Trainer:
         if config.get("mimic"):
             weights = {name: config["mimic"][name] for name in ("hints", "features", "heads", "answers")}
             weights["boxes"] = config["mimic"].get("boxes", 0.0)
-            enlarge = config["mimic"].get("enlarge", False)
-            self.mimic = Mimic(self.model, Path(config["mimic"]["detector"]), weights, enlarge)
+            looks = {name: config["mimic"].get(name, False) for name in ("enlarge", "mirror")}
+            self.mimic = Mimic(self.model, Path(config["mimic"]["detector"]), weights, **looks)
             self.mimic.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         helpers = nn.ModuleList([self.losses, *([self.mimic.helpers] if self.mimic else [])])
         self.optimizers = optimizers_of(self.model, helpers, config["optimizer"])
@@ -215,15 +216,16 @@ class Trainer:
             if self.step < end:
                 hard = self._mined(number) if self.config.get("mine") else None
                 parts = phase.get("parts", 1)
-                order: Sequence[int] = range(self.step * parts, end * parts)
+                first, count = self.step * parts, (end - self.step) * parts
+                order = [(number, 0) for number in range(first, first + count)]
                 if echo := self.config.get("echo"):
-                    order = echoed(order.start, len(order), echo["times"], echo["batches"], self.config["seed"])
+                    order = echoed(first, count, echo["times"], echo["batches"], self.config["seed"])
                 data = ViewBatches(
                     self.packed,
                     merged(self.config["views"], phase.get("views", {})),
                     self.config["seed"],
                     batches_of(phase),
-                    list(dict.fromkeys(order)),
+                    list(dict.fromkeys(number for number, _ in order)),
                     self.rank,
                     self.world,
                     feedback,
@@ -272,10 +274,9 @@ class Trainer:
                     group["lr"] = lr
             for part in range(parts):
                 shown = next(batches)
-                x, batch = on_device(shown.pixels, shown.targets, self.device)
-                x = x.contiguous(memory_format=torch.channels_last)
+                x, batch, answers = self._as_shown(shown)
                 with _alone(model) if part < parts - 1 else contextlib.nullcontext():
-                    loss, terms = self._loss(model, x, batch, self._answers(shown, x, batch))
+                    loss, terms = self._loss(model, x, batch, answers)
                     (loss / parts).backward()
                 if feedback is not None:
                     self._give(feedback, batch)
@@ -315,6 +316,17 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             answers = self.mimic.look(x)[-1]
         return silenced(answers, batch, *x.shape[2:]) if silent else answers
+
+    def _as_shown(self, shown: Shown) -> tuple[Tensor, Batch, Tensor | None]:
+        """A batch on the device, as it is or in a mirror, and what the detector says of it."""
+        x, batch = on_device(shown.pixels, shown.targets, self.device)
+        x = x.contiguous(memory_format=torch.channels_last)
+        answers = self._answers(shown, x, batch)
+        if shown.time % 2 and self.config.get("echo", {}).get("mirror"):
+            height, width = x.shape[2:]
+            x, batch = x.flip(3), mirrored_batch(batch, width)
+            answers = None if answers is None else mirrored_answers(answers, height, width)
+        return x, batch, answers
 
     def _answers(self, shown: Shown, x: Tensor, batch: Batch) -> Tensor | None:
         """`look`, worked out once for a batch that comes again."""

@@ -24,6 +24,7 @@ from quantize.train.assign import Grid, flatten
 from quantize.train.distill import apart_at_faces
 from quantize.train.enlarged import enlarged_answers, score_of
 from quantize.train.losses import Batch, covered, quality_focal
+from quantize.train.mirror import both_ways, mirrored_answers
 
 SILENT = -12.0
 """Logit of a place where there is no face."""
@@ -95,13 +96,16 @@ class Mimic(nn.Module):
     and has no adapters (the features' serve ``heads`` too). These start from noise, where the student has as many
     channels as YuNet from the identity: until ``attached`` is set only they learn, and the student does not.
 
-    ``enlarge``: answers are those to the view at twice its size, see `quantize.train.enlarged`. Answers that are known
-    already, or were made better, may be given to ``forward``, if nothing but them is compared.
+    ``enlarge``: answers are those to the view at twice its size, see `quantize.train.enlarged`. ``mirror``: they are
+    those to the view and to its mirror image together, see `quantize.train.mirror`. Answers that are known already, or
+    were made better, may be given to ``forward``, if nothing but them is compared.
     """
 
-    def __init__(self, student: Student, file: Path, weights: dict[str, float], enlarge: bool = False) -> None:
+    def __init__(
+        self, student: Student, file: Path, weights: dict[str, float], enlarge: bool = False, mirror: bool = False
+    ) -> None:
         super().__init__()
-        self.student, self.weights, self.enlarge = student, weights, enlarge
+        self.student, self.weights, self.enlarge, self.mirror = student, weights, enlarge, mirror
         self.detector = YuNetLayers(file)
         self.beyond = bool(weights["features"] or weights["heads"])  # of the pyramid: more than answers
         self.adapters = _adapters([student.config.neck] * len(STRIDES) if self.beyond else [])
@@ -136,13 +140,22 @@ class Mimic(nn.Module):
     @torch.no_grad()
     def look(self, x: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor, Tensor]:
         """The detector's features before and behind its pyramid, its raw outputs (n, p, 16), and those that the
-        student's answers are compared with: the same unless ``enlarge`` is set.
+        student's answers are compared with: the same unless ``enlarge`` or ``mirror`` is set.
         """
         hints = self.detector.features(x)
         wanted = self.detector.neck(hints)
         plain = self.detector.predict(wanted).float()
-        wide = self.enlarge and self.weights["answers"]
-        return hints, wanted, plain, enlarged_answers(self.detector, x, plain) if wide else plain
+        answers = plain
+        if self.weights["answers"]:
+            answers = self._answers(x, plain)
+            if self.mirror:
+                other = x.flip(3)
+                back = self._answers(other, self.detector.predict(self.detector.pyramid(other)).float())
+                answers = both_ways(answers, mirrored_answers(back, *x.shape[2:]))
+        return hints, wanted, plain, answers
+
+    def _answers(self, x: Tensor, plain: Tensor) -> Tensor:
+        return enlarged_answers(self.detector, x, plain) if self.enlarge else plain
 
     def total(self, apart: dict[str, Tensor]) -> Tensor:
         return sum((self.weights[name] * value for name, value in apart.items()), torch.zeros(()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch", reason="the toolchain's extra is not installed (pip install -e '.[quantize]')")
 
 from quantize.config import ConfigError  # noqa: E402
-from quantize.train.echo import echoed, in_order  # noqa: E402
+from quantize.train.echo import Shown, echoed, in_order  # noqa: E402
 from quantize.train.loop import Trainer  # noqa: E402
 
 small = st.integers(1, 6)
@@ -22,8 +22,8 @@ small = st.integers(1, 6)
 @given(small, small, st.integers(0, 9))
 def test_each_batch_comes_as_often_as_the_others(times: int, batches: int, seed: int) -> None:
     order = echoed(0, 3 * times * batches, times, batches, seed)
-    assert Counter(order) == dict.fromkeys(range(3 * batches), times)
-    assert all(number // batches == place // (times * batches) for place, number in enumerate(order))
+    assert Counter(order) == dict.fromkeys(product(range(3 * batches), range(times)), 1)
+    assert all(number // batches == place // (times * batches) for place, (number, _) in enumerate(order))
 
 
 @given(small, small, st.integers(0, 40), st.integers(1, 40))
@@ -33,24 +33,27 @@ def test_a_resumed_run_sees_what_it_would_have_seen(times: int, batches: int, fi
 
 def test_echoes_come_between_others() -> None:
     order = echoed(0, 400, 4, 100, 5)
-    assert sum(a == b for a, b in pairwise(order)) < 20
+    assert sum(a == b for (a, _), (b, _) in pairwise(order)) < 20
     assert order != echoed(0, 400, 4, 100, 6)
 
 
-@given(st.lists(st.integers(0, 5), min_size=1))
-def test_a_batch_is_made_once_and_kept_until_it_has_come_for_the_last_time(order: list[int]) -> None:
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=1))
+def test_a_batch_is_made_once_and_kept_until_it_has_come_for_the_last_time(order: list[tuple[int, int]]) -> None:
+    numbers = [number for number, _ in order]
     made: list[int] = []
 
     def batches():  # type: ignore[no-untyped-def]
-        for number in dict.fromkeys(order):
+        for number in dict.fromkeys(numbers):
             made.append(number)
             yield torch.tensor([number]), None
 
-    shown = list(in_order(batches(), order))
-    assert [int(s.pixels) for s in shown] == order
-    assert made == list(dict.fromkeys(order))
-    first = {number: shown[order.index(number)] for number in order}
-    assert all(s is first[number] for s, number in zip(shown, order, strict=True))  # with what was said of it
+    first: dict[int, Shown] = {}
+    seen = []
+    for shown in in_order(batches(), order):
+        seen.append((int(shown.pixels), shown.time))
+        assert first.setdefault(int(shown.pixels), shown) is shown  # with what was said of it
+    assert seen == order
+    assert made == list(dict.fromkeys(numbers))
 
 
 def test_answers_alone_are_kept(tmp_path: Path) -> None:

@@ -459,6 +459,30 @@ def test_echoes_do_not_ask_the_detector_again(finished: Path, root: Path, monkey
     assert (trainer.step, asked) == (3, [2, 2])
 
 
+@pytest.mark.skipif(not TEACHERS.is_dir(), reason="../shared is not there")
+def test_every_second_echo_comes_in_a_mirror(finished: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from quantize.config import load_config
+    from quantize.train.loop import Trainer
+    from quantize.train.mirror import mirrored_answers, mirrored_batch
+
+    shown = []
+    loss = Trainer._loss
+    monkeypatch.setattr(Trainer, "_loss", lambda self, model, *given: shown.append(given) or loss(self, model, *given))
+    mimic = f"mimic={{detector='{TEACHERS / 'yunet_n_dynamic.onnx'}', hints=0.0, features=0.0, heads=0.0, answers=1.0,"
+    mimic += " silent=true, mirror=true, alone=0}"
+    settings = ["phases=[{size=64, batch=2, parts=2, steps=2}]", "echo={times=4, batches=1, mirror=true}", mimic]
+    trainer = Trainer(load_config(root / "c.toml", settings), finished / "label" / "pack", root / "mirrored")
+    trainer.train()
+    order = sorted(range(4), key=lambda k: torch.equal(shown[k][0], shown[0][0]))  # the mirror images first
+    other, same = order[:2], order[2:]
+    assert len(shown) == 4 and all(torch.equal(shown[k][0], shown[0][0]) for k in same)
+    x, batch, answers = shown[0]
+    for k in other:
+        assert torch.equal(shown[k][0], x.flip(3))
+        assert torch.equal(shown[k][1].box, mirrored_batch(batch, 64).box)
+        assert torch.allclose(shown[k][2], mirrored_answers(answers, 64, 64), atol=2e-3, equal_nan=True)
+
+
 def test_a_step_in_parts_follows_the_mean_of_their_gradients(finished: Path, root: Path) -> None:
     from quantize.config import load_config
     from quantize.train.loader import phase_views
