@@ -88,7 +88,7 @@ class Bundle:
         except PermissionError as error:
             raise BundleError(f"bundle must be readable, but got {path}: {error.strerror}") from None
         # what zipfile raises on damaged bytes, depending on which byte it is
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError) as error:
             raise BundleCorruptError(f"bundle must be an intact zip, but got {path}: {error}") from error
         except (ValueError, OverflowError, LookupError) as error:
             if isinstance(error, BundleError):
