@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.data.sample import FaceLabel, Sample
+from quantize.data.sample import MIRROR_POINTS, FaceLabel, Sample
 
-MIRRORED = [1, 0, 2, 4, 3]
 MIN_FACES = 50  # fewer do not tell a rule
 MIN_SCORE = 0.6  # of YuNet's, for a face to learn from: it must be the labelled one that it saw
 RIDGE = 1e-3
@@ -33,8 +32,8 @@ class Rule:
         centre, axes = _frames(seen)
         inputs = _into(seen, centre[:, None], axes[:, None])
         targets = _into(drawn, centre, axes) - inputs.mean(1)
-        inputs = np.concatenate([inputs, inputs[..., MIRRORED, :] * [-1, 1]])
-        targets = np.concatenate([targets, targets[:, MIRRORED] * [-1, 1]])
+        inputs = np.concatenate([inputs, inputs[..., MIRROR_POINTS, :] * [-1, 1]])
+        targets = np.concatenate([targets, targets[:, MIRROR_POINTS] * [-1, 1]])
         x, y = inputs.reshape(len(inputs), -1), targets.reshape(len(targets), -1)
         self.mean, self.offset = x.mean(0), y.mean(0)
         self.low, self.high = np.quantile(x, [0.01, 0.99], axis=0)

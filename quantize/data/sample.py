@@ -14,6 +14,8 @@ from quantize.files import replacing
 
 #: The iBUG points (of 68) behind the five landmarks: contours of the image-left and image-right eye, nose tip, corners.
 EYE_RIGHT, EYE_LEFT, NOSE_TIP, MOUTH_RIGHT, MOUTH_LEFT = slice(36, 42), slice(42, 48), 30, 48, 54
+#: Which of the five each is in a mirror.
+MIRROR_POINTS = [1, 0, 2, 4, 3]
 
 
 def points5_from_68(points: NDArray[np.floating[Any]]) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.boxes import iou_matrix
+from quantize.data.sample import MIRROR_POINTS
 from quantize.teachers.session import open_session
 
 Detections = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
@@ -112,7 +113,7 @@ class YuNet:
                     boxes = np.stack(
                         [view.shape[1] - boxes[:, 2], boxes[:, 1], view.shape[1] - boxes[:, 0], boxes[:, 3]], 1
                     )
-                    points = points[:, [1, 0, 2, 4, 3]]
+                    points = points[:, MIRROR_POINTS]
                     points[..., 0] = view.shape[1] - points[..., 0]
                 kept = vote(
                     boxes / np.array([fx, fy, fx, fy], np.float32), points / np.array([fx, fy], np.float32), scores

@@ -11,13 +11,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from quantize.data.sample import MIRROR_POINTS
 from quantize.model import STRIDES
 from quantize.teachers.yunet_layers import BOX, CLS, KPS, OBJ
 from quantize.train.enlarged import score_of
 from quantize.train.losses import Batch
-
-MIRROR_POINTS = [1, 0, 2, 4, 3]
-"""Right eye, left eye, nose, right and left corner of the mouth: which of them each is in a mirror."""
 
 
 def mirrored_batch(batch: Batch, width: int) -> Batch:

@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 from quantize.data.pack import PackedPhotos
 from quantize.data.pose import geodesic_degrees, mirrored
-from quantize.data.sample import FaceLabel, Sample
+from quantize.data.sample import MIRROR_POINTS, FaceLabel, Sample
 from quantize.data.shape_model import ShapeModel
 from quantize.train.hide import hide
 from quantize.train.paste import place
 from quantize.train.photometric import camera, relight
 
-MIRROR_POINTS = [1, 0, 2, 4, 3]
 DONOR_SIDE = 48
 """Pixels of the photo: the smallest face that is pasted elsewhere."""
 

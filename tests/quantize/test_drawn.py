@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantize.data.drawn import MIN_FACES, MIRRORED, Rule, draw_alike
-from quantize.data.sample import FaceLabel, Sample
+from quantize.data.drawn import MIN_FACES, Rule, draw_alike
+from quantize.data.sample import MIRROR_POINTS, FaceLabel, Sample
 
 FACE = np.array([[-1, -1], [1, -1], [0, 0.2], [-0.7, 1.1], [0.7, 1.1]])
 LOW_NOSE = np.array([[0, 0], [0, 0], [0, 0.2], [0.1, 0], [-0.1, 0]])
@@ -56,7 +56,7 @@ def test_a_rule_follows_the_face(angle, size, x, mirrored):
         turn = np.diag([-1, 1]) @ turn
 
     def moved(p):
-        return (p[:, MIRRORED] if mirrored else p) @ turn + [x, -x]
+        return (p[:, MIRROR_POINTS] if mirrored else p) @ turn + [x, -x]
 
     # a mirrored face's shape may be beyond the one that the limits were taken at: they come from both
     np.testing.assert_allclose(rule(moved(one)[:, None]), moved(rule(one[:, None])), atol=1e-3 * max(size, 1))
