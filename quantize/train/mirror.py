@@ -1,9 +1,10 @@
 """Views in a mirror, and what a detector says of a view together with what it says of its mirror image.
 
 Nothing about faces is other in a mirror, but a detector's answers are: of the same face it gives another score and
-another box. What both looks say together is nearer to the truth than either (with flips, as detectors are tested:
-Viola and Jones 2003; YuNet enlarged on a quarter of train/wider at 320 px, AP of faces ≥16 px .747 and .735, together
-.752), has no side to which its boxes lie, and serves the view and its mirror image as well.
+another box. What both looks say together is nearer to the truth than either, has no side to which its boxes lie, and
+serves the view and its mirror image as well ("Both looks" in docs/training-notes.md). A teacher's answers to several
+transforms of an unlabelled picture are brought together as in Radosavovic et al. 2018, "Data Distillation: Towards
+Omni-Supervised Learning", arXiv 1712.04440.
 """
 
 from __future__ import annotations
