@@ -110,7 +110,7 @@ def _check(config: dict[str, Any]) -> None:
             raise ConfigError(f"{name} goes with answers alone, but got [mimic] with {', '.join(more)}")
     if config.get("only") and config["optimizer"]["weight_decay"]:
         raise ConfigError(f"only needs optimizer.weight_decay = 0, but got {config['optimizer']['weight_decay']}")
-    for name in ("silent", "boxes"):
+    for name in ("mirror", "silent", "boxes"):
         if mimic.get(name) and not mimic["answers"]:
             raise ConfigError(f"mimic.{name} needs mimic.answers, but got {mimic['answers']}")
 

@@ -258,7 +258,7 @@ def test_silenced_answers_are_compared_alone(tmp_path: Path) -> None:
         Trainer({"phases": [], "mimic": mimic}, tmp_path, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["silent", "boxes"])
+@pytest.mark.parametrize("name", ["mirror", "silent", "boxes"])
 def test_what_is_made_of_answers_needs_them(name: str, tmp_path: Path) -> None:
     nothing = {"hints": 0.0, "features": 0.0, "heads": 0.0, "answers": 0.0}
     mimic = {"detector": str(YUNET), "alone": 0, name: 1, **nothing}
