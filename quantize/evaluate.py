@@ -182,9 +182,11 @@ def evaluate(
         before: results that stand in the tables already.
 
     Returns:
-        One result a detector and trial: ``model``, ``rule``, ``set`` and the figures of `quantize.metrics`.
+        One result a detector and trial: ``model``, ``rule``, ``set`` and the figures of `quantize.metrics`. Of several
+        detectors that say the same name all but the first have what ``specs`` calls them besides.
     """
     results = []
+    named: dict[str, str] = {}  # two bundles may say the same name: each gets a column of its own
     for model in specs:
         for trial in trials:
             folder = sets / trial.name
@@ -202,7 +204,9 @@ def evaluate(
                 figures |= score_quality(samples, found, folder / "embeddings.npz")
             if trial.name in TONE_SETS and not trial.turn:
                 figures["by_tone"] = by_tone(samples, found)
-            results.append({"model": detector.name, "rule": detector.rule, "set": trial.name, **figures})
+            first = named.setdefault(detector.name, model)
+            name = detector.name if first == model else f"{detector.name} ({model})"
+            results.append({"model": name, "rule": detector.rule, "set": trial.name, **figures})
             write_table(run, [*before, *results])
     return results
 

@@ -338,6 +338,18 @@ def test_checkpoints_side_by_side(finished: Path, root: Path) -> None:
         _invoke("compare", f"float:{finished / 'train' / 'last.pt'}", *arguments)
 
 
+def test_bundles_of_one_name_side_by_side(finished: Path, root: Path, tmp_path: Path) -> None:
+    from quantize.evaluate import Trial, evaluate, markdown
+
+    one, other = finished / "export" / "edgeface-smoke.efm", tmp_path / "before.efm"
+    shutil.copyfile(one, other)
+    trials = [Trial.parse("wider@128x96"), Trial.parse("wider@128x96+90")]
+    results = evaluate([str(one), str(other)], root / "val", tmp_path / "cmp", trials)
+    name = "edgeface-smoke int8 onnxruntime"
+    assert [r["model"] for r in results] == [name, name, f"{name} ({other})", f"{name} ({other})"]
+    assert f"| figure | {name} | {name} ({other}) |" in markdown(results)
+
+
 def test_a_bundle_says_what_its_weights_are_the_mean_of(finished: Path, root: Path, tmp_path: Path) -> None:
     from edgeface.bundle import Bundle
 
