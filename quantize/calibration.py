@@ -52,16 +52,21 @@ def choose_photos(samples: Sequence[Sample], count: int, seed: int) -> list[Path
     return chosen
 
 
-def choose_large(samples: Sequence[Sample], count: int, seed: int) -> list[Path]:
-    """`choose_photos` for large inputs. Half of the photos show a face that fills them, as far as there are such: few
-    cells say that a face is that large, too few for a range if few photos have them.
+def choose_filled(samples: Sequence[Sample], count: int, seed: int) -> list[Path]:
+    """`choose_photos` of those that a face fills, as far as there are such: few cells say that a face is that large,
+    too few for a range if few photos have them.
     """
 
     def filled(s: Sample) -> bool:
         longest = max((float((f.box[2:] - f.box[:2]).max()) for f in s.faces), default=0.0)
         return longest >= FILLING * max(s.width, s.height)
 
-    near = choose_photos([s for s in samples if filled(s)], count // 2, seed)
+    return choose_photos([s for s in samples if filled(s)], count, seed)
+
+
+def choose_large(samples: Sequence[Sample], count: int, seed: int) -> list[Path]:
+    """`choose_photos` for large inputs, half of them by `choose_filled`."""
+    near = choose_filled(samples, count // 2, seed)
     return near + choose_photos([s for s in samples if s.path not in near], count - len(near), seed)
 
 

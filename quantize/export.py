@@ -42,10 +42,11 @@ def export(
     scales: dict[int, NDArray[np.float32]],
     name: str,
     folder: Path,
-    images: Mapping[Size, Images],
+    images: Mapping[Size, Sequence[Images]],
     onnx_images: Sequence[Images],
     *,
     rounded: Student | None = None,
+    covered: float = 1.0,
     keep_float: Sequence[str] = (),
     extra_sizes: Sequence[Size] = (),
     tflite: bool = True,
@@ -58,9 +59,10 @@ def export(
         scales: factor of each channel by stride.
         name: of the bundle; files are called after it.
         folder: receives the files.
-        images: calibration photos of each TFLite size, (n, h, w, 3) uint8.
+        images: calibration photos of each TFLite size, (n, h, w, 3) uint8 of each kind.
         onnx_images: those of the ONNX file.
         rounded: the same with weights for int8 (`quantize.rounding`); ``model`` itself if None.
+        covered: see `quantize.tflite_export.export_tflite`.
         keep_float: ONNX nodes that stay in float.
         extra_sizes: of ``images``, those that are for evaluation only.
         tflite: whether to make TFLite files.
@@ -79,7 +81,7 @@ def export(
     result.models.append(onnx_spec(int8_path, "int8"))
     if tflite:
         files = {size: folder / f"{name}-int8-{size[0]}x{size[1]}.tflite" for size in images}
-        described = export_tflite(copy.deepcopy(rounded), images, files, interpreter(python))
+        described = export_tflite(copy.deepcopy(rounded), images, files, interpreter(python), covered)
         for size, path in files.items():
             models = result.extra_models if size in extra_sizes else result.models
             models.append(tflite_spec(path, described[size], size))

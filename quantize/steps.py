@@ -420,7 +420,7 @@ def _export(run: Run, folder: Path) -> dict[str, Any]:
 
     from quantize import export as e
     from quantize.bundles import make_manifest, write_bundle
-    from quantize.calibration import choose_photos, load_photos
+    from quantize.calibration import choose_filled, choose_photos, load_photos
     from quantize.model import load_student
 
     options, name = run.config["export"], run.config["name"]
@@ -430,8 +430,10 @@ def _export(run: Run, folder: Path) -> dict[str, Any]:
     scales = channel_scale_of(state)
     sizes = [_size(s) for s in options["sizes"]]
     extra = [_size(s) for s in options["evaluation_sizes"]]
-    chosen = choose_photos(_samples(run), run.config["quantize"]["photos"], run.config["seed"])
-    images = {size: load_photos(chosen, size) for size in dict.fromkeys([*sizes, *extra])}
+    samples, seed = _samples(run), run.config["seed"]
+    chosen = choose_photos(samples, run.config["quantize"]["photos"], seed)
+    kinds = [paths for paths in (chosen, choose_filled(samples, options["filled_photos"], seed)) if paths]
+    images = {size: [load_photos(paths, size) for paths in kinds] for size in dict.fromkeys([*sizes, *extra])}
     exported = e.export(
         load_student(run.need("quantize", "float.pt")),
         scales,
@@ -440,12 +442,13 @@ def _export(run: Run, folder: Path) -> dict[str, Any]:
         images,
         [load_photos(chosen, _size(run.config["quantize"]["photo_size"])), _large_photos(run)],
         rounded=load_student(weights),
+        covered=options["covered"] if len(kinds) > 1 else 1.0,  # else what large faces say would be cut off
         keep_float=state["keep_float"],
         extra_sizes=extra,
         tflite=options["tflite"],
         python=options.get("litert_python"),
     )
-    e.write_parity(folder, e.parity(exported, {s: images[s] for s in sizes}))
+    e.write_parity(folder, e.parity(exported, {s: images[s][0] for s in sizes}))
     manifest = make_manifest(name, "0", exported.models, scales, sizes)
     write_bundle(folder / f"{name}.efm", manifest, folder)
     if options["float_bundle"]:

@@ -2,7 +2,8 @@
 
     python -m quantize.tflite_convert JOB.json
 
-The job: {"checkpoint": folded checkpoint, "outputs": {"320x240": {"images": calibration .npy, "file": result}}, ...}.
+The job: {"checkpoint": folded checkpoint, "covered": share of the photos, "outputs": {"320x240": {"images": calibration
+.npy of each kind of photo, "file": result}}, ...}.
 Prints one JSON object: per size the input and outputs of the network with their scales and zero points.
 `quantize.tflite_export` writes the job and reads the answer.
 """
@@ -14,6 +15,7 @@ import os
 import sys
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +26,18 @@ import numpy as np
 import torch
 
 from quantize.model import STRIDES, load_student
+from quantize.ranges import beside, cover, widest
+
+Images = np.ndarray[Any, Any]
 
 
-def convert(checkpoint: Path, images: np.ndarray[Any, Any], path: Path) -> dict[str, Any]:
-    """One int8 network for the size of the calibration images (n, h, w, 3) uint8."""
+def convert(checkpoint: Path, kinds: Sequence[Images], covered: float, path: Path) -> dict[str, Any]:
+    """One int8 network for the size of the calibration images, (n, h, w, 3) uint8 of each kind."""
     import litert_torch
     from ai_edge_litert.interpreter import Interpreter
     from ai_edge_quantizer import calibrator, quantizer, recipe
 
-    _, height, width, _ = images.shape
+    _, height, width, _ = kinds[0].shape
     model = load_student(checkpoint)
     example = torch.zeros(1, 3, height, width)
     last = litert_torch.to_channel_last_io(model, args=[0], outputs=list(range(len(STRIDES)))).eval()
@@ -41,21 +46,19 @@ def convert(checkpoint: Path, images: np.ndarray[Any, Any], path: Path) -> dict[
         litert_torch.convert(last, (example.permute(0, 2, 3, 1).contiguous(),)).export(float_path)
         signature, io = next(iter(Interpreter(float_path).get_signature_list().items()))
         quantise = quantizer.Quantizer(float_path, recipe.static_wi8_ai8())
-        real = (images.astype(np.float32) - 128) / 128
-        # the quantizer's own calibrate averages the photos' ranges, which clips whatever is rarer than a typical photo:
-        # large faces lost .7 degrees of pose
-        watcher = calibrator.Calibrator(float_path, num_threads=1, qsv_update_func=_wider)
-        watcher.calibrate({signature: [{io["inputs"][0]: x[None]} for x in real]}, quantise._recipe_manager)
-        ranges = watcher.get_model_qsvs()
+        calibrated = []
+        for images in kinds:
+            real = (images.astype(np.float32) - 128) / 128
+            # the quantizer's own calibrate averages the photos' ranges, which clips whatever is rarer than a typical
+            # photo: large faces lost .7 degrees of pose
+            watcher = calibrator.Calibrator(float_path, num_threads=1, qsv_update_func=beside)
+            watcher.calibrate({signature: [{io["inputs"][0]: x[None]} for x in real]}, quantise._recipe_manager)
+            calibrated.append(cover(watcher.get_model_qsvs(), covered))
+        ranges = widest(calibrated)
         _fix_ranges(ranges, float_path)
         result = quantise.quantize(ranges)
         result.export_model(str(path), overwrite=True)
     return describe(path)
-
-
-def _wider(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
-    """The range that covers both."""
-    return {"min": np.minimum(a["min"], b["min"]), "max": np.maximum(a["max"], b["max"])}
 
 
 def _fix_ranges(ranges: dict[str, Any], float_path: str) -> None:
@@ -102,7 +105,8 @@ def main(job_path: str) -> None:
     job = json.loads(Path(job_path).read_text())
     done = {}
     for size, part in job["outputs"].items():
-        done[size] = convert(Path(job["checkpoint"]), np.load(part["images"]), Path(part["file"]))
+        kinds = [np.load(file) for file in part["images"]]
+        done[size] = convert(Path(job["checkpoint"]), kinds, job["covered"], Path(part["file"]))
     Path(job["answer"]).write_text(json.dumps(done))
 
 

@@ -9,7 +9,7 @@ import os
 import subprocess
 import tempfile
 import venv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,17 +63,21 @@ def _default_folder() -> Path:
 
 def export_tflite(
     model: Student,
-    images: Mapping[tuple[int, int], Images],
+    images: Mapping[tuple[int, int], Sequence[Images]],
     files: Mapping[tuple[int, int], Path],
     python: Path,
+    covered: float = 1.0,
 ) -> dict[tuple[int, int], dict[str, Any]]:
     """Converts the folded network with folded channel scales to int8, once for each (width, height).
 
     Args:
         model: see `quantize.model.fuse` and `quantize.calibration.fold_scales`.
-        images: calibration photos of each size, (n, h, w, 3) uint8.
+        images: calibration photos of each size, (n, h, w, 3) uint8 of each kind of photo.
         files: receive the networks.
         python: see `interpreter`.
+        covered: a value's range holds the least and the greatest that it is in this share of the photos of a kind
+            each, and is the widest of those of all kinds: one photo's outlier costs every value a part of its eight
+            bits, while what is rare among all photos need not be in photos of its own kind.
 
     Returns:
         Per size ``{"input": …, "outputs": […]}`` with name, shape, dtype, scale and zero point, outputs by rising
@@ -87,12 +91,16 @@ def export_tflite(
         torch.save(checkpoint_of(model), folder / "model.pt")
         outputs = {}
         for (width, height), path in files.items():
-            np.save(folder / f"{width}x{height}.npy", images[width, height])
-            outputs[f"{width}x{height}"] = {
-                "images": str(folder / f"{width}x{height}.npy"),
-                "file": str(path.resolve()),
-            }
-        job = {"checkpoint": str(folder / "model.pt"), "outputs": outputs, "answer": str(folder / "answer.json")}
+            stored = [folder / f"{width}x{height}-{i}.npy" for i in range(len(images[width, height]))]
+            for file, kind in zip(stored, images[width, height], strict=True):
+                np.save(file, kind)
+            outputs[f"{width}x{height}"] = {"images": [str(file) for file in stored], "file": str(path.resolve())}
+        job = {
+            "checkpoint": str(folder / "model.pt"),
+            "covered": covered,
+            "outputs": outputs,
+            "answer": str(folder / "answer.json"),
+        }
         (folder / "job.json").write_text(json.dumps(job))
         environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
         result = subprocess.run(
