@@ -646,7 +646,7 @@ def test_calibration_refuses_validation_photos() -> None:
 
 
 def test_half_of_the_large_photos_are_filled_by_a_face() -> None:
-    from quantize.calibration import choose_large
+    from quantize.calibration import choose_filled, choose_large
     from quantize.data.sample import FaceLabel, Sample
 
     def sample(number: int, side: float) -> Sample:
@@ -656,6 +656,8 @@ def test_half_of_the_large_photos_are_filled_by_a_face() -> None:
     numbers = [int(p.stem) for p in choose_large(samples, 8, 0)]
     assert sum(n < 5 for n in numbers) >= 4 and len(set(numbers)) == 8
     assert choose_large(samples, 8, 0) == choose_large(samples, 8, 0) != choose_large(samples, 8, 1)
+    assert {int(p.stem) for p in choose_filled(samples, 8, 0)} == {0, 1, 2, 3, 4}
+    assert choose_filled(samples[5:], 8, 0) == []
     # where there are fewer, others take their place
     numbers = [int(p.stem) for p in choose_large(samples[4:], 8, 0)]
     assert 4 in numbers and len(set(numbers)) == 8
