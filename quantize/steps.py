@@ -312,7 +312,15 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
     import torch
 
     from quantize import quantize as q
-    from quantize.calibration import channel_scales, choose_photos, fold_scales, load_photos, shift_boxes, shift_scores
+    from quantize.calibration import (
+        channel_scales,
+        choose_photos,
+        fold_scales,
+        lean_scores,
+        load_photos,
+        shift_boxes,
+        shift_scores,
+    )
     from quantize.equalise import equalise
     from quantize.model import checkpoint_of, fuse, load_student
     from quantize.onnx_export import export_float
@@ -325,6 +333,7 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
     checkpoint = _checkpoint(run)
     mean_of = torch.load(checkpoint, map_location="cpu", weights_only=True).get("mean_of", [])
     model = equalise(fuse(load_student(checkpoint)), images, options["equalise"])
+    lean_scores(model, options["score_per_octave"])
     shift_scores(model, options["score_shift"])
     shift_boxes(model, options["box_shift"])
     scales = channel_scales(model, images, load_photos(chosen, _size(options["large_photo_size"])))

@@ -61,6 +61,17 @@ def test_shifted_scores_keep_their_order(model: Student, images: np.ndarray) -> 
             assert torch.equal(after[:, 1:], before[:, 1:])
 
 
+def test_leaning_scores_grow_with_the_box_and_nothing_else_moves(model: Student, images: np.ndarray) -> None:
+    leaning = calibration.lean_scores(copy.deepcopy(model), 0.3)
+    x = torch.from_numpy(calibration.as_real(images))
+    with torch.no_grad():
+        for before, after, stride in zip(model(x), leaning(x), STRIDES, strict=True):
+            sides = stride * before[:, 4:6].exp()
+            octaves = (sides.prod(1).sqrt() / 32).log2()
+            assert torch.allclose(after[:, 0], before[:, 0] + 0.3 * octaves, atol=1e-4)
+            assert torch.equal(after[:, 1:], before[:, 1:])
+
+
 def test_shifted_boxes_keep_their_size_and_all_else(model: Student, images: np.ndarray) -> None:
     shift = [[-0.04, 0.02], [0.0, 0.0], [0.5, -1.0]]
     shifted = calibration.shift_boxes(copy.deepcopy(model), shift)
