@@ -28,6 +28,7 @@ class StudentConfig:
     """Widths and depths. ``stem``: channels at strides 2 and 4; ``widths``/``depths``: stages at strides 8, 16, 32;
     ``neck``: pyramid width; ``smooth``: a separable block after each upsampled sum. With ``trunk`` "yunet"
     or "dense" all but the last of ``widths`` and ``depths`` is fixed: see `quantize.thinned` and `quantize.dense`.
+    ``bounded``: the first layer ends in ReLU6, see `quantize.bounded`.
     """
 
     stem: tuple[int, int] = (16, 32)
@@ -38,6 +39,7 @@ class StudentConfig:
     smooth: bool = True
     head_blocks: int = 1
     trunk: str = "separable"
+    bounded: bool = False
 
 
 STUDENTS = {
@@ -166,17 +168,28 @@ class Student(nn.Module):
 
 def student_of(config: StudentConfig) -> Student:
     """The network that ``config`` describes, freshly initialised. Raises ValueError for another trunk."""
+    model = _trunk_of(config)(config)
+    return bound(model) if config.bounded else model
+
+
+def _trunk_of(config: StudentConfig) -> type[Student]:
     if config.trunk == "separable":
-        return Student(config)
+        return Student
     if config.trunk == "yunet":
         from quantize.thinned import Thinned  # builds on this module
 
-        return Thinned(config)
+        return Thinned
     if config.trunk == "dense":
         from quantize.dense import Dense
 
-        return Dense(config)
+        return Dense
     raise ValueError(f"trunk must be separable, yunet or dense, but got {config.trunk!r}")
+
+
+def bound(model: Student) -> Student:
+    """Lets the first layer end in ReLU6 instead of ReLU, in place."""
+    model.stem[0][2] = nn.ReLU6(inplace=True)  # type: ignore[index,operator]
+    return model
 
 
 def build_student(name: str = "s") -> Student:

@@ -34,6 +34,8 @@ from quantize.model import ConvBNReLU, Student
 from quantize.onnx_export import INPUT, quantize_onnx
 from quantize.rounding import rounded_result
 
+RELUS = ("Relu", "Clip")  # the latter is ReLU6
+
 
 class BudgetError(RuntimeError):
     """Int8 costs more than the config allows."""
@@ -193,9 +195,9 @@ def _weight_errors(float_path: Path, int8_path: Path) -> dict[str, float]:
 def _result_errors(float_path: Path, int8_path: Path, images: Images) -> dict[str, float]:
     """dB of each convolution's results (after its ReLU, where it has one), by the name of its node."""
     float_graph, graph = onnx.load(float_path).graph, onnx.load(int8_path).graph
-    relu = {n.input[0]: n.output[0] for n in float_graph.node if n.op_type == "Relu"}
+    relu = {n.input[0]: n.output[0] for n in float_graph.node if n.op_type in RELUS}
     real = {n.name: relu.get(n.output[0], n.output[0]) for n in float_graph.node if n.op_type == "Conv"}
-    int8_relu = {n.input[0]: n.output[0] for n in graph.node if n.op_type == "Relu"}
+    int8_relu = {n.input[0]: n.output[0] for n in graph.node if n.op_type in RELUS}
     rounded = {n.input[0]: n.output[0] for n in graph.node if n.op_type == "QuantizeLinear"}
     dequantised = {n.input[0]: n.output[0] for n in graph.node if n.op_type == "DequantizeLinear"}
     stored = {}

@@ -4,8 +4,9 @@ the weights that are rounded after it, as far as their inputs go together (Frant
 mean error (Nagel et al. 2019, arXiv 1906.04721). Layer after layer, each with the inputs that the rounded ones before
 it give.
 
-The grid is that of rounding to the nearest: a scale for each output channel, its largest weight at ±127. Whoever
-rounds the result to the nearest finds it again, so both exporters carry the same weights.
+The grid has a scale for each output channel, with the largest weight at ±127. Whoever rounds the result to the nearest
+finds it again, so both exporters carry the same weights. Of several such scales, a few percent to either side of the
+one that leaves the largest weight as it is, each channel takes the one by which its results err least.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from quantize.calibration import Images, as_real
 from quantize.model import ConvBNReLU, Student
 
 STEPS = 127
+SPREAD = 0.04
+"""How far the scales that are tried lie from the one that leaves the largest weight as it is."""
 DAMPING = 0.01
 """Of the mean diagonal, added to it: inputs that hardly vary have no say."""
 PATCHES = 3000
@@ -37,7 +40,7 @@ def rounded_result(_: nn.Module, __: Any, value: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def round_weights(model: Student, images: Sequence[Images], seed: int = 0, batch: int = 8) -> Student:
+def round_weights(model: Student, images: Sequence[Images], seed: int = 0, batch: int = 8, grids: int = 41) -> Student:
     """A copy whose weights lie on the int8 grid.
 
     Args:
@@ -45,15 +48,18 @@ def round_weights(model: Student, images: Sequence[Images], seed: int = 0, batch
         images: calibration photos, arrays (n, h, w, 3) uint8 of any sizes.
         seed: of the patches that inputs are measured on.
         batch: photos at a time.
+        grids: how many scales of a channel's grid are tried, an odd number; 1: its largest weight stays as it is.
 
     Raises:
-        ValueError: batch norm is not folded, or there are no photos.
+        ValueError: batch norm is not folded, there are no photos, or ``grids`` is not odd.
 
     Example:
         >>> int8_ready = round_weights(fuse(load_student(path)), [images])  # doctest: +SKIP
     """
     if any(isinstance(m, nn.BatchNorm2d) for m in model.modules()):
         raise ValueError("model must have its batch norm folded, but got one with batch norm")
+    if grids < 1 or grids % 2 == 0:
+        raise ValueError(f"grids must be an odd number, but got {grids}")
     batches = [torch.from_numpy(as_real(some[i : i + batch])) for some in images for i in range(0, len(some), batch)]
     batches = [x.contiguous(memory_format=torch.channels_last) for x in batches]
     if not batches:
@@ -65,7 +71,7 @@ def round_weights(model: Student, images: Sequence[Images], seed: int = 0, batch
     for name in _in_order(result):
         conv = result.get_submodule(name)
         assert isinstance(conv, nn.Conv2d) and conv.bias is not None
-        conv.weight.copy_(_rounded(conv.weight, _second_moments(result, conv, batches, generator)))
+        conv.weight.copy_(_rounded(conv.weight, _second_moments(result, conv, batches, generator), grids))
         conv.bias += _mean_result(model, name, batches) - _mean_result(result, name, batches)
         if conv in blocks:  # the last convolutions' results are outputs
             hooks.append(blocks[conv].register_forward_hook(rounded_result))
@@ -74,28 +80,43 @@ def round_weights(model: Student, images: Sequence[Images], seed: int = 0, batch
     return result
 
 
-def _rounded(weight: Tensor, moments: Tensor) -> Tensor:
-    """Weights (o, i, k, k) on their grid, for inputs with the second ``moments`` (g, i·k·k, i·k·k) of each group."""
+def _rounded(weight: Tensor, moments: Tensor, grids: int) -> Tensor:
+    """Weights (o, i, k, k) on the best of so many grids, for inputs with the second ``moments`` (g, i·k·k, i·k·k) of
+    each group.
+    """
     groups, size, _ = moments.shape
     w = weight.reshape(groups, -1, size).double()
-    step = w.abs().amax(2).clamp(min=1e-12) / STEPS
-    largest, sign = w.abs().argmax(2), w.gather(2, w.abs().argmax(2, keepdim=True)).sign()[..., 0]
     diagonal = moments.diagonal(dim1=1, dim2=2)
-    moments = moments + torch.eye(size) * (DAMPING * diagonal.mean(1).clamp(min=1e-9))[:, None, None]
     order = diagonal.argsort(1, descending=True)  # the inputs that matter most first, while others can make up for them
     w = w.gather(2, order[:, None].expand_as(w))
     moments = torch.stack([m[o][:, o] for m, o in zip(moments, order, strict=True)])
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(moments))
+    damped = moments + torch.eye(size) * (DAMPING * diagonal.mean(1).clamp(min=1e-9))[:, None, None]
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
     share = torch.linalg.cholesky(inverse, upper=True)
-    result = torch.zeros_like(w)
-    for j in range(size):
-        nearest = (w[..., j] / step).round().clamp(-STEPS, STEPS)
-        # the largest weight stays the largest, or the exporters would find another grid
-        result[..., j] = torch.where(order[:, j, None] == largest, sign * STEPS, nearest) * step
-        error = (w[..., j] - result[..., j]) / share[:, j, j, None]
-        w[..., j + 1 :] -= error[..., None] * share[:, None, j, j + 1 :]
+    result, least = w, torch.full(w.shape[:2], torch.inf, dtype=w.dtype)
+    for i in range(grids):
+        scale = 1 + SPREAD * (i - grids // 2) / max(grids // 2, 1)
+        tried = _on_grid(w, share, scale)
+        error = torch.einsum("goi,gij,goj->go", tried - w, moments, tried - w)
+        result = torch.where((error < least)[..., None], tried, result)
+        least = torch.minimum(error, least)
     back = torch.empty_like(result).scatter_(2, order[:, None].expand_as(result), result)
     return back.reshape(weight.shape).to(weight)
+
+
+def _on_grid(weight: Tensor, share: Tensor, scale: float) -> Tensor:
+    """Weights (g, o, i) rounded one input after the other, each error shared out among the inputs that follow."""
+    w, result = weight.clone(), torch.zeros_like(weight)
+    step = scale * w.abs().amax(2).clamp(min=1e-12) / STEPS
+    largest = w.abs().argmax(2)
+    sign = w.gather(2, largest[..., None]).sign()[..., 0]
+    for j in range(w.shape[2]):
+        nearest = (w[..., j] / step).round().clamp(-STEPS, STEPS)
+        # the largest weight stays the largest, or the exporters would find another grid
+        result[..., j] = torch.where(largest == j, sign * STEPS, nearest) * step
+        error = (w[..., j] - result[..., j]) / share[:, j, j, None]
+        w[..., j + 1 :] -= error[..., None] * share[:, None, j, j + 1 :]
+    return result
 
 
 def _second_moments(model: nn.Module, conv: nn.Conv2d, batches: Sequence[Tensor], generator: torch.Generator) -> Tensor:

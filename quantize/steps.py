@@ -312,6 +312,7 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
     import torch
 
     from quantize import quantize as q
+    from quantize.bounded import bound_stem
     from quantize.calibration import (
         channel_scales,
         choose_photos,
@@ -333,6 +334,7 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
     checkpoint = _checkpoint(run)
     mean_of = torch.load(checkpoint, map_location="cpu", weights_only=True).get("mean_of", [])
     model = equalise(fuse(load_student(checkpoint)), images, options["equalise"])
+    bound_stem(model, images, options["stem_percentile"])
     lean_scores(model, options["score_per_octave"])
     shift_scores(model, options["score_shift"])
     shift_boxes(model, options["box_shift"])
@@ -395,7 +397,7 @@ def _for_int8(
     if options["method"] == "gptq":
         from quantize.rounding import round_weights
 
-        return model, round_weights(model, images, run.config["seed"])
+        return model, round_weights(model, images, run.config["seed"], grids=options["grids"])
     if options["method"] == "nncf":
         from quantize.qat import baked, with_fake_quantisers
 

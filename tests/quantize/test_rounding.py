@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="the toolchain's extra is not instal
 from torch import nn  # noqa: E402
 
 from quantize.model import build_student, fuse  # noqa: E402
-from quantize.rounding import _rounded, round_weights, rounded_result  # noqa: E402
+from quantize.rounding import SPREAD, _rounded, round_weights, rounded_result  # noqa: E402
 
 
 def nearest(weight: torch.Tensor) -> torch.Tensor:
@@ -25,7 +25,8 @@ def test_what_one_weight_loses_the_others_make_up_for(groups: int) -> None:
     size = weight[0].numel()
     common = torch.randn(4000, groups, 1, generator=generator)  # inputs that go together
     x = (common + 0.1 * torch.randn(4000, groups, size, generator=generator)).transpose(0, 1).double()
-    together = _rounded(weight, x.transpose(1, 2) @ x / 4000)
+    moments = x.transpose(1, 2) @ x / 4000
+    together = _rounded(weight, moments, 41)
 
     def error(rounded: torch.Tensor) -> float:
         lost = (rounded - weight).reshape(groups, -1, size).double()
@@ -33,14 +34,17 @@ def test_what_one_weight_loses_the_others_make_up_for(groups: int) -> None:
 
     assert error(together) < 0.3 * error(nearest(weight))
     assert torch.allclose(nearest(together), together, atol=1e-7)  # whoever rounds again changes nothing
-    assert torch.equal(together.abs().amax((1, 2, 3)), weight.abs().amax((1, 2, 3)))
+    assert torch.allclose(together.abs().amax((1, 2, 3)), weight.abs().amax((1, 2, 3)), rtol=SPREAD + 1e-5)
+    of_one_grid = _rounded(weight, moments, 1)
+    assert torch.allclose(of_one_grid.abs().amax((1, 2, 3)), weight.abs().amax((1, 2, 3)))
+    assert error(together) < 0.9 * error(of_one_grid)
 
 
 def test_two_weights_by_hand() -> None:
     """The same input twice: .4 steps up here are taken back there. The first weight fixes a step of 1."""
     weight = torch.tensor([127.0, 10.4, 20.4]).reshape(1, 3, 1, 1)
     moments = torch.tensor([[[1.0, 0, 0], [0, 1, 1], [0, 1, 1]]]).double()
-    assert _rounded(weight, moments).flatten().tolist() == [127, 10, 21]
+    assert _rounded(weight, moments, 1).flatten().tolist() == [127, 10, 21]
     assert nearest(weight).flatten().tolist() == [127, 10, 20]
 
 
@@ -70,6 +74,9 @@ def test_what_cannot_be_rounded_is_refused() -> None:
         round_weights(build_student("n"), [images])
     with pytest.raises(ValueError, match="must be calibration photos"):
         round_weights(fuse(build_student("n")), [images[:0]])
+    for grids in (0, 2):
+        with pytest.raises(ValueError, match="grids must be an odd number"):
+            round_weights(fuse(build_student("n")), [images], grids=grids)
 
 
 def test_results_by_hand() -> None:

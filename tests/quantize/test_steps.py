@@ -21,7 +21,7 @@ from typer.testing import CliRunner  # noqa: E402
 
 from quantize.__main__ import app  # noqa: E402
 from quantize.evaluate import markdown, over_budget, predict  # noqa: E402
-from quantize.model import STUDENTS, build_student, checkpoint_of, fuse, load_student  # noqa: E402
+from quantize.model import STRIDES, STUDENTS, build_student, checkpoint_of, fuse, load_student  # noqa: E402
 from quantize.quantize import Budget, BudgetError  # noqa: E402
 from quantize.steps import StepError  # noqa: E402
 
@@ -238,6 +238,31 @@ def test_weights_rounded_together_reach_the_int8_files(finished: Path, root: Pat
         assert np.allclose(grid / step, whole, atol=1e-3)
         assert any(w.dtype == np.int8 and w.shape == whole.shape and np.array_equal(w, whole) for w in stored["int8"])
         assert not np.array_equal(whole, np.rint(weight / step))  # to the nearest it would be another
+
+
+def test_what_is_set_for_scores_and_boxes_reaches_the_weights(finished: Path, root: Path) -> None:
+    run = _copy(finished, root / "moved")
+    options = ["--config", str(root / "c.toml"), "--folder", str(run)]
+    moved = {
+        "score_shift": "-0.5",
+        "score_per_octave": "0.25",
+        "box_shift": "[[0.1, -0.2], [0, 0], [0, 0.3]]",
+    }
+    options += [part for key, value in moved.items() for part in ("--set", f"quantize.{key}={value}")]
+    assert _invoke("quantize", *options).exit_code == 0
+    weights = torch.load(run / "quantize" / "weights.pt", weights_only=True)
+    assert weights["student"]["bounded"]  # by default
+    x = torch.zeros(1, 3, 64, 96)  # grey: nothing that the first layer's bound cuts off
+    shift = torch.tensor([[0.1, -0.2], [0.0, 0.0], [0.0, 0.3]])
+    with torch.no_grad():
+        plain, full = load_student(run / "train" / "ema.pt")(x), load_student(run / "quantize" / "float.pt")(x)
+    for level, (before, scaled) in enumerate(zip(plain, full, strict=True)):
+        stride = STRIDES[level]
+        after = scaled * torch.tensor(weights["channel_scale"][str(stride)]).view(1, -1, 1, 1)
+        octaves = ((stride * before[:, 4:6].exp()).prod(1).sqrt() / 32).log2()
+        assert torch.allclose(after[:, 0], before[:, 0] + 0.25 * octaves - 0.5, atol=1e-3)
+        assert torch.allclose(after[:, 2:4], before[:, 2:4] + shift[level].view(1, 2, 1, 1), atol=1e-3)
+        assert torch.allclose(after[:, 4:], before[:, 4:], atol=1e-3)
 
 
 DASK = """
