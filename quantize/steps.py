@@ -321,6 +321,7 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
         load_photos,
         shift_boxes,
         shift_scores,
+        shift_turned_boxes,
     )
     from quantize.equalise import equalise
     from quantize.model import checkpoint_of, fuse, load_student
@@ -338,6 +339,7 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
     lean_scores(model, options["score_per_octave"])
     shift_scores(model, options["score_shift"])
     shift_boxes(model, options["box_shift"])
+    shift_turned_boxes(model, options["turned_box_shift"])
     scales = channel_scales(model, images, load_photos(chosen, _size(options["large_photo_size"])))
     float_model = fold_scales(model, scales)
     float_path, int8_path = folder / "float32.onnx", folder / "int8.onnx"

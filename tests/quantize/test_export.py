@@ -13,7 +13,7 @@ ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 from quantize import calibration, ranges  # noqa: E402
 from quantize.equalise import MOST, equalise  # noqa: E402
-from quantize.model import STRIDES, Student, build_student, fuse  # noqa: E402
+from quantize.model import ROTATION, STRIDES, Student, build_student, fuse  # noqa: E402
 from quantize.onnx_export import convolutions, export_float, quantize_onnx  # noqa: E402
 from quantize.quantize import sensitivities  # noqa: E402
 
@@ -83,6 +83,28 @@ def test_shifted_boxes_keep_their_size_and_all_else(model: Student, images: np.n
             assert torch.equal(after[:, 4:], before[:, 4:])
     with pytest.raises(ValueError, match="shorter"):
         calibration.shift_boxes(copy.deepcopy(model), shift[:2])
+
+
+def test_boxes_of_turned_faces_move_to_where_these_look(model: Student, images: np.ndarray) -> None:
+    moved = calibration.shift_turned_boxes(copy.deepcopy(model), 0.2)
+    x = torch.from_numpy(calibration.as_real(images))
+    with torch.no_grad():
+        for before, after in zip(model(x), moved(x), strict=True):
+            assert torch.allclose(after[:, 2], before[:, 2] + 0.2 * before[:, 18], atol=1e-5)
+            rest = [c for c in range(22) if c != 2]
+            assert torch.equal(after[:, rest], before[:, rest])
+
+
+def test_a_head_that_looks_to_the_right_says_so() -> None:
+    """Of the rotation's first column the z is how far the nose, which is -z of the head, points to the right."""
+    from edgeface.angles import angles_to_rotation
+
+    six = np.zeros(22)
+    for angles in ([-60.0, 5.0, 0.0], [0.0, 0.0, 0.0], [60.0, 0.0, 10.0]):
+        rotation = angles_to_rotation(angles)
+        six[ROTATION] = rotation[:, :2].T.ravel()
+        nose = -rotation[:, 2]
+        assert six[calibration.LOOKS_RIGHT] == pytest.approx(nose[0], abs=0.1)
 
 
 @pytest.mark.parametrize(

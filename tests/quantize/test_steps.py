@@ -247,6 +247,7 @@ def test_what_is_set_for_scores_and_boxes_reaches_the_weights(finished: Path, ro
         "score_shift": "-0.5",
         "score_per_octave": "0.25",
         "box_shift": "[[0.1, -0.2], [0, 0], [0, 0.3]]",
+        "turned_box_shift": "0.15",
     }
     options += [part for key, value in moved.items() for part in ("--set", f"quantize.{key}={value}")]
     assert _invoke("quantize", *options).exit_code == 0
@@ -261,7 +262,8 @@ def test_what_is_set_for_scores_and_boxes_reaches_the_weights(finished: Path, ro
         after = scaled * torch.tensor(weights["channel_scale"][str(stride)]).view(1, -1, 1, 1)
         octaves = ((stride * before[:, 4:6].exp()).prod(1).sqrt() / 32).log2()
         assert torch.allclose(after[:, 0], before[:, 0] + 0.25 * octaves - 0.5, atol=1e-3)
-        assert torch.allclose(after[:, 2:4], before[:, 2:4] + shift[level].view(1, 2, 1, 1), atol=1e-3)
+        right = before[:, 2] + shift[level][0] + 0.15 * before[:, 18]
+        assert torch.allclose(after[:, 2:4], torch.stack([right, before[:, 3] + shift[level][1]], 1), atol=1e-3)
         assert torch.allclose(after[:, 4:], before[:, 4:], atol=1e-3)
 
 
