@@ -22,7 +22,7 @@ BOUND = 6.0
 SMALLEST = 1e-3
 """Of the largest channel's bound: a channel that hardly ever speaks keeps its noise small."""
 EVERY = 2
-"""Rows and columns of the first layer's result, which has a hundred thousand values of each channel and four photos."""
+"""So many rows and columns: four photos of 320x320 alone give each channel a hundred thousand values."""
 
 
 @torch.no_grad()
