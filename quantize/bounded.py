@@ -19,8 +19,10 @@ from quantize.calibration import Images, as_real
 from quantize.model import ConvBNReLU, Student, bound
 
 BOUND = 6.0
+LEAST_SHARE = 1 / 3
+"""Of its own largest value, that a channel reaches in any case: the percentile of one that rarely speaks is 0."""
 SMALLEST = 1e-3
-"""Of the largest channel's bound: a channel that hardly ever speaks keeps its noise small."""
+"""Of the bound of the largest channel: one that never speaks gets no endless factor."""
 EVERY = 2
 """So many rows and columns: four photos of 320x320 alone give each channel a hundred thousand values."""
 
@@ -32,8 +34,8 @@ def bound_stem(model: Student, images: Images, percentile: float, batch: int = 8
     Args:
         model: with batch norm folded.
         images: calibration photos, (n, h, w, 3) uint8.
-        percentile: of the values of each channel over all photos, that stay as they are; 100 leaves the model as it
-            is.
+        percentile: of the values of each channel over all photos, that stay as they are, as does all below a third
+            of its largest; 100 leaves the model as it is.
         batch: photos at a time.
 
     Returns:
@@ -55,7 +57,7 @@ def bound_stem(model: Student, images: Images, percentile: float, batch: int = 8
         return model
     first, second = model.stem[0], model.stem[1]
     assert isinstance(first, ConvBNReLU) and isinstance(second, ConvBNReLU)
-    ends = _percentiles(first, images, percentile, batch)
+    ends = _ends(first, images, percentile, batch)
     factor = BOUND / ends.clamp(min=max(float(ends.max()) * SMALLEST, 1e-9))
     a, b = first[0], second[0]
     assert isinstance(a, nn.Conv2d) and isinstance(b, nn.Conv2d) and a.bias is not None
@@ -66,12 +68,12 @@ def bound_stem(model: Student, images: Images, percentile: float, batch: int = 8
     return bound(model)
 
 
-def _percentiles(layer: nn.Module, images: Images, percentile: float, batch: int) -> Tensor:
-    """Of each channel of the layer's results."""
+def _ends(layer: nn.Module, images: Images, percentile: float, batch: int) -> Tensor:
+    """Where the values of each channel of the layer's results are to end."""
     seen = [
         layer(torch.from_numpy(as_real(images[i : i + batch])))[:, :, ::EVERY, ::EVERY].transpose(0, 1).flatten(1)
         for i in range(0, len(images), batch)
     ]
     values = torch.cat(seen, 1)
     kept = max(1, round(values.shape[1] * percentile / 100))
-    return values.kthvalue(kept, 1).values
+    return torch.maximum(values.kthvalue(kept, 1).values, values.amax(1) * LEAST_SHARE)

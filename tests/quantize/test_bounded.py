@@ -46,6 +46,22 @@ def test_all_but_the_rarest_values_stay(model: Student, images: np.ndarray) -> N
         assert torch.allclose(a, (b * factor).clamp(max=BOUND), atol=1e-4)
 
 
+def test_a_channel_that_rarely_speaks_is_still_heard(model: Student, images: np.ndarray) -> None:
+    """And one that never does gets no endless weights."""
+    with torch.no_grad():
+        largest = stem(model, images).amax((0, 2, 3))
+        model.stem[0][0].bias[0] -= 0.7 * largest[0]
+        model.stem[0][0].bias[1] -= 2 * largest[1]
+    before = stem(model, images)
+    rare = before[:, 0] > 0
+    assert 0 < rare.float().mean() < 0.04 and float(before[:, 1].max()) == 0
+    bounded = bound_stem(copy.deepcopy(model), images, 95)
+    after = stem(bounded, images)[:, 0]
+    assert float((after[rare] < BOUND).float().mean()) > 0.1  # not all of them end at once
+    weight = bounded.stem[0][0].weight.detach()
+    assert weight.isfinite().all() and float(weight.abs().max()) < 1e6
+
+
 def test_what_is_not_cut_off_computes_the_same(model: Student, images: np.ndarray) -> None:
     bounded = bound_stem(copy.deepcopy(model), images, 99.9)
     dim = 128 + (images.astype(np.int16) - 128) // 8  # of contrasts that are never cut off
