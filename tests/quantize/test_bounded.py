@@ -17,6 +17,7 @@ from quantize.bounded import BOUND, bound_stem  # noqa: E402
 from quantize.calibration import as_real  # noqa: E402
 from quantize.model import Student, build_student, checkpoint_of, fuse, load_student  # noqa: E402
 from quantize.onnx_export import export_float, quantize_onnx  # noqa: E402
+from quantize.quantize import layer_report  # noqa: E402
 
 
 @pytest.fixture(params=["n", "s", "thinned"])
@@ -101,6 +102,16 @@ def test_int8_ends_where_the_layer_does(images: np.ndarray, tmp_path: Path) -> N
     rounding = next(n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] == first.output[0])
     scale, zero = (values[name] for name in rounding.input[1:])
     assert float(scale) * 255 == pytest.approx(BOUND, rel=1e-3) and int(zero) == 0
+
+
+def test_the_layer_report_measures_behind_the_bound(images: np.ndarray, tmp_path: Path) -> None:
+    """What the float network cuts off by ReLU6 int8 cuts off by its range: that is no error of rounding."""
+    torch.manual_seed(1)
+    model = bound_stem(fuse(build_student("n")), images, 50)
+    export_float(model, tmp_path / "float.onnx")
+    quantize_onnx(tmp_path / "float.onnx", tmp_path / "int8.onnx", [images])
+    rows = layer_report(model, tmp_path / "float.onnx", tmp_path / "int8.onnx", images)
+    assert next(r["result_db"] for r in rows if r["layer"] == "stem.0.0") > 30
 
 
 def test_what_cannot_be_bounded_is_refused(images: np.ndarray) -> None:
