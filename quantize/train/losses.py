@@ -18,6 +18,8 @@ from quantize.train.kd import Guides, kd_points_loss
 
 RESOLVED = 40.0  # pixels of a face's side from which on its points and rotation count in full
 TASKS = ("score", "box", "points", "rotation", "quality")
+HIT_IOU, HIT_WIDTH = 0.5, 0.1
+"""The IoU from which on a box counts as found, and how softly."""
 
 
 @dataclass
@@ -56,6 +58,13 @@ def eiou(pred: Tensor, target: Tensor) -> Tensor:
     return 1 - pair_iou(pred, target) + apart.pow(2).sum(-1) / square.sum(-1) + (size.pow(2) / square).sum(-1)
 
 
+def missed(iou: Tensor) -> Tensor:
+    """How far a box is from being counted as found, elementwise, 1 (not at all) to 0: what AP at an IoU of .5 counts,
+    made smooth. Its gradient is steepest where a box is nearly found or only just, and fades for those that lie well.
+    """
+    return ((HIT_IOU - iou) / HIT_WIDTH).sigmoid()
+
+
 def rotation_from_6d(x: Tensor) -> Tensor:
     """(..., 6) to (..., 3, 3) by Gram–Schmidt on the two first columns (Zhou et al. 2019, arXiv 1812.07035)."""
     a = F.normalize(x[..., :3], dim=-1, eps=1e-6)
@@ -79,12 +88,13 @@ def points_loss(pred: Tensor, target: Tensor, side: Tensor) -> Tensor:
 
 class Losses(nn.Module):
     """All tasks of one batch. ``weights``: fixed factors; with ``uncertainty`` each task is also weighted by a learned
-    exp(−s) (Kendall et al. 2018).
+    exp(−s) (Kendall et al. 2018). ``hit``, which may be left out, is what `missed` counts beside EIoU within the box's.
     """
 
     def __init__(self, weights: dict[str, float], uncertainty: bool = False) -> None:
         super().__init__()
         self.weights = {t: float(weights[t]) for t in TASKS}
+        self.hit = float(weights.get("hit", 0.0))
         self.false_positives = torch.zeros(0)
         """Of the last batch: the best score of a cell that should have been background, (n,)."""
         self.small_share = torch.zeros(())
@@ -120,6 +130,8 @@ class Losses(nn.Module):
 
         side = (target_box[:, 2:] - target_box[:, :2]).prod(-1).clamp(min=1).sqrt()
         box_loss = eiou(boxes[image, cell], target_box)
+        if self.hit:
+            box_loss = box_loss + self.hit * missed(pair_iou(boxes[image, cell], target_box))
         terms = {"score": score, "box": box_loss.sum() / count}
         small = (target_box[:, 3] - target_box[:, 1]) < SMALL * height
         self.small_share = box_loss.detach()[small].sum() / box_loss.detach().sum().clamp(min=1e-9)

@@ -74,7 +74,7 @@ def _losses(trainer: Trainer, x: Tensor, batch: Batch) -> dict[str, Tensor]:
         trainer.mimic.attached = True
         outputs, apart = trainer.mimic(x, trainer.look(x, batch))
     guides = trainer.landmark_teachers(x) if trainer.landmark_teachers is not None else None
-    nothing = dict.fromkeys(TASKS, 0.0)
+    nothing = dict.fromkeys(TASKS, 0.0) | {"hit": trainer.losses.hit}
     learnt = (-trainer.losses.log_variance.detach()).exp().tolist()  # 1 each without `uncertainty`
     result: dict[str, Tensor] = {
         task: Losses(nothing | {task: trainer.losses.weights[task] * factor})(outputs, batch, guides)[0]

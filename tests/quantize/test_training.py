@@ -16,6 +16,7 @@ from quantize.train.losses import (  # noqa: E402
     Losses,
     chordal,
     eiou,
+    missed,
     points_loss,
     quality_focal,
     rotation_from_6d,
@@ -33,6 +34,29 @@ def test_eiou_by_hand() -> None:
     wanted = 1 - 2 / 10 + (1 + 1) / (9 + 16) + 0 / 9 + 4 / 16
     assert eiou(pred, target).item() == pytest.approx(wanted, abs=1e-5)
     assert eiou(target, target).item() == pytest.approx(0, abs=1e-5)
+
+
+def test_missed_is_a_half_where_ap_starts_to_count_a_box() -> None:
+    # 1 / (1 + e^((IoU − .5) / .1))
+    for iou, power in ((0.5, 0), (0.7, 2), (0.3, -2), (1.0, 5)):
+        assert missed(torch.tensor(iou)).item() == pytest.approx(1 / (1 + math.e**power), abs=1e-6)
+
+
+def test_boxes_that_nearly_hit_count_more_with_hit() -> None:
+    """EIoU alone pulls at both about alike; with `missed` the one that is nearly found pulls most."""
+
+    def pull(shift: float, hit: float) -> float:
+        raw = tuple(torch.zeros(1, 22, 64 // s, 64 // s) for s in (8, 16, 32))
+        raw[1][:, 0] = 3.0  # stride 16 answers: of a cell's own box, moved to the right
+        raw[1][:, 2] = shift
+        raw[1].requires_grad_()
+        losses = Losses({"score": 0, "box": 1, "points": 0, "rotation": 0, "quality": 0, "hit": hit})
+        losses(raw, batch_of([16.0, 16, 32, 32]))[0].backward()
+        assert raw[1].grad is not None
+        return float(raw[1].grad[0, 2, 1, 1])
+
+    assert pull(0.1, 2.0) / pull(0.1, 0.0) < 2  # IoU .82
+    assert pull(0.35, 2.0) / pull(0.35, 0.0) > 3  # IoU .48
 
 
 def test_quality_focal_by_hand() -> None:
@@ -60,7 +84,7 @@ def test_rotation_from_6d_is_a_rotation() -> None:
     assert torch.allclose(torch.linalg.det(r), torch.ones(50).double(), atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["eiou", "points", "chordal", "focal", "distill"])
+@pytest.mark.parametrize("name", ["eiou", "missed", "points", "chordal", "focal", "distill"])
 def test_gradients(name: str) -> None:
     g = torch.Generator().manual_seed(3)
 
@@ -71,6 +95,10 @@ def test_gradients(name: str) -> None:
         target = torch.tensor([[2.0, 3, 9, 8], [0, 0, 4, 5]]).double()
         start = target + random(2, 4) - 0.5
         check = lambda x: eiou(x, target)  # noqa: E731
+    elif name == "missed":
+        target = torch.tensor([[2.0, 3, 9, 8], [0, 0, 4, 5]]).double()
+        start = target + random(2, 4) * 3 - 1.5
+        check = lambda x: missed(pair_iou(x, target))  # noqa: E731
     elif name == "points":
         start, target, side = random(3, 5, 2) * 20, random(3, 5, 2) * 20, random(3) + 10
         check = lambda x: points_loss(x, target, side)  # noqa: E731
