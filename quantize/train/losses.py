@@ -59,8 +59,8 @@ def eiou(pred: Tensor, target: Tensor) -> Tensor:
 
 
 def missed(iou: Tensor) -> Tensor:
-    """How far a box is from being counted as found, elementwise, 1 (not at all) to 0: what AP at an IoU of .5 counts,
-    made smooth. Its gradient is steepest where a box is nearly found or only just, and fades for those that lie well.
+    """Whether AP at an IoU of .5 counts a box as missed, made smooth, elementwise: near 1 far from its face, near 0 for
+    one that lies well, steepest in between, where a box is nearly found or only just.
     """
     return ((HIT_IOU - iou) / HIT_WIDTH).sigmoid()
 

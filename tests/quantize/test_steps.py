@@ -551,7 +551,9 @@ def test_what_pulls_adds_up_to_the_gradient(finished: Path, root: Path) -> None:
     from quantize.train.pulls import pulls
 
     run = _copy(finished, root / "pulled")
-    trainer = Trainer(load_config(root / "c.toml", ["uncertainty=true"]), run / "label" / "pack", root / "unlearnt")
+    trainer = Trainer(
+        load_config(root / "c.toml", ["uncertainty=true", "losses.hit=1.0"]), run / "label" / "pack", root / "unlearnt"
+    )
     trainer.losses.log_variance.data = torch.tensor([0.0, 1.0, -1.0, 0.5, 0.0])
     before = [p.clone() for p in trainer.model.parameters()]
     found = pulls(trainer, 2)
