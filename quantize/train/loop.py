@@ -29,7 +29,7 @@ from quantize.train.echo import Shown, echoed, in_order
 from quantize.train.feedback import Feedback
 from quantize.train.kd import LandmarkTeachers
 from quantize.train.loader import ViewBatches, loader, on_device
-from quantize.train.losses import Batch, Losses
+from quantize.train.losses import TASKS, Batch, Losses
 from quantize.train.mimic import Mimic, silenced
 from quantize.train.mine import choose, mine
 from quantize.train.mirror import mirrored_answers, mirrored_batch
@@ -78,9 +78,10 @@ WHOLE = {
     "mine": {"sets", "photos", "sizes", "least"},
     "mimic": {"detector", "hints", "features", "heads", "answers", "alone"},
     "echo": {"times", "batches"},
+    "losses": set(TASKS),
 }
 #: and what they may have besides.
-OPTIONAL = {"mimic": {"enlarge", "mirror", "silent", "boxes"}, "echo": {"mirror"}}
+OPTIONAL = {"mimic": {"enlarge", "mirror", "silent", "boxes"}, "echo": {"mirror"}, "losses": {"hit"}}
 
 
 def _check(config: dict[str, Any]) -> None:

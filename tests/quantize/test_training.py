@@ -1,16 +1,18 @@
 """Losses against values worked out by hand, their gradients, the assignment of faces to cells, and the schedule."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the toolchain's extra is not installed")
 
+from quantize.config import ConfigError  # noqa: E402
 from quantize.model import build_student, checkpoint_of, fuse, load_student  # noqa: E402
 from quantize.train.assign import Grid, assign, decode_boxes, flatten, pair_iou  # noqa: E402
 from quantize.train.distill import dense_distillation  # noqa: E402
-from quantize.train.loop import Ema, learning_rate  # noqa: E402
+from quantize.train.loop import Ema, Trainer, learning_rate  # noqa: E402
 from quantize.train.losses import (  # noqa: E402
     Batch,
     Losses,
@@ -57,6 +59,13 @@ def test_boxes_that_nearly_hit_count_more_with_hit() -> None:
 
     assert pull(0.1, 2.0) / pull(0.1, 0.0) < 2  # IoU .82
     assert pull(0.35, 2.0) / pull(0.35, 0.0) > 3  # IoU .48
+
+
+def test_a_misspelt_loss_is_an_error(tmp_path: Path) -> None:
+    """It would not pull, and nobody would know."""
+    losses = {"score": 1, "box": 1, "points": 1, "rotation": 1, "quality": 1, "hits": 1}
+    with pytest.raises(ConfigError, match=r"\[losses\] must have box, points, .*, but got .*hits"):
+        Trainer({"phases": [], "losses": losses}, tmp_path, tmp_path)
 
 
 def test_quality_focal_by_hand() -> None:
