@@ -121,7 +121,8 @@ class Losses(nn.Module):
 
         target_box = batch.box[image, which]
         target_score = torch.zeros(n, p, device=raw.device)
-        overlap = pair_iou(boxes[image, cell].detach(), target_box)
+        iou = pair_iou(boxes[image, cell], target_box)
+        overlap = iou.detach()
         target_score[image, cell] = overlap
         score = quality_focal(raw[..., SCORE], target_score)
         background = ~positive & ~covered(grid, batch.box, batch.ignore)
@@ -131,7 +132,7 @@ class Losses(nn.Module):
         side = (target_box[:, 2:] - target_box[:, :2]).prod(-1).clamp(min=1).sqrt()
         box_loss = eiou(boxes[image, cell], target_box)
         if self.hit:
-            box_loss = box_loss + self.hit * missed(pair_iou(boxes[image, cell], target_box))
+            box_loss = box_loss + self.hit * missed(iou)
         terms = {"score": score, "box": box_loss.sum() / count}
         small = (target_box[:, 3] - target_box[:, 1]) < SMALL * height
         self.small_share = box_loss.detach()[small].sum() / box_loss.detach().sum().clamp(min=1e-9)
