@@ -183,6 +183,50 @@ def inherit(
 
 
 @app.command()
+def reshape(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A trained edgeface-s.")],
+    config: Config,
+    out: Annotated[Path, typer.Option(help="Receives the checkpoint to begin with (`init`).")],
+    stem_dense: Annotated[int, typer.Option(min=0, help="Convolutions more at stride 4.")] = 0,
+    dense_unit: Annotated[list[str] | None, typer.Option(help="A unit to make dense, such as towers.0.")] = None,
+    branch: Annotated[int | None, typer.Option(min=1, help="Channels at stride 32, fewer than it has.")] = None,
+    batches: Annotated[int, typer.Option(min=1, help="Views that its channels are compared on.")] = 8,
+    settings: Setting = None,
+    folder: Folder = None,
+) -> None:
+    """Give a trained student more weights where they count, or fewer; it computes what it did until it learns."""
+    from dataclasses import replace
+
+    import torch
+
+    from quantize.dense import Dense
+    from quantize.files import replacing
+    from quantize.model import checkpoint_of, fuse, load_student
+    from quantize.reshape import reshape as work
+    from quantize.train.loader import phase_views
+
+    values, run = _opened(config, settings, folder)
+    packed = run.need("label", "pack/samples.jsonl").parent
+    old = fuse(load_student(checkpoint))
+    if not isinstance(old, Dense):
+        raise typer.BadParameter(f"must be of edgeface-s as it is today, but got one of {old.config}")
+    wanted = replace(
+        old.config,
+        stem_dense=old.config.stem_dense + stem_dense,
+        dense_units=(*old.config.dense_units, *(dense_unit or ())),
+        widths=(*old.config.widths[:2], branch or old.config.widths[2]),
+    )
+    views = torch.cat([x for x, _ in phase_views(values, 0, packed, 0, batches, torch.device("cpu"))])
+    new = work(old, wanted, views)
+    with torch.no_grad():
+        apart = [float((a - b).square().mean().sqrt()) for a, b in zip(old(views), new(views), strict=True)]
+    with replacing(out) as part:
+        torch.save(checkpoint_of(new, reshaped=checkpoint.name), part)
+    count = sum(p.numel() for p in new.parameters())
+    typer.echo(f"{out}: {count:,} parameters, outputs {', '.join(f'{a:.3f}' for a in apart)} (rms) from the old ones")
+
+
+@app.command()
 def second_opinion(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A student that learnt from these labels.")],
     config: Config,

@@ -28,6 +28,8 @@ class StudentConfig:
     """Widths and depths. ``stem``: channels at strides 2 and 4; ``widths``/``depths``: stages at strides 8, 16, 32;
     ``neck``: pyramid width; ``smooth``: a separable block after each upsampled sum. With ``trunk`` "yunet"
     or "dense" all but the last of ``widths`` and ``depths`` is fixed: see `quantize.thinned` and `quantize.dense`.
+    ``stem_dense``: with trunk "dense", 3x3 convolutions more at stride 4; ``dense_units``: its units that are one dense
+    3x3 convolution instead, of ``UNITS``.
     ``bounded``: the first layer ends in ReLU6, see `quantize.bounded`.
     """
 
@@ -39,6 +41,8 @@ class StudentConfig:
     smooth: bool = True
     head_blocks: int = 1
     trunk: str = "separable"
+    stem_dense: int = 0
+    dense_units: tuple[str, ...] = ()
     bounded: bool = False
 
 
@@ -167,7 +171,11 @@ class Student(nn.Module):
 
 
 def student_of(config: StudentConfig) -> Student:
-    """The network that ``config`` describes, freshly initialised. Raises ValueError for another trunk."""
+    """The network that ``config`` describes, freshly initialised. Raises ValueError for another trunk, and for what
+    only a dense one has.
+    """
+    if config.trunk != "dense" and (config.stem_dense or config.dense_units):
+        raise ValueError(f"trunk must be dense for stem_dense and dense_units, but got {config}")
     model = _trunk_of(config)(config)
     return bound(model) if config.bounded else model
 

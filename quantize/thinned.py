@@ -60,10 +60,13 @@ class Thinned(Student):
         self.context16 = Separable(WIDTH, WIDTH, 5)
         self.stage32 = nn.Sequential(Separable(WIDTH, wide, 3, 2), *[Separable(wide, wide, 5) for _ in range(deep)])
         self.join32 = ConvBNReLU(wide, WIDTH, 1)
-        self.lateral8, self.lateral16, self.lateral32 = (Unit(WIDTH, WIDTH) for _ in STRIDES)
         self.up = nn.Upsample(scale_factor=2, mode="nearest")
-        self.towers = nn.ModuleList(Unit(WIDTH, WIDTH) for _ in STRIDES)
+        self._build_units()
         self._init_trunk()
+
+    def _build_units(self) -> None:
+        self.lateral8, self.lateral16, self.lateral32 = (Unit(WIDTH, WIDTH) for _ in STRIDES)
+        self.towers = nn.ModuleList(Unit(WIDTH, WIDTH) for _ in STRIDES)
 
     def _build_backbone(self) -> None:
         self.stem = nn.Sequential(
