@@ -225,6 +225,7 @@ def train(run: Run) -> dict[str, Any]:
         "depths",
         "fold_norm",
         "only",
+        "frozen",
         "optimizer",
         "losses",
         "phases",

@@ -35,7 +35,7 @@ from quantize.train.mine import choose, mine
 from quantize.train.mirror import mirrored_answers, mirrored_batch
 from quantize.train.optimizers import optimizers_of
 from quantize.train.precision import prefer_bfloat16
-from quantize.train.rows import learn_only
+from quantize.train.rows import freeze, learn_only
 
 
 class Ema:
@@ -139,6 +139,8 @@ class Trainer:
             fuse(model)  # late in training the statistics stand still; without them a step costs a third less
         if config.get("only"):
             learn_only(model, config["only"])
+        if config.get("frozen"):
+            freeze(model, config["frozen"])
         self.model = model.train().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.losses = Losses(config["losses"], config.get("uncertainty", False)).to(self.device)
         self.mimic = None

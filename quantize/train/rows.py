@@ -1,5 +1,6 @@
-"""The end of a training for some outputs alone: their rows of the heads learn anew what the features say of them, and
-every other output stays as it is to the bit.
+"""A training of a part of the network. For some outputs alone, their rows of the heads learn anew what the features say
+of them, and every other output stays as it is to the bit. Or layers stay as they are: the first ones cost most of a
+step, and what comes before the first that learns needs no way back.
 """
 
 from __future__ import annotations
@@ -33,3 +34,18 @@ def learn_only(model: Student, names: Sequence[str]) -> None:
         for p in head.parameters():
             p.requires_grad_(True)
             p.register_hook(lambda grad: grad * learns.to(grad).reshape(-1, *[1] * (grad.dim() - 1)))
+
+
+def freeze(model: Student, names: Sequence[str]) -> None:
+    """Keeps the submodules of these names (``stem``, ``stage8.0``) as they are, in place.
+
+    Raises:
+        ConfigError: there is no such submodule, or the network has batch norm, whose statistics would go on.
+    """
+    if any(isinstance(m, nn.BatchNorm2d) for m in model.modules()):
+        raise ConfigError("frozen needs fold_norm = true: batch norm would go on learning")
+    modules = dict(model.named_modules())
+    if unknown := [name for name in names if name not in modules]:
+        raise ConfigError(f"frozen must name parts of the network, but got {', '.join(unknown)}")
+    for name in names:
+        modules[name].requires_grad_(False)

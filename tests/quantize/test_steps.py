@@ -522,6 +522,28 @@ def test_every_second_echo_comes_in_a_mirror(finished: Path, root: Path, monkeyp
         assert torch.allclose(shown[k][2], mirrored_answers(answers, 64, 64), atol=2e-3, equal_nan=True)
 
 
+def test_parts_that_are_frozen_stay_and_all_else_learns(finished: Path, root: Path) -> None:
+    from quantize.config import ConfigError, load_config
+    from quantize.model import fuse, load_student
+    from quantize.train.loop import Trainer
+
+    first = finished / "train" / "ema.pt"
+    settings = ["phases=[{size=64, batch=4, steps=3}]", f'init="{first}"', 'frozen=["stem", "stage8.0"]']
+    pack = finished / "label" / "pack"
+    with pytest.raises(ConfigError, match="needs fold_norm"):
+        Trainer(load_config(root / "c.toml", settings), pack, root / "frozen")
+    settings.append("fold_norm=true")
+    with pytest.raises(ConfigError, match=r"must name parts of the network, but got stage9"):
+        Trainer(load_config(root / "c.toml", [*settings, 'frozen=["stem", "stage9"]']), pack, root / "frozen")
+    muon = [*settings, "optimizer.muon=true", "optimizer.weight_decay=0.1"]
+    Trainer(load_config(root / "c.toml", muon), pack, root / "frozen").train()
+
+    before, after = fuse(load_student(first)).state_dict(), load_student(root / "frozen" / "ema.pt").state_dict()
+    assert before.keys() == after.keys()
+    for name, was in before.items():
+        assert torch.equal(was, after[name]) == name.startswith(("stem.", "stage8.0.")), name
+
+
 def test_a_step_in_parts_follows_the_mean_of_their_gradients(finished: Path, root: Path) -> None:
     from quantize.config import load_config
     from quantize.train.loader import phase_views
