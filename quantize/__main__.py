@@ -216,14 +216,16 @@ def reshape(
         dense_units=(*old.config.dense_units, *(dense_unit or ())),
         widths=(*old.config.widths[:2], branch or old.config.widths[2]),
     )
-    views = torch.cat([x for x, _ in phase_views(values, 0, packed, 0, batches, torch.device("cpu"))])
+    views = [x for x, _ in phase_views(values, 0, packed, 0, batches, torch.device("cpu"))]
     new = work(old, wanted, views)
     with torch.no_grad():
-        apart = [float((a - b).square().mean().sqrt()) for a, b in zip(old(views), new(views), strict=True)]
+        levels = [zip(old(x), new(x), strict=True) for x in views]
+        squares = [sum(float((a - b).square().mean()) for a, b in level) for level in zip(*levels, strict=True)]
     with replacing(out) as part:
         torch.save(checkpoint_of(new, reshaped=checkpoint.name), part)
     count = sum(p.numel() for p in new.parameters())
-    typer.echo(f"{out}: {count:,} parameters, outputs {', '.join(f'{a:.3f}' for a in apart)} (rms) from the old ones")
+    apart = ", ".join(f"{(s / batches) ** 0.5:.3f}" for s in squares)
+    typer.echo(f"{out}: {count:,} parameters, outputs {apart} (rms) from the old ones")
 
 
 @app.command()

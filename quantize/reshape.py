@@ -11,6 +11,7 @@ learnt anew ("Net2Net", Chen et al. 2016, arXiv 1511.05641).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,21 +27,21 @@ RIDGE = 1e-3
 
 
 @torch.no_grad()
-def reshape(model: Dense, wanted: StudentConfig, photos: Tensor) -> Dense:
+def reshape(model: Dense, wanted: StudentConfig, photos: Sequence[Tensor]) -> Dense:
     """A new student with the function of ``model``, batch norm folded.
 
     Args:
         model: with batch norm folded.
         wanted: as ``model.config``, but for more ``stem_dense``, more ``dense_units`` or a smaller last of ``widths``.
-        photos: (n, 3, h, w) float32 as a student takes them, that the branch's channels are compared on.
+        photos: batches (n, 3, h, w) float32 as a student takes them, that the branch's channels are compared on.
 
     Raises:
-        ValueError: batch norm is not folded, or ``wanted`` is of another kind.
+        ValueError: batch norm is not folded, ``wanted`` is of another kind, or a narrower branch lacks photos.
 
     Example:
         >>> from quantize.model import build_student
         >>> old = fuse(build_student("s"))
-        >>> new = reshape(old, replace(old.config, stem_dense=1, dense_units=("towers.0",)), torch.zeros(1, 3, 64, 64))
+        >>> new = reshape(old, replace(old.config, stem_dense=1, dense_units=("towers.0",)), [])
         >>> len(new.stem), type(new.towers[0]).__name__
         (3, 'ConvBNReLU')
     """
@@ -66,6 +67,8 @@ def reshape(model: Dense, wanted: StudentConfig, photos: Tensor) -> Dense:
             f"{name}.0.{k}": v for k, v in _as_dense(unit).items()
         }
     if wanted.widths[2] < have.widths[2]:
+        if not photos:
+            raise ValueError("there must be photos to compare the branch's channels on, but got none")
         state |= _narrower(model, wanted.widths[2], photos)
     new.load_state_dict(state)
     assert isinstance(new, Dense)
@@ -83,7 +86,7 @@ def _as_dense(unit: Unit) -> dict[str, Tensor]:
     }
 
 
-def _narrower(model: Dense, width: int, photos: Tensor) -> dict[str, Tensor]:
+def _narrower(model: Dense, width: int, photos: Sequence[Tensor]) -> dict[str, Tensor]:
     """The branch's weights with the ``width`` channels whose variance matters most to what reads them."""
     blocks = range(1, len(model.stage32))
     state = model.state_dict()
@@ -109,20 +112,21 @@ def _narrower(model: Dense, width: int, photos: Tensor) -> dict[str, Tensor]:
     return {k: v for k, v in state.items() if k.startswith(("stage32.", "join32."))}
 
 
-def _inputs_of(model: Dense, names: list[str], photos: Tensor) -> dict[str, Tensor]:
+def _inputs_of(model: Dense, names: list[str], photos: Sequence[Tensor]) -> dict[str, Tensor]:
     """(cells of all photos, channels) that go into the convolutions of those names."""
-    found: dict[str, Tensor] = {}
+    found: dict[str, list[Tensor]] = {name: [] for name in names}
 
     def keep(name: str) -> Any:
         def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            found[name] = inputs[0].movedim(1, -1).flatten(0, -2)
+            found[name].append(inputs[0].movedim(1, -1).flatten(0, -2))
 
         return hook
 
     hooks = [model.get_submodule(name).register_forward_pre_hook(keep(name)) for name in names]
     try:
-        model(photos)
+        for x in photos:
+            model(x)
     finally:
         for hook in hooks:
             hook.remove()
-    return found
+    return {name: torch.cat(parts) for name, parts in found.items()}

@@ -30,7 +30,7 @@ PHOTOS = torch.rand(3, 3, 160, 192, generator=torch.Generator().manual_seed(2)) 
 
 
 def test_a_stem_convolution_more_changes_nothing_and_learns(old: Dense) -> None:
-    new = reshape(old, replace(old.config, stem_dense=1), PHOTOS)
+    new = reshape(old, replace(old.config, stem_dense=1), [PHOTOS])
     assert all(torch.equal(a, b) for a, b in zip(old(PHOTOS), new(PHOTOS), strict=True))
     sum(level.square().sum() for level in new.train()(PHOTOS)).backward()
     assert float(new.stem[2][0].weight.grad.abs().max()) > 0
@@ -39,7 +39,7 @@ def test_a_stem_convolution_more_changes_nothing_and_learns(old: Dense) -> None:
 
 @pytest.mark.parametrize(("name", "level"), [("towers.0", 0), ("towers.2", 2)])
 def test_a_dense_unit_differs_at_the_border_alone(old: Dense, name: str, level: int) -> None:
-    new = reshape(old, replace(old.config, dense_units=(name,)), PHOTOS)
+    new = reshape(old, replace(old.config, dense_units=(name,)), [PHOTOS])
     for i, (a, b) in enumerate(zip(old(PHOTOS), new(PHOTOS), strict=True)):
         torch.testing.assert_close(a[..., 1:-1, 1:-1], b[..., 1:-1, 1:-1], rtol=1e-4, atol=1e-5)
         assert torch.equal(a, b) == (i != level)
@@ -50,7 +50,9 @@ def test_a_dense_unit_differs_at_the_border_alone(old: Dense, name: str, level: 
 def test_units_of_every_place_become_dense(old: Dense) -> None:
     names = ("lateral8", "lateral16", "lateral32", "towers.0", "towers.1", "towers.2")
     new = reshape(
-        reshape(old, replace(old.config, dense_units=names[:2]), PHOTOS), replace(old.config, dense_units=names), PHOTOS
+        reshape(old, replace(old.config, dense_units=names[:2]), [PHOTOS]),
+        replace(old.config, dense_units=names),
+        [PHOTOS],
     )
     inner = (slice(None), slice(None), slice(7, -7), slice(7, -7))  # three convolutions and two levels from the border
     torch.testing.assert_close(old(PHOTOS)[0][inner], new(PHOTOS)[0][inner], rtol=0.02, atol=0.02)
@@ -60,7 +62,7 @@ def test_channels_that_nobody_reads_go_first_and_what_is_constant_stays(old: Den
     with torch.no_grad():
         for reader in (old.join32, *(b.pointwise for b in old.stage32[1:])):
             reader[0].weight[:, 5:21] = 0  # type: ignore[index]
-    new = reshape(old, replace(old.config, widths=(64, 64, 144)), PHOTOS)
+    new = reshape(old, replace(old.config, widths=(64, 64, 144)), [PHOTOS, PHOTOS[..., :96, :64]])
     for a, b in zip(old(PHOTOS), new(PHOTOS), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
     with torch.no_grad():
@@ -71,14 +73,14 @@ def test_channels_that_nobody_reads_go_first_and_what_is_constant_stays(old: Den
             block.pointwise[0].weight[5:21] = 0  # type: ignore[index]
             block.pointwise[0].bias[5:21] = 0  # type: ignore[index]
         constant.join32[0].weight[:, 5:21] = 1  # type: ignore[index]
-    new = reshape(constant, replace(old.config, widths=(64, 64, 144)), PHOTOS)
+    new = reshape(constant, replace(old.config, widths=(64, 64, 144)), [PHOTOS])
     for a, b in zip(constant(PHOTOS), new(PHOTOS), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
 
 
 def test_a_reshaped_checkpoint_comes_back_and_goes_into_means(old: Dense, tmp_path: Path) -> None:
     wanted = replace(old.config, stem_dense=1, dense_units=("lateral8", "towers.0"), widths=(64, 64, 112))
-    new = reshape(old, wanted, PHOTOS)
+    new = reshape(old, wanted, [PHOTOS])
     torch.save(checkpoint_of(new), tmp_path / "new.pt")
     again = load_student(tmp_path / "new.pt")
     assert again.config == wanted and isinstance(again, Dense)
@@ -94,14 +96,19 @@ def test_a_reshaped_checkpoint_comes_back_and_goes_into_means(old: Dense, tmp_pa
 )
 def test_what_cannot_be_had_is_refused(old: Dense, change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="what is wanted must be"):
-        reshape(old, replace(old.config, **change), PHOTOS)  # type: ignore[arg-type]
+        reshape(old, replace(old.config, **change), [PHOTOS])  # type: ignore[arg-type]
+
+
+def test_channels_cannot_be_compared_on_nothing(old: Dense) -> None:
+    with pytest.raises(ValueError, match="there must be photos"):
+        reshape(old, replace(old.config, widths=(64, 64, 144)), [])
 
 
 def test_batch_norm_and_unknown_units_are_refused(old: Dense) -> None:
     fresh = build_student("s")
     assert isinstance(fresh, Dense)
     with pytest.raises(ValueError, match="must have its batch norm folded"):
-        reshape(fresh, old.config, PHOTOS)
+        reshape(fresh, old.config, [PHOTOS])
     with pytest.raises(ValueError, match=r"dense_units must be of lateral8.*but got join32"):
         student_of(replace(old.config, dense_units=("join32",)))
     with pytest.raises(ValueError, match="trunk must be dense"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -603,6 +604,20 @@ def test_a_checkpoint_for_another_shape_to_begin_with(finished: Path, root: Path
     new = load_student(tmp_path / "new.pt")
     assert new.config == STUDENTS["s"]
     assert torch.equal(new.heads[0].weight, old.heads[0].weight)
+
+
+def test_a_checkpoint_with_more_weights_to_begin_with(finished: Path, root: Path, tmp_path: Path) -> None:
+    torch.save(checkpoint_of(fuse(build_student("s"))), tmp_path / "old.pt")
+    options = ["--config", str(root / "c.toml"), "--out", str(tmp_path / "new.pt"), "--batches", "2"]
+    more = ["--dense-unit", "towers.0", "--stem-dense", "1", "--branch", "144"]
+    done = _invoke("reshape", str(tmp_path / "old.pt"), *more, *options)
+    assert done.exit_code == 0 and re.search(r"39\d,\d{3} parameters, outputs 0\.\d{3}, ", done.output), done.output
+    config = load_student(tmp_path / "new.pt").config
+    assert (config.stem_dense, config.dense_units, config.widths) == (1, ("towers.0",), (64, 64, 144))
+    again = _invoke("reshape", str(tmp_path / "new.pt"), "--dense-unit", "lateral8", *options)
+    assert again.exit_code == 0 and load_student(tmp_path / "new.pt").config.dense_units == ("towers.0", "lateral8")
+    refused = _invoke("reshape", str(finished / "train" / "ema.pt"), *more, *options)
+    assert refused.exit_code == 2 and "must be of edgeface-s" in refused.output
 
 
 def test_a_student_doubts_what_a_detector_labelled(finished: Path, root: Path, tmp_path: Path) -> None:
