@@ -85,13 +85,15 @@ OPTIONAL = {"mimic": {"enlarge", "mirror", "silent", "boxes"}, "echo": {"mirror"
 
 
 def _check(config: dict[str, Any]) -> None:
-    """Raises ConfigError for half a table, a step without a batch, sizes without theirs, mined windows without anything
-    mined, echoes of more than a detector's answers, and rows that decay though others alone learn.
+    """Raises ConfigError for half a table, a negative loss, a step without a batch, sizes without theirs, mined windows
+    without anything mined, echoes of more than a detector's answers, and rows that decay though others alone learn.
     """
     for name, wanted in WHOLE.items():
         given = set(config.get(name, {})) - OPTIONAL.get(name, set())
         if given and given != wanted:
             raise ConfigError(f"[{name}] must have {', '.join(sorted(wanted))}, but got {', '.join(sorted(given))}")
+    if negative := [name for name, weight in config.get("losses", {}).items() if weight < 0]:
+        raise ConfigError(f"[losses] must be 0 or more, but got less of {', '.join(negative)}")
     if any(phase.get("parts", 1) < 1 for phase in config["phases"]):
         raise ConfigError(f"phases.parts must be 1 or more, but got {[p.get('parts', 1) for p in config['phases']]}")
     for phase in config["phases"]:

@@ -68,6 +68,13 @@ def test_a_misspelt_loss_is_an_error(tmp_path: Path) -> None:
         Trainer({"phases": [], "losses": losses}, tmp_path, tmp_path)
 
 
+def test_a_loss_of_negative_weight_is_an_error(tmp_path: Path) -> None:
+    """It would teach what is wrong."""
+    losses = {"score": 1, "box": 1, "points": 1, "rotation": 1, "quality": -1}
+    with pytest.raises(ConfigError, match=r"\[losses\] must be 0 or more, but got less of quality"):
+        Trainer({"phases": [], "losses": losses}, tmp_path, tmp_path)
+
+
 def test_quality_focal_by_hand() -> None:
     logit, target = torch.tensor(0.0), torch.tensor(0.8)
     cross_entropy = -(0.8 * math.log(0.5) + 0.2 * math.log(0.5))
