@@ -213,7 +213,7 @@ def reshape(
     wanted = replace(
         old.config,
         stem_dense=old.config.stem_dense + stem_dense,
-        dense_units=(*old.config.dense_units, *(dense_unit or ())),
+        dense_units=tuple(dict.fromkeys([*old.config.dense_units, *(dense_unit or [])])),
         widths=(*old.config.widths[:2], branch or old.config.widths[2]),
     )
     views = [x for x, _ in phase_views(values, 0, packed, 0, batches, torch.device("cpu"))]

@@ -29,7 +29,7 @@ class StudentConfig:
     ``neck``: pyramid width; ``smooth``: a separable block after each upsampled sum. With ``trunk`` "yunet"
     or "dense" all but the last of ``widths`` and ``depths`` is fixed: see `quantize.thinned` and `quantize.dense`.
     ``stem_dense``: with trunk "dense", 3x3 convolutions more at stride 4; ``dense_units``: its units that are one dense
-    3x3 convolution instead, of ``UNITS``.
+    3x3 convolution instead, of `quantize.dense.UNITS`.
     ``bounded``: the first layer ends in ReLU6, see `quantize.bounded`.
     """
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from quantize.dense import STEM, Dense
-from quantize.model import StudentConfig, fuse
+from quantize.model import StudentConfig, fuse, student_of
 from quantize.thinned import Unit
 
 RIDGE = 1e-3
@@ -55,7 +55,7 @@ def reshape(model: Dense, wanted: StudentConfig, photos: Sequence[Tensor]) -> De
         raise ValueError(
             f"what is wanted must be {have} with more that is dense or a narrower branch, but got {wanted}"
         )
-    new = fuse(Dense(wanted))
+    new = fuse(student_of(wanted))
     state = model.state_dict()
     for number in range(len(model.stem), len(new.stem)):
         weight = nn.init.dirac_(torch.empty(STEM, STEM, 3, 3))

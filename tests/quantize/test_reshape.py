@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the toolchain's extra is not installed")
 
 from quantize.dense import Dense  # noqa: E402
-from quantize.model import StudentConfig, build_student, checkpoint_of, fuse, load_student, student_of  # noqa: E402
+from quantize.model import StudentConfig, bound, build_student, checkpoint_of, fuse, load_student, student_of  # noqa: E402
 from quantize.reshape import reshape  # noqa: E402
 from quantize.soup import mean  # noqa: E402
 
@@ -88,6 +88,16 @@ def test_a_reshaped_checkpoint_comes_back_and_goes_into_means(old: Dense, tmp_pa
     assert all(torch.equal(a, b) for a, b in zip(new(PHOTOS), both(PHOTOS), strict=True))
     with pytest.raises(ValueError, match="models of one kind"):
         mean([copy.deepcopy(new), old])
+
+
+def test_a_bounded_student_stays_bounded(old: Dense) -> None:
+    bounded = bound(copy.deepcopy(old))
+    bounded.config = replace(old.config, bounded=True)
+    assert isinstance(bounded, Dense)
+    with torch.no_grad():
+        bounded.stem[0][0].weight.mul_(30)
+    new = reshape(bounded, replace(bounded.config, stem_dense=1), [])
+    assert all(torch.equal(a, b) for a, b in zip(bounded(PHOTOS), new(PHOTOS), strict=True))
 
 
 @pytest.mark.parametrize(
