@@ -1,6 +1,6 @@
 """A training of a part of the network. For some outputs alone, their rows of the heads learn anew what the features say
-of them, and every other output stays as it is to the bit. Or layers stay as they are: the first ones cost most of a
-step, and what comes before the first that learns needs no way back.
+of them, and every other output stays as it is to the bit. Or layers stay as they are, and what comes before the first
+that learns needs no way back.
 """
 
 from __future__ import annotations
