@@ -34,8 +34,8 @@ from quantize.train.mimic import Mimic, silenced
 from quantize.train.mine import choose, mine
 from quantize.train.mirror import mirrored_answers, mirrored_batch
 from quantize.train.optimizers import optimizers_of
+from quantize.train.partial import freeze, learn_only
 from quantize.train.precision import prefer_bfloat16
-from quantize.train.rows import freeze, learn_only
 
 
 class Ema:
