@@ -10,12 +10,14 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CameraMotion", "camera_motion"]
+__all__ = ["CameraMotion", "camera_motion", "centres", "lone_motion", "travelled"]
 
 # In heights of a face: how far a face may be from where the camera's motion takes it, and how far apart two faces have
 # to be for a zoom to show between them.
 _AGREES: Final = 0.15
 _APART: Final = 2.0
+# By how much one side of a face that is wholly seen may change more than the other, as logarithms.
+_ONE_SIDED: Final = 0.05
 
 
 class CameraMotion(NamedTuple):
@@ -51,7 +53,7 @@ def camera_motion(before: NDArray[np.float32], after: NDArray[np.float32]) -> Ca
     """
     if len(before) < 2:
         return None
-    old, new = _centres(before), _centres(after)
+    old, new = centres(before), centres(after)
     height = np.maximum(before[:, 3] - before[:, 1], 1.0).astype(np.float64)
     i, j = np.triu_indices(len(old), 1)
     apart, apart_now = (np.linalg.norm(c[i] - c[j], axis=1) for c in (old, new))
@@ -64,5 +66,37 @@ def camera_motion(before: NDArray[np.float32], after: NDArray[np.float32]) -> Ca
     return CameraMotion(scale, np.asarray(shift, np.float64))
 
 
-def _centres(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
+def lone_motion(before: NDArray[np.float32], after: NDArray[np.float32]) -> CameraMotion | None:
+    """The camera's motion as a single face that stands still shows it; of a zoom it shows nothing.
+
+    Args:
+        before: (4,) its box in the last frame.
+        after: (4,) in this one.
+
+    Returns:
+        None where one side changed more than the other: a part of the face is hidden, or it turns.
+
+    Example:
+        >>> lone_motion(np.float32([0, 0, 20, 20]), np.float32([7, 7, 27, 27])).shift
+        array([7., 7.])
+    """
+    width, height = np.log(np.maximum(after[2:] - after[:2], 1.0) / np.maximum(before[2:] - before[:2], 1.0))
+    if abs(width - height) > _ONE_SIDED:
+        return None
+    return CameraMotion(1.0, centres(after[None])[0] - centres(before[None])[0])
+
+
+def travelled(camera: CameraMotion, boxes: NDArray[np.float32]) -> float:
+    """How far the camera's motion takes faces, in their heights: the median of them.
+
+    Example:
+        >>> travelled(CameraMotion(1.0, np.array([0.0, 8.0])), np.float32([[0, 0, 20, 40]]))
+        0.2
+    """
+    way = np.linalg.norm((camera.scale - 1) * centres(boxes) + camera.shift, axis=1)
+    return float(np.median(way / np.maximum(boxes[:, 3] - boxes[:, 1], 1.0)))
+
+
+def centres(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(n, 2) of (n, 4) boxes."""
     return (boxes[:, :2].astype(np.float64) + boxes[:, 2:]) / 2

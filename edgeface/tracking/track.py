@@ -107,6 +107,8 @@ class Track:
 
     def miss(self) -> None:
         """Not found in a frame that was searched."""
+        if not self.missed:
+            self.motion.lose()
         self.missed = True
 
     def consider(self, face: Face, faces: Faces, frame: Frame | None) -> None:

@@ -18,9 +18,10 @@ from edgeface.faces import Faces
 from edgeface.frame import Frame
 from edgeface.tracking.association import match, similarity
 from edgeface.tracking.best_shot import BestShot
-from edgeface.tracking.camera import camera_motion
+from edgeface.tracking.camera import CameraMotion, camera_motion, lone_motion, travelled
 from edgeface.tracking.clock import FrameClock
 from edgeface.tracking.flow import FlowFollower
+from edgeface.tracking.jerk import common_shift
 from edgeface.tracking.smoothing import Smoothing
 from edgeface.tracking.track import Track
 
@@ -29,6 +30,9 @@ __all__ = ["TrackInfo", "TrackState", "Tracker"]
 # Similarities below these are no match: of faces seen in the last frame, and of low-scored detections.
 _ALIKE: Final = 0.2
 _ALIKE_LOW: Final = 0.4
+# A camera pans that moves faces by so many of their heights a second, and is taken to go on for so long.
+_PANS: Final = 0.5
+_PANNED_S: Final = 1.0
 # Tracks that have ended and were not asked for: their pictures must not pile up.
 _KEPT_ENDED: Final = 16
 
@@ -139,6 +143,7 @@ class Tracker:
         self._ended: deque[TrackInfo] = deque(maxlen=_KEPT_ENDED)
         self._next_id = 1
         self._frames_to_detection = 0
+        self._panned: int | None = None  # when the camera was last seen to move
 
     @property
     def due(self) -> bool:
@@ -169,6 +174,7 @@ class Tracker:
             self._tracks.clear()
             self._clock.reset()
             self._frames_to_detection = 0
+            self._panned = None
             if self._flow is not None:
                 self._flow.reset()
 
@@ -195,18 +201,17 @@ class Tracker:
                 track.predict(dt)
             least = next(score for score in (self.new_score, new_score, 0.5) if score is not None)
             good, low = np.flatnonzero(faces.scores >= least), np.flatnonzero(faces.scores < least)
-            pairs = self._pair(self._tracks, faces, good, _ALIKE)
+            seen = [track for track in self._tracks if not track.missed]
+            jerk = common_shift(np.array([t.motion.box for t in seen], np.float32).reshape(-1, 4), faces.boxes[good])
+            pairs = self._pair(self._tracks, faces, good, _ALIKE, jerk)
             taken = {id(track) for track, _ in pairs}
             known = [track for track in self._tracks if id(track) not in taken and track.confirmed]
-            pairs += self._pair(known, faces, low, _ALIKE_LOW)
+            pairs += self._pair(known, faces, low, _ALIKE_LOW, jerk)
             taken = {id(track) for track, _ in pairs}
             # from search to search, which may be several frames
             since = max((self._clock.now - max((t.last_seen for t in self._tracks), default=0)) / 1e9, 1e-3)
             stayed = [(track, i) for track, i in pairs if not track.missed]  # seen in both frames
-            camera = camera_motion(
-                np.array([track.face.box for track, _ in stayed], np.float32).reshape(-1, 4),
-                faces.boxes[[i for _, i in stayed]],
-            )
+            camera = self._camera(stayed, faces, since)
             for track, i in pairs:
                 track.correct(faces[i], self._clock.now)
             for track in self._tracks:
@@ -258,14 +263,19 @@ class Tracker:
             return _report(blank, [(track, track.face.score) for track in visible])
 
     def _pair(
-        self, tracks: list[Track], faces: Faces, chosen: NDArray[np.intp], threshold: float
+        self,
+        tracks: list[Track],
+        faces: Faces,
+        chosen: NDArray[np.intp],
+        threshold: float,
+        jerk: NDArray[np.float64],
     ) -> list[tuple[Track, int]]:
         if not tracks or not len(chosen):
             return []
         now = self._clock.now
         alike = similarity(
-            np.stack([track.motion.box for track in tracks]),
-            np.stack([track.landmarks for track in tracks]),
+            np.stack([track.motion.box for track in tracks]) + np.tile(jerk, 2).astype(np.float32),
+            np.stack([track.landmarks for track in tracks]) + jerk.astype(np.float32),
             faces.boxes[chosen],
             faces.landmarks[chosen],
             np.array([track.reach(now) for track in tracks]),
@@ -273,6 +283,23 @@ class Tracker:
         # a track that was just seen comes before one that may be anywhere by now
         alike *= np.array([1.0 if not track.missed else 0.9 for track in tracks])[:, None]
         return [(tracks[row], int(chosen[column])) for row, column in match(alike, threshold)]
+
+    def _camera(self, stayed: list[tuple[Track, int]], faces: Faces, since: float) -> CameraMotion | None:
+        """By the faces that were seen in both frames, `since` seconds apart.
+
+        While a camera pans, one that has stood still so far is enough.
+        """
+        before = np.array([track.face.box for track, _ in stayed], np.float32).reshape(-1, 4)
+        after = faces.boxes[[i for _, i in stayed]]
+        camera = camera_motion(before, after)
+        if camera is not None:
+            if travelled(camera, before) > _PANS * since:
+                self._panned = self._clock.now
+            return camera
+        standing = [k for k, (track, _) in enumerate(stayed) if track.motion.stands]
+        if len(standing) != 1 or self._panned is None or (self._clock.now - self._panned) / 1e9 > _PANNED_S:
+            return None
+        return lone_motion(before[standing[0]], after[standing[0]])
 
     def _bury(self) -> None:
         alive = []

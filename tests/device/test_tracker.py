@@ -10,8 +10,9 @@ from edgeface.angles import rotation_to_angles
 from edgeface.errors import EdgeFaceError, InvalidInputError
 from edgeface.faces import Faces
 from edgeface.tracking import Smoothing, Tracker, TrackState
-from edgeface.tracking.camera import camera_motion
+from edgeface.tracking.camera import CameraMotion
 from edgeface.tracking.engine import track_frame
+from edgeface.tracking.motion import BoxMotion
 from edgeface.tracking.so3 import from_vector, to_vector
 
 
@@ -113,18 +114,102 @@ def test_somebody_who_walks_is_not_taken_for_the_camera() -> None:
     assert ids(results) == {1, 2}
 
 
-def test_camera_motion_is_what_most_faces_do() -> None:
-    boxes = np.array([[0, 0, 20, 20], [200, 50, 230, 80], [400, 300, 440, 340], [100, 200, 120, 220]], np.float32)
-    moved = boxes * 1.1 + 12
-    motion = camera_motion(boxes, moved)
-    assert motion is not None
-    assert motion.scale == pytest.approx(1.1)
-    assert motion.at(100, 50) == pytest.approx((22, 17))
-    moved[3] += 60  # one of four walks
-    assert camera_motion(boxes, moved).scale == pytest.approx(1.1)
-    moved[2] -= 60  # two of four: nobody knows
-    assert camera_motion(boxes, moved) is None
-    assert camera_motion(boxes[:1], boxes[:1]) is None
+def behind_a_pole(people: list[Person], left: float, right: float) -> list[Person]:
+    """Who is seen beside a pole: ever less of a face that goes behind it, nothing of one of which it hides a half."""
+    seen = []
+    for p in people:
+        x1, x2 = p.x - p.size / 2, p.x + p.size / 2
+        covered = max(0.0, min(right, x2) - max(left, x1)) / p.size
+        p.hidden = (covered, 0.0) if left < x1 else (0.0, covered)
+        if covered < 0.5:
+            seen.append(p)
+    return seen
+
+
+def test_who_is_hidden_bit_by_bit_is_found_where_he_stands() -> None:
+    """What is still seen of the face seems to move away from the pole."""
+    results = run(Tracker(), lambda i: behind_a_pole([Person(300, 240, 80)], 6 * i - 160, 6 * i - 40), 120)
+    assert min(len(r) for r in results[4:]) == 0
+    assert ids(results) == {1}
+
+
+def test_who_walks_behind_a_pole_is_found_where_he_walks_to() -> None:
+    """He walks towards it, so that he seems to slow down."""
+    results = run(Tracker(), lambda i: behind_a_pole([Person(620 - 6 * i, 240)], 250, 350), 100)
+    assert min(len(r) for r in results[4:80]) == 0
+    assert ids(results) == {1}
+
+
+def test_a_face_that_is_lost_at_once_keeps_its_shape() -> None:
+    tracker = Tracker(min_hits=1)
+    wide = faces([Person(200, 200, hidden=(0.0, 0.5))], timestamp_ns=10)
+    tracker.update(wide)
+    tracker.update(faces([], timestamp_ns=10))
+    assert tracker.tracks[0].box == pytest.approx(wide.boxes[0])
+
+
+def test_who_is_lost_after_a_few_frames_goes_on_as_fast_as_he_did() -> None:
+    """At first sight nothing is known of his velocity, which must not count as standing still."""
+    motion = BoxMotion(np.array([100, 100, 160, 160], np.float32))
+    for i in range(1, 6):
+        motion.predict(1 / 30)
+        motion.correct(np.array([100 + 8 * i, 100, 160 + 8 * i, 160], np.float32))
+        motion.ride(CameraMotion(1.0, np.zeros(2)), 1 / 30, seen=True)
+    motion.lose()
+    assert motion.velocity == pytest.approx([240, 0], abs=12)
+
+
+def test_one_who_is_lost_while_the_camera_turns_back_is_found_again() -> None:
+    """Nobody else shows what the camera does: what it did last is then the best guess, not what it did on the whole."""
+    away = {k for start in (18, 34, 50, 66) for k in range(start, start + 3)}
+
+    def script(i: int) -> list[Person]:
+        return [] if i in away else [Person(320 + 100 * np.sin(2 * np.pi * i / 32), 240, 40)]
+
+    assert ids(run(Tracker(), script, 80)) == {1}
+
+
+def test_one_who_stands_shows_how_a_camera_pans_on() -> None:
+    """Of two one leaves the picture, and the camera turns back while only the other is seen."""
+
+    def script(i: int) -> list[Person]:
+        people = [Person(x + 280 * np.sin(i / 10), 240, 40) for x in (320, 460)]
+        return [p for p in people if 20 < p.x < 620]
+
+    results = run(Tracker(), script, 60)
+    assert min(len(r) for r in results[4:]) == 1
+    assert ids(results) == {1, 2}
+
+
+def test_one_who_walks_off_takes_nobody_along() -> None:
+    """One is hidden; the other, the only one who is seen, walks off: the camera does nothing."""
+
+    def script(i: int) -> list[Person]:
+        walker = Person(100 + max(0, 4 * (i - 26)), 150)
+        return [walker] + ([] if 25 <= i < 50 else [Person(400, 300)])
+
+    results = run(Tracker(), script, 70)
+    assert ids(results) == {1, 2}
+
+
+def test_a_jerk_of_the_camera_changes_no_id() -> None:
+    """By farther than the faces are apart, so that each seems to be its neighbour."""
+
+    def script(i: int) -> list[Person]:
+        return [Person(x + (70 if i >= 20 else 0), 200 + y, 50) for x, y in ((100, 0), (170, 0), (240, 60), (420, 20))]
+
+    results = run(Tracker(), script, 40)
+    assert ids(results) == {1, 2, 3, 4}
+    for face in results[-1]:
+        before = next(old for old in results[10] if old.track_id == face.track_id)
+        assert face.box - before.box == pytest.approx([70, 0, 70, 0], abs=1)
+
+
+def test_every_third_frame_is_enough_for_a_camera_that_swings() -> None:
+    def script(i: int) -> list[Person]:
+        return [Person(x + 100 * np.sin(i * np.pi / 15), 240, 32) for x in (200, 300, 440)]
+
+    assert ids(run(Tracker(detect_every=3), script, 90)) == {1, 2, 3}
 
 
 def test_low_scores_continue_a_track_but_begin_none() -> None:

@@ -23,7 +23,7 @@ _POINTS = (ALIGNED_POINTS - [20, 16]) / [72, 96]
 
 @dataclass
 class Person:
-    """Where somebody is; a row of `Faces` once `faces` puts it there."""
+    """Where somebody is; a row of `Faces` once `faces` puts it there. `hidden`: shares of the width, left and right."""
 
     x: float
     y: float
@@ -31,14 +31,17 @@ class Person:
     yaw: float = 0.0
     score: float = 0.9
     quality: float = 0.5
+    hidden: tuple[float, float] = (0.0, 0.0)
 
 
 def faces(people: Iterable[Person], size: tuple[int, int] = SIZE, **frame: Any) -> Faces:
-    """Exact faces of people: square boxes centred on (x, y)."""
+    """Exact faces of people: square boxes centred on (x, y), of whom something hides the boxes of what is seen."""
     people = list(people)
     if not people:
         return Faces.empty(size, **frame)
     boxes = np.array([[p.x - p.size / 2, p.y - p.size / 2, p.x + p.size / 2, p.y + p.size / 2] for p in people])
+    boxes[:, 0] += [p.hidden[0] * p.size for p in people]
+    boxes[:, 2] -= [p.hidden[1] * p.size for p in people]
     order = np.argsort([-p.score for p in people], kind="stable")
     found = Faces(
         boxes=boxes,
