@@ -5,6 +5,7 @@ Costs a few small arrays a frame and no look at the pixels.
 
 from __future__ import annotations
 
+import math
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -93,8 +94,8 @@ def travelled(camera: CameraMotion, boxes: NDArray[np.float32]) -> float:
         >>> travelled(CameraMotion(1.0, np.array([0.0, 8.0])), np.float32([[0, 0, 20, 40]]))
         0.2
     """
-    way = np.linalg.norm((camera.scale - 1) * centres(boxes) + camera.shift, axis=1)
-    return float(np.median(way / np.maximum(boxes[:, 3] - boxes[:, 1], 1.0)))
+    ways = [math.hypot(*camera.at(x, y)) for x, y in centres(boxes).tolist()]
+    return float(np.median(ways / np.maximum(boxes[:, 3] - boxes[:, 1], 1.0)))
 
 
 def centres(boxes: NDArray[np.float32]) -> NDArray[np.float64]:

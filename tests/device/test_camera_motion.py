@@ -20,9 +20,8 @@ def test_a_single_face_shows_the_cameras_motion_if_it_is_wholly_seen() -> None:
 def test_a_common_shift_is_what_most_predictions_lack() -> None:
     boxes = np.array([[0, 0, 20, 20], [60, 0, 80, 20], [120, 0, 140, 20], [300, 60, 340, 100]], np.float32)
     assert common_shift(boxes, boxes[[3, 1, 0, 2]] + 60) == pytest.approx([60, 60])
-    assert common_shift(boxes, np.concatenate([boxes + 60, boxes[:2] + np.float32([9, 200, 9, 200])])) == pytest.approx(
-        [60, 60]
-    )
+    more = np.concatenate([boxes + 60, boxes[:2] + np.float32([9, 200, 9, 200])])
+    assert common_shift(boxes, more) == pytest.approx([60, 60])
     assert not common_shift(boxes, boxes + 2).any()  # the predictions hold
     assert not common_shift(boxes, boxes[:3] + 2).any()
     another = boxes[2:3] + np.float32([120, 0, 120, 0])
