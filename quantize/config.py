@@ -101,3 +101,11 @@ def batches_of(phase: dict[str, Any]) -> list[tuple[int, int]]:
     if not sizes or len(sizes) != len(views):
         raise ConfigError(f"phases.batch must be as many as phases.size, but got {len(views)} and {len(sizes)}")
     return list(zip(sizes, views, strict=True))
+
+
+def parts_of(phase: dict[str, Any]) -> int:
+    """How many batches make a step of a phase of a config, 1 by default. ConfigError for none."""
+    parts = int(phase.get("parts", 1))
+    if parts < 1:
+        raise ConfigError(f"phases.parts must be 1 or more, but got {parts}")
+    return parts

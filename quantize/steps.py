@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from quantize.config import batches_of
+from quantize.config import batches_of, parts_of
 from quantize.data.sample import Sample, read_samples, write_samples
 from quantize.engines import open_engine
 
@@ -572,7 +572,7 @@ def package(run: Run) -> dict[str, Any]:
 
 def _said(phase: dict[str, Any]) -> str:
     """One phase of training for the model card; views of one process."""
-    kinds, parts = batches_of(phase), phase.get("parts", 1)
+    kinds, parts = batches_of(phase), parts_of(phase)
     views = parts * sum(batch for _, batch in kinds) / len(kinds)
     return f"{phase['steps']} steps of {views:g} at {' and '.join(str(size) for size, _ in kinds)} px"
 

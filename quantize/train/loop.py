@@ -20,7 +20,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from quantize.config import ConfigError, batches_of, merged
+from quantize.config import ConfigError, batches_of, merged, parts_of
 from quantize.data.pack import PackedPhotos
 from quantize.files import replacing
 from quantize.model import Student, build_student, checkpoint_of, fuse, grow, load_student
@@ -94,10 +94,9 @@ def _check(config: dict[str, Any]) -> None:
             raise ConfigError(f"[{name}] must have {', '.join(sorted(wanted))}, but got {', '.join(sorted(given))}")
     if negative := [name for name, weight in config.get("losses", {}).items() if weight < 0]:
         raise ConfigError(f"[losses] must be 0 or more, but got less of {', '.join(negative)}")
-    if any(phase.get("parts", 1) < 1 for phase in config["phases"]):
-        raise ConfigError(f"phases.parts must be 1 or more, but got {[p.get('parts', 1) for p in config['phases']]}")
     for phase in config["phases"]:
         batches_of(phase)
+        parts_of(phase)
     tables = [config.get("views", {}), *(phase.get("views", {}) for phase in config["phases"])]
     if not config.get("mine") and any(t.get("hard") for t in tables):
         raise ConfigError("views.hard needs [mine], but got none")
@@ -220,7 +219,7 @@ class Trainer:
             end = begin + phase["steps"]
             if self.step < end:
                 hard = self._mined(number) if self.config.get("mine") else None
-                parts = phase.get("parts", 1)
+                parts = parts_of(phase)
                 first, count = self.step * parts, (end - self.step) * parts
                 order = [(number, 0) for number in range(first, first + count)]
                 if echo := self.config.get("echo"):
@@ -269,7 +268,7 @@ class Trainer:
         feedback: Feedback | None,
     ) -> float:
         optim, sums, t0, seen, steps = self.config["optimizer"], {}, time.monotonic(), 0, 0
-        parts = phase.get("parts", 1)
+        parts = parts_of(phase)
         model.train()
         while self.step < end:
             lr = learning_rate(self.step, self.total, optim["lr"], optim["warmup"], optim.get("final", 0.01))

@@ -275,5 +275,6 @@ def test_half_a_table_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_step_without_a_batch_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"phases.parts must be 1 or more, but got \[1, 0\]"):
-        Trainer({"phases": [{}, {"parts": 0}]}, tmp_path, tmp_path)
+    phase = {"size": 64, "batch": 1}
+    with pytest.raises(ConfigError, match=r"phases.parts must be 1 or more, but got 0"):
+        Trainer({"phases": [phase, phase | {"parts": 0}]}, tmp_path, tmp_path)
