@@ -285,21 +285,30 @@ def compare(
     ] = None,
     runtime: Annotated[str, typer.Option(help="Of bundles.")] = "onnxruntime",
     precision: Annotated[str | None, typer.Option(help="Of bundles: int8 or float32.")] = None,
+    intervals: Annotated[
+        bool, typer.Option("--intervals", help="Bootstrap over photos: how far figures and differences would move.")
+    ] = False,
     engine: Engine = "local",
     workers: Workers = None,
 ) -> None:
     """Measure any bundles, checkpoints and peers side by side."""
     from quantize import evaluate as v
     from quantize.engines import open_engine
+    from quantize.intervals import RESAMPLES
 
     trials = [v.Trial.parse(t) for t in trial] if trial else list(v.TRIALS)
     opened = None if engine == "local" else open_engine(engine, workers)
+    often = RESAMPLES if intervals else 0
     try:
-        results = v.evaluate(models, sets, out, trials, runtime=runtime, precision=precision, engine=opened)
+        results = v.evaluate(
+            models, sets, out, trials, runtime=runtime, precision=precision, engine=opened, resamples=often
+        )
     finally:
         if opened is not None:
             opened.close()
     typer.echo(v.markdown(results))
+    if intervals:
+        typer.echo((out / "intervals.md").read_text())
 
 
 @app.command()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,8 @@ from quantize.data.jsonl import read_jsonl
 from quantize.data.sample import Sample
 from quantize.detectors import BundleDetector, DetectorSpec, FloatDetector, core_functions
 from quantize.engines import Engine, open_engine
-from quantize.metrics import Found, read_predictions, score_quality, score_samples
+from quantize.intervals import interval_rows, intervals
+from quantize.metrics import Found, Predictions, read_predictions, score_quality, score_samples
 from quantize.peers import Detector
 from quantize.tone import by_tone
 from quantize.turned import TURNED, TURNS, TurnedDetector
@@ -169,6 +170,7 @@ def evaluate(
     precision: str | None = None,
     engine: Engine | None = None,
     before: Sequence[dict[str, Any]] = (),
+    resamples: int = 0,
 ) -> list[dict[str, Any]]:
     """Every detector on every trial.
 
@@ -180,12 +182,14 @@ def evaluate(
         runtime, precision: of bundles.
         engine: where photos are worked on; this process if None.
         before: results that stand in the tables already.
+        resamples: more than 0 for ``intervals.json`` and ``intervals.md`` by so many (`quantize.intervals`).
 
     Returns:
         One result a detector and trial: ``model``, ``rule``, ``set`` and the figures of `quantize.metrics`. Of several
         detectors that say the same name all but the first have what ``specs`` calls them besides.
     """
     results = []
+    measured: dict[tuple[str, str], tuple[list[Sample], dict[str, Predictions]]] = {}
     named: dict[str, str] = {}  # two bundles may say the same name: each gets a column of its own
     for model in specs:
         for trial in trials:
@@ -207,7 +211,10 @@ def evaluate(
             first = named.setdefault(detector.name, model)
             name = detector.name if first == model else f"{detector.name} ({model})"
             results.append({"model": name, "rule": detector.rule, "set": trial.name, **figures})
+            measured.setdefault((trial.name, detector.rule), (samples, {}))[1][name] = found
             write_table(run, [*before, *results])
+    if resamples:
+        write_intervals(run, measured, resamples)
     return results
 
 
@@ -238,6 +245,25 @@ def write_table(run: Path, results: list[dict[str, Any]]) -> None:
     run.mkdir(parents=True, exist_ok=True)
     (run / "table.json").write_text(json.dumps(results, indent=1, ensure_ascii=False))
     (run / "table.md").write_text(markdown(results))
+
+
+def write_intervals(
+    run: Path, measured: Mapping[tuple[str, str], tuple[Sequence[Sample], Mapping[str, Predictions]]], resamples: int
+) -> None:
+    """``intervals.json`` and ``intervals.md``: by set and input rule what detectors of these names found in it."""
+    rows, lines = [], []
+    models = list(dict.fromkeys(name for _, found in measured.values() for name in found))
+    for (name, rule), (samples, found) in measured.items():
+        figures = intervals(samples, found, resamples)
+        lines += interval_rows(f"{name}, {rule}", figures, FIGURES, models)
+        rows += [
+            {"set": name, "rule": rule, "figure": key, "model": model, **interval.to_json()}
+            for key, columns in figures.items()
+            for model, interval in columns.items()
+        ]
+    head = f"| set, input | figure | {' | '.join(models)} |\n" + "|---" * (len(models) + 2) + "|\n"
+    (run / "intervals.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False))
+    (run / "intervals.md").write_text(head + "".join(line + "\n" for line in lines))
 
 
 def markdown(results: Sequence[dict[str, Any]]) -> str:

@@ -101,16 +101,27 @@ def read_predictions(path: Path) -> dict[str, Found]:
     return {Path(row["file"]).stem: Found.from_json(row["faces"]) for row in rows}
 
 
+@dataclass(frozen=True)
+class Judged:
+    """Detections of several photos (n, of all of them) by falling score: whether each is right, its score, and the
+    number of its photo; and the faces of each photo, (photos,).
+    """
+
+    hits: NDArray[np.bool_]
+    scores: Array
+    photo: NDArray[np.intp]
+    faces: NDArray[np.intp]
+
+
 def average_precision(samples: Iterable[Sample], found: Predictions, min_height: float = 0) -> tuple[float | None, int]:
-    """AP at IoU .5, all-point interpolation, over faces at least ``min_height`` pixels high (see `judged`).
+    """AP at IoU .5, all-point interpolation, over faces at least ``min_height`` pixels high (see `judge`).
 
     Returns:
         The AP (None where there is no such face), and the number of faces it is over.
     """
-    hits, scores, positives = judged(samples, found, min_height)
-    if not positives:
-        return None, 0
-    return area_under_precision(hits, scores, positives), positives
+    judged = judge(samples, found, min_height)
+    positives = int(judged.faces.sum())
+    return (area_under_precision(judged), positives) if positives else (None, 0)
 
 
 def operating_points(
@@ -119,30 +130,31 @@ def operating_points(
     """What a threshold does: ``recall@t``, the share of the faces found, and ``precision@t``, the share of the
     detections that are right, over faces at least ``min_height`` pixels high. Empty where there is no such face.
     """
-    hits, scores, positives = judged(samples, found, min_height)
+    judged = judge(samples, found, min_height)
+    positives = int(judged.faces.sum())
     if not positives:
         return {}
-    kept = {t: hits[scores >= t] for t in at}
+    kept = {t: judged.hits[judged.scores >= t] for t in at}
     return {f"recall@{t}": round(float(k.sum() / positives), 4) for t, k in kept.items()} | {
         f"precision@{t}": round(float(k.mean()), 4) for t, k in kept.items() if len(k)
     }
 
 
-def judged(samples: Iterable[Sample], found: Predictions, min_height: float) -> tuple[NDArray[np.bool_], Array, int]:
-    """Whether each detection is right (IoU of .5 with a face that no better one has taken), its score, and the number
-    of faces.
+def judge(samples: Iterable[Sample], found: Predictions, min_height: float) -> Judged:
+    """A detection is right if it has an IoU of .5 with a face that no better one has taken.
 
     Faces lower than ``min_height`` pixels and those marked ``ignore`` count neither way, nor do detections on them, nor
     detections lower than .7 times ``min_height`` that match nothing.
     """
     hits: list[bool] = []
     scores: list[float] = []
-    positives = 0
-    for sample in samples:
+    photo: list[int] = []
+    positives: list[int] = []
+    for number, sample in enumerate(samples):
         faces = [f for f in sample.faces if _has_box(f)]
         truth = _stack([f.box for f in faces], (4,))
         ignored = np.array([f.ignore for f in faces], bool) | (truth[:, 3] - truth[:, 1] < min_height)
-        positives += int((~ignored).sum())
+        positives.append(int((~ignored).sum()))
         said = found.get(sample.path.stem)
         if said is None or not len(said.scores):
             continue
@@ -160,16 +172,25 @@ def judged(samples: Iterable[Sample], found: Predictions, min_height: float) -> 
                 continue
             hits.append(hit)
             scores.append(float(score))
-    return np.array(hits, bool), np.array(scores), positives
+            photo.append(number)
+    order = np.argsort(-np.array(scores), kind="stable")
+    faces = np.array(positives, np.intp)
+    return Judged(np.array(hits, bool)[order], np.array(scores)[order], np.array(photo, np.intp)[order], faces)
 
 
-def area_under_precision(hits: NDArray[np.bool_], scores: Array, positives: int) -> float:
-    """Area under the interpolated precision-recall curve of detections with their scores."""
-    true = np.cumsum(hits[np.argsort(-scores, kind="stable")])
-    recall = np.r_[0, true / positives, 1]
-    precision = np.r_[1, true / np.arange(1, len(true) + 1), 0]
-    precision = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(((recall[1:] - recall[:-1]) * precision[1:]).sum())
+def area_under_precision(judged: Judged, times: NDArray[np.intp] | None = None) -> float:
+    """Area under the interpolated precision-recall curve.
+
+    Args:
+        judged: with at least one face.
+        times: (photos,) how often each photo counts, as if there were so many of it; once if None.
+    """
+    if times is None:
+        times = np.ones(len(judged.faces), np.intp)
+    weight, right = times[judged.photo], np.flatnonzero(judged.hits)  # recall grows there alone
+    said, true = np.cumsum(weight)[right], np.cumsum(weight[right])
+    precision = np.maximum.accumulate((true / np.maximum(said, 1))[::-1])[::-1]
+    return float(weight[right] @ precision / (judged.faces @ times))
 
 
 def match(face: FaceLabel, said: Found) -> tuple[int | None, Array]:
@@ -188,40 +209,70 @@ def match(face: FaceLabel, said: Found) -> tuple[int | None, Array]:
     return (best if best >= 0 and overlap[best] > 0.1 else None), hull
 
 
-def landmark_errors(samples: Iterable[Sample], found: Predictions) -> dict[str, Any]:
-    """Mean distance of the five points, in per cent of the inter-ocular distance (``nme5``, and its median) and of the
-    root of the hull's area (``nme5_box``), over the faces that were found; ``miss5`` is the share that was not."""
-    ocular, box, missed = [], [], 0
-    for sample in samples:
+@dataclass(frozen=True)
+class PointErrors:
+    """Of n faces the number of the photo and the mean distance of the five points, over the inter-ocular distance and
+    over the root of the hull's area, (n,) each; NaN for a face that was not found.
+    """
+
+    photo: NDArray[np.intp]
+    ocular: Array
+    box: Array
+
+
+def points_by_face(samples: Iterable[Sample], found: Predictions) -> PointErrors:
+    """Over all faces that have labelled points."""
+    photo, ocular, box = [], [], []
+    for number, sample in enumerate(samples):
         said = found.get(sample.path.stem)
         for face in sample.faces:
             if face.points is None:
                 continue
+            photo.append(number)
             which, hull = (None, None) if said is None else match(face, said)
             if which is None or said is None or said.landmarks is None or hull is None:
-                missed += 1
+                ocular.append(np.nan)
+                box.append(np.nan)
                 continue
             truth = np.asarray(face.points, float)
             apart = float(np.linalg.norm(truth - said.landmarks[which], axis=1).mean())
             ocular.append(apart / max(float(np.linalg.norm(truth[0] - truth[1])), 1e-6))
             box.append(apart / np.sqrt(max((hull[2] - hull[0]) * (hull[3] - hull[1]), 1e-6)))
-    n = len(ocular) + missed
+    return PointErrors(np.array(photo, np.intp), np.array(ocular), np.array(box))
+
+
+def landmark_errors(samples: Iterable[Sample], found: Predictions) -> dict[str, Any]:
+    """Mean distance of the five points, in per cent of the inter-ocular distance (``nme5``, and its median) and of the
+    root of the hull's area (``nme5_box``), over the faces that were found; ``miss5`` is the share that was not."""
+    errors = points_by_face(samples, found)
+    n, seen = len(errors.photo), ~np.isnan(errors.ocular)
     if not n:
         return {}
     return {
         "n5": n,
-        "nme5": _percent(ocular, np.mean),
-        "nme5_median": _percent(ocular, np.median),
-        "nme5_box": _percent(box, np.mean),
-        "miss5": round(missed / n, 4),
+        "nme5": _percent(errors.ocular[seen], np.mean),
+        "nme5_median": _percent(errors.ocular[seen], np.median),
+        "nme5_box": _percent(errors.box[seen], np.mean),
+        "miss5": round(float((~seen).mean()), 4),
     }
 
 
-def pose_errors(samples: Iterable[Sample], found: Predictions) -> dict[str, Any]:
-    """Mean absolute error of yaw, pitch and roll, their mean (``pose_mae``), and the geodesic angle, in degrees, over
-    the faces that were found; ``pose_miss`` is the share that was not. ``pose_by_yaw`` has the same by |yaw|."""
-    errors, geodesic, yaw, missed_yaw = [], [], [], []
-    for sample in samples:
+@dataclass(frozen=True)
+class PoseErrors:
+    """Of n faces the number of the photo, the labelled |yaw|, the absolute errors of yaw, pitch and roll (n, 3) and the
+    geodesic angle (n,), in degrees; NaN for a face that was not found.
+    """
+
+    photo: NDArray[np.intp]
+    yaw: Array
+    angles: Array
+    geodesic: Array
+
+
+def poses_by_face(samples: Iterable[Sample], found: Predictions) -> PoseErrors:
+    """Over all faces with a labelled direction within ±`MAX_ANGLE`."""
+    photo, yaw, angles, geodesic = [], [], [], []
+    for number, sample in enumerate(samples):
         said = found.get(sample.path.stem)
         for face in sample.faces:
             pose = face.extra.get("pose_300wlp")
@@ -230,45 +281,58 @@ def pose_errors(samples: Iterable[Sample], found: Predictions) -> dict[str, Any]
             truth = np.array([pose["yaw"], pose["pitch"], pose["roll"]], float)
             if np.abs(truth).max() > MAX_ANGLE:
                 continue
+            photo.append(number)
+            yaw.append(abs(truth[0]))
             which = None if said is None else match(face, said)[0]
             if which is None or said is None or said.angles is None:
-                missed_yaw.append(abs(truth[0]))
+                angles.append(np.full(3, np.nan))
+                geodesic.append(np.nan)
                 continue
             answer = said.angles[which]
-            errors.append(np.abs((truth - answer + 180) % 360 - 180))
+            angles.append(np.abs((truth - answer + 180) % 360 - 180))
             geodesic.append(float(geodesic_degrees(_rotation(truth), _rotation(answer))))
-            yaw.append(abs(truth[0]))
-    n = len(errors) + len(missed_yaw)
+    return PoseErrors(np.array(photo, np.intp), np.array(yaw), _stack(angles, (3,)), np.array(geodesic))
+
+
+def pose_errors(samples: Iterable[Sample], found: Predictions) -> dict[str, Any]:
+    """Mean absolute error of yaw, pitch and roll, their mean (``pose_mae``), and the geodesic angle, in degrees, over
+    the faces that were found; ``pose_miss`` is the share that was not. ``pose_by_yaw`` has the same by |yaw|."""
+    errors = poses_by_face(samples, found)
+    n, seen = len(errors.photo), ~np.isnan(errors.geodesic)
     if not n:
         return {}
-    result: dict[str, Any] = {"n_pose": n, "pose_miss": round(len(missed_yaw) / n, 4)}
-    if not errors:
+    result: dict[str, Any] = {"n_pose": n, "pose_miss": round(float((~seen).mean()), 4)}
+    if not seen.any():
         return result
-    all_errors, all_geodesic, all_yaw, all_missed = map(np.array, (errors, geodesic, yaw, missed_yaw))
-    per_angle = all_errors.mean(0)
+    per_angle = errors.angles[seen].mean(0)
     result["pose_mae"] = round(float(per_angle.mean()), 3)
     result |= {name: round(float(e), 3) for name, e in zip(("yaw", "pitch", "roll"), per_angle, strict=True)}
-    result["geodesic"] = round(float(all_geodesic.mean()), 3)
+    result["geodesic"] = round(float(errors.geodesic[seen].mean()), 3)
     result["pose_by_yaw"] = {}
     for low, high in YAW_BINS:
         last = high == YAW_BINS[-1][1]
-        inside, lost = ((z >= low) & ((z < high) | (last & (z <= high))) for z in (all_yaw, all_missed))
-        count = int(inside.sum() + lost.sum())
-        if count:
+        inside = (errors.yaw >= low) & ((errors.yaw < high) | (last & (errors.yaw <= high)))
+        known = inside & seen
+        if inside.any():
             result["pose_by_yaw"][f"{low}-{high}"] = {
-                "n": count,
-                "miss": round(float(lost.sum() / count), 4),
-                "pose_mae": round(float(all_errors[inside].mean()), 3) if inside.any() else None,
-                "geodesic": round(float(all_geodesic[inside].mean()), 3) if inside.any() else None,
+                "n": int(inside.sum()),
+                "miss": round(1 - float(known.sum() / inside.sum()), 4),
+                "pose_mae": round(float(errors.angles[known].mean()), 3) if known.any() else None,
+                "geodesic": round(float(errors.geodesic[known].mean()), 3) if known.any() else None,
             }
     return result
 
 
 def false_positives(samples: Sequence[Sample], found: Predictions) -> dict[str, float]:
     """Detections per hundred photos without faces, at several scores."""
-    nothing = Found(np.zeros((0, 4)), np.zeros(0))
-    scores = np.concatenate([found.get(s.path.stem, nothing).scores for s in samples]) if samples else np.zeros(0)
-    return {f"fp_per_100@{t}": round(100 * float((scores >= t).sum()) / max(1, len(samples)), 2) for t in FP_SCORES}
+    counts = {t: false_positive_counts(samples, found, t).sum() for t in FP_SCORES}
+    return {f"fp_per_100@{t}": round(100 * float(n) / max(1, len(samples)), 2) for t, n in counts.items()}
+
+
+def false_positive_counts(samples: Sequence[Sample], found: Predictions, score: float) -> NDArray[np.intp]:
+    """(photos,) detections from ``score`` on, of photos without faces."""
+    said = (found.get(s.path.stem) for s in samples)
+    return np.array([0 if f is None else int((f.scores >= score).sum()) for f in said], np.intp)
 
 
 def score_samples(samples: Sequence[Sample], found: Predictions) -> dict[str, Any]:
@@ -277,18 +341,22 @@ def score_samples(samples: Sequence[Sample], found: Predictions) -> dict[str, An
         "images": len(samples),
         "predicted_images": sum(s.path.stem in found for s in samples),
     }
-    faces = [f for s in samples for f in s.faces]
-    # the boxes of Pointing'04 are heads, not faces
-    if any(_has_box(f) for f in faces) and not any(f.extra.get("pose_pointing04") for f in faces):
+    if faces_are_boxed(samples):
         for height in HEIGHTS:
             ap, n = average_precision(samples, found, height)
             result[f"ap_ge{height}" if height else "ap_all"] = None if ap is None else round(ap, 4)
             result[f"n_ge{height}"] = n
         result |= operating_points(samples, found)
     result |= landmark_errors(samples, found) | pose_errors(samples, found)
-    if not faces:
+    if not any(s.faces for s in samples):
         result |= false_positives(samples, found)
     return result
+
+
+def faces_are_boxed(samples: Sequence[Sample]) -> bool:
+    """Whether AP may be measured by the boxes: those of Pointing'04 are heads, not faces."""
+    faces = [f for s in samples for f in s.faces]
+    return any(_has_box(f) for f in faces) and not any(f.extra.get("pose_pointing04") for f in faces)
 
 
 def error_versus_discard(
@@ -360,5 +428,5 @@ def _stack(arrays: list[NDArray[Any]], shape: tuple[int, ...]) -> Array:
     return np.array(arrays, float).reshape(len(arrays), *shape)
 
 
-def _percent(values: list[float], of: Any) -> float | None:
-    return round(100 * float(of(values)), 3) if values else None
+def _percent(values: Array, of: Any) -> float | None:
+    return round(100 * float(of(values)), 3) if len(values) else None

@@ -109,8 +109,8 @@ def test_operating_points_by_hand() -> None:
 def test_a_face_is_found_once() -> None:
     found = {"a": _boxes([0, 0, 20, 20, 0.9], [0, 0, 20, 20, 0.8])}
     assert metrics.average_precision([_sample([0, 0, 20, 20])], found)[0] == pytest.approx(1.0)
-    hits = metrics.area_under_precision(np.array([True, False]), np.array([0.8, 0.9]), 1)
-    assert hits == pytest.approx(0.5)  # the false one came first
+    judged = metrics.Judged(np.array([False, True]), np.array([0.9, 0.8]), np.array([0, 0]), np.array([1]))
+    assert metrics.area_under_precision(judged) == pytest.approx(0.5)  # the false one came first
 
 
 def test_ignored_faces_count_neither_way() -> None:
