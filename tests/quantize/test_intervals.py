@@ -70,6 +70,19 @@ def test_the_width_is_that_of_a_binomial() -> None:
     )
 
 
+def test_a_mean_spreads_as_its_photos_do() -> None:
+    samples = [_photo(str(i), [[28, 28, 52, 54]]) for i in range(200)]
+    truth = samples[0].faces[0].points
+    assert truth is not None
+    found = {}
+    for i in range(200):  # a half of them by 5 pixels off, of 20 between the eyes
+        points = truth + np.array([3, 4]) * (i % 2)
+        found[str(i)] = Found(np.array([[28, 28, 52, 54]], float), np.array([0.9]), points[None].astype(float))
+    nme = intervals(samples, {"a": found})["nme5"]["a"]
+    assert nme.value == pytest.approx(12.5)
+    assert nme.high - nme.low == pytest.approx(2 * 1.96 * 12.5 / np.sqrt(200), rel=0.12)
+
+
 def test_a_detector_does_not_differ_from_itself() -> None:
     rng = np.random.default_rng(4)
     samples = [_photo(str(i), FACES) for i in range(6)]
