@@ -1,5 +1,5 @@
 """How far figures would move on other photos of the same kind, and whether two detectors differ by more than that: a
-bootstrap over photos (Efron and Tibshirani 1993), which faces of one photo are not independent of each other in. Each
+bootstrap (Efron and Tibshirani 1993), over photos since faces of one photo are not independent of each other. Each
 resample is scored for all detectors alike, so that their differences are of the same photos.
 """
 
