@@ -382,8 +382,8 @@ def forest(
     from quantize.data.jsonl import read_jsonl
     from quantize.data.sample import read_samples
     from quantize.detectors import DetectorSpec
+    from quantize.discard import score_quality
     from quantize.forest import train_forest, with_quality
-    from quantize.metrics import score_quality
 
     values, run = _opened(config, settings, folder)
     samples = [

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from quantize.metrics import Found
+from quantize.found import Found
 from quantize.model import STRIDES
 from quantize.peers import Detector, open_peer
 from quantize.soup import mean_of_files

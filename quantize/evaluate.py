@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,10 +23,12 @@ from edgeface.engine import parse_size
 from quantize.data.jsonl import read_jsonl
 from quantize.data.sample import Sample
 from quantize.detectors import BundleDetector, DetectorSpec, FloatDetector, core_functions
+from quantize.discard import score_quality
 from quantize.engines import Engine, open_engine
-from quantize.intervals import interval_rows, intervals
-from quantize.metrics import Found, Predictions, read_predictions, score_quality, score_samples
+from quantize.found import Found, Predictions, read_predictions
+from quantize.metrics import score_samples
 from quantize.peers import Detector
+from quantize.tables import write_intervals, write_table
 from quantize.tone import by_tone
 from quantize.turned import TURNED, TURNS, TurnedDetector
 
@@ -68,30 +70,6 @@ TRIALS = (
 
 #: Sets in colour with faces large enough for `quantize.tone`.
 TONE_SETS = ("wider", "aflw2000")
-
-#: Rows of the table: key, heading, whether less is better.
-FIGURES = {
-    "ap_all": "AP all",
-    "ap_ge16": "AP ≥16 px",
-    "ap_ge32": "AP ≥32 px",
-    "ap_ge64": "AP ≥64 px",
-    "recall@0.5": "faces ≥32 px found, score ≥.5",
-    "precision@0.5": "detections right, score ≥.5",
-    "recall@0.6": "faces ≥32 px found, score ≥.6",
-    "precision@0.6": "detections right, score ≥.6",
-    "nme5": "5-point error / eye distance, %",
-    "nme5_median": "the same, median, %",
-    "nme5_box": "5-point error / box, %",
-    "miss5": "faces with points not found",
-    "pose_mae": "pose MAE, °",
-    "yaw": "yaw, °",
-    "pitch": "pitch, °",
-    "roll": "roll, °",
-    "geodesic": "geodesic, °",
-    "pose_miss": "faces with pose not found",
-    "fp_per_100@0.5": "detections over .5 per 100 empty photos",
-    "edc_area": "quality (else score): error-versus-discard area",
-}
 
 
 def predict(
@@ -182,7 +160,8 @@ def evaluate(
         runtime, precision: of bundles.
         engine: where photos are worked on; this process if None.
         before: results that stand in the tables already.
-        resamples: more than 0 for ``intervals.json`` and ``intervals.md`` by so many (`quantize.intervals`).
+        resamples: more than 0 for ``intervals.json`` and ``intervals.md`` by so many (`quantize.intervals`); those of a
+            run before go.
 
     Returns:
         One result a detector and trial: ``model``, ``rule``, ``set`` and the figures of `quantize.metrics`. Of several
@@ -213,8 +192,7 @@ def evaluate(
             results.append({"model": name, "rule": detector.rule, "set": trial.name, **figures})
             measured.setdefault((trial.name, detector.rule), (samples, {}))[1][name] = found
             write_table(run, [*before, *results])
-    if resamples:
-        write_intervals(run, measured, resamples)
+    write_intervals(run, measured, resamples)
     return results
 
 
@@ -238,54 +216,6 @@ def _name(detector: Detector, spec: DetectorSpec) -> str:
         if isinstance(upright, FloatDetector):
             text += f"-{core}"
     return re.sub(r"[^A-Za-z0-9.-]+", "_", f"{text}-{detector.rule}")
-
-
-def write_table(run: Path, results: list[dict[str, Any]]) -> None:
-    """``table.json`` and ``table.md`` of the results so far."""
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "table.json").write_text(json.dumps(results, indent=1, ensure_ascii=False))
-    (run / "table.md").write_text(markdown(results))
-
-
-def write_intervals(
-    run: Path, measured: Mapping[tuple[str, str], tuple[Sequence[Sample], Mapping[str, Predictions]]], resamples: int
-) -> None:
-    """``intervals.json`` and ``intervals.md``: by set and input rule what detectors of these names found in it."""
-    rows, lines = [], []
-    models = list(dict.fromkeys(name for _, found in measured.values() for name in found))
-    for (name, rule), (samples, found) in measured.items():
-        figures = intervals(samples, found, resamples)
-        lines += interval_rows(f"{name}, {rule}", figures, FIGURES, models)
-        rows += [
-            {"set": name, "rule": rule, "figure": key, "model": model, **interval.to_json()}
-            for key, columns in figures.items()
-            for model, interval in columns.items()
-        ]
-    head = f"| set, input | figure | {' | '.join(models)} |\n" + "|---" * (len(models) + 2) + "|\n"
-    (run / "intervals.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False))
-    (run / "intervals.md").write_text(head + "".join(line + "\n" for line in lines))
-
-
-def markdown(results: Sequence[dict[str, Any]]) -> str:
-    """Detectors side by side, one row a figure with its set and input rule."""
-    models = list(dict.fromkeys(r["model"] for r in results))
-    rows = [f"| set, input | figure | {' | '.join(models)} |", "|---" * (len(models) + 2) + "|"]
-    for name, rule in dict.fromkeys((r["set"], r["rule"]) for r in results):
-        cells = {r["model"]: r for r in results if (r["set"], r["rule"]) == (name, rule)}
-        for key, heading in FIGURES.items():
-            values = [cells.get(m, {}).get(key) for m in models]
-            if any(v is not None for v in values):
-                shown = " | ".join("–" if v is None else f"{v:.4g}" for v in values)
-                rows.append(f"| {name}, {rule} | {heading} | {shown} |")
-        for low_high in dict.fromkeys(k for c in cells.values() for k in c.get("pose_by_yaw", {})):
-            values = [cells.get(m, {}).get("pose_by_yaw", {}).get(low_high, {}).get("pose_mae") for m in models]
-            shown = " | ".join("–" if v is None else f"{v:.4g}" for v in values)
-            rows.append(f"| {name}, {rule} | pose MAE at yaw {low_high}°, ° | {shown} |")
-        for tone in dict.fromkeys(k for c in cells.values() for k in c.get("by_tone", {})):
-            values = [cells.get(m, {}).get("by_tone", {}).get(tone, {}).get("recall") for m in models]
-            shown = " | ".join("–" if v is None else f"{v:.4g}" for v in values)
-            rows.append(f"| {name}, {rule} | found at score .5, faces ≥32 px, {tone} | {shown} |")
-    return "\n".join(rows) + "\n"
 
 
 def validate_float(

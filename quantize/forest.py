@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quantize.data.sample import Sample
-from quantize.metrics import Array, Found, match
+from quantize.found import Array, Found
+from quantize.metrics import match
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestRegressor

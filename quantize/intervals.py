@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.data.sample import Sample
+from quantize.found import Array, Predictions
 from quantize.metrics import (
     HEIGHTS,
-    Array,
     Judged,
-    Predictions,
     area_under_precision,
     faces_are_boxed,
     false_positive_counts,
@@ -74,7 +73,7 @@ def intervals(
 
     Example:
         >>> from pathlib import Path
-        >>> from quantize.metrics import Found
+        >>> from quantize.found import Found
         >>> empty = [Sample(Path(f"{i}.jpg"), 9, 9, [], True) for i in range(4)]
         >>> loud = {"0": Found(np.array([[0, 0, 5, 5]]), np.array([0.9]))}
         >>> a = intervals(empty, {"quiet": {}, "loud": loud})["fp_per_100@0.5"]["loud"]

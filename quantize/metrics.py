@@ -1,4 +1,5 @@
-"""The scores behind every figure: average precision, landmark error, pose error, false positives, error versus discard.
+"""The scores behind every figure but error versus discard (`quantize.discard`): average precision, landmark error, pose
+error, false positives.
 
 Plain NumPy over `Sample` (what is true) and `Found` (what a detector said). All in pixels of the stored photo, so that
 networks with different inputs are compared on the same faces.
@@ -6,11 +7,9 @@ networks with different inputs are compared on the same faces.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +17,7 @@ from numpy.typing import NDArray
 from quantize.boxes import iou_matrix
 from quantize.data.pose import geodesic_degrees, rotation_from_300wlp
 from quantize.data.sample import FaceLabel, Sample
-
-if TYPE_CHECKING:
-    from edgeface import Faces
-
-Array = NDArray[np.float64]
+from quantize.found import Array, Found, Predictions
 
 #: Average precision is given over faces of at least these heights, in pixels of the stored photo.
 HEIGHTS = (0, 16, 32, 64)
@@ -32,73 +27,6 @@ MATCH_SCORE = 0.3
 MAX_ANGLE = 99
 YAW_BINS = ((0, 30), (30, 60), (60, 99))
 FP_SCORES = (0.3, 0.5, 0.7, 0.9)
-
-
-@dataclass
-class Found:
-    """Detections of one photo, float64: ``boxes`` (n, 4) xyxy, ``scores`` (n,), ``landmarks`` (n, 5, 2), ``quality``
-    (n,), ``angles`` (n, 3) yaw, pitch, roll in degrees of 300W-LP. None for what the detector does not say.
-    """
-
-    boxes: Array
-    scores: Array
-    landmarks: Array | None = None
-    angles: Array | None = None
-    quality: Array | None = None
-
-    @staticmethod
-    def of(faces: Faces) -> Found:
-        """What an engine returned."""
-        arrays = (faces.boxes, faces.scores, faces.landmarks, faces.angles, faces.quality)
-        return Found(*(np.asarray(a, np.float64) for a in arrays))
-
-    def to_json(self) -> list[dict[str, Any]]:
-        """One object a face: box, score, landmarks, yaw_300wlp, pitch_300wlp, roll_300wlp, quality."""
-        rows = []
-        for i in range(len(self.scores)):
-            row: dict[str, Any] = {"box": self.boxes[i].round(3).tolist(), "score": round(float(self.scores[i]), 6)}
-            if self.landmarks is not None:
-                row["landmarks"] = self.landmarks[i].round(3).tolist()
-            if self.angles is not None:
-                for name, angle in zip(("yaw", "pitch", "roll"), self.angles[i], strict=True):
-                    row[f"{name}_300wlp"] = round(float(angle), 3)
-            if self.quality is not None:
-                row["quality"] = round(float(self.quality[i]), 6)
-            rows.append(row)
-        return rows
-
-    @staticmethod
-    def from_json(rows: Sequence[Mapping[str, Any]]) -> Found:
-        """The inverse of `to_json`."""
-        n = len(rows)
-
-        def column(key: str) -> Array | None:
-            return np.array([r[key] for r in rows], float) if n and all(r.get(key) is not None for r in rows) else None
-
-        angles = [column(f"{name}_300wlp") for name in ("yaw", "pitch", "roll")]
-        return Found(
-            np.array([r["box"] for r in rows], float).reshape(n, 4),
-            np.array([r["score"] for r in rows], float),
-            column("landmarks"),
-            np.stack([a for a in angles if a is not None], 1) if all(a is not None for a in angles) else None,
-            column("quality"),
-        )
-
-
-Predictions = Mapping[str, Found]
-"""Stem of the photo's file name to what was found in it; a photo that is absent has no detections."""
-
-
-def write_predictions(path: Path, predictions: Predictions) -> None:
-    """One JSON object a photo, ``{"file": stem, "faces": [...]}``."""
-    lines = (json.dumps({"file": stem, "faces": found.to_json()}) + "\n" for stem, found in predictions.items())
-    path.write_text("".join(lines))
-
-
-def read_predictions(path: Path) -> dict[str, Found]:
-    """The inverse of `write_predictions`."""
-    rows = (json.loads(line) for line in path.read_text().splitlines())
-    return {Path(row["file"]).stem: Found.from_json(row["faces"]) for row in rows}
 
 
 @dataclass(frozen=True)
@@ -357,62 +285,6 @@ def faces_are_boxed(samples: Sequence[Sample]) -> bool:
     """Whether AP may be measured by the boxes: those of Pointing'04 are heads, not faces."""
     faces = [f for s in samples for f in s.faces]
     return any(_has_box(f) for f in faces) and not any(f.extra.get("pose_pointing04") for f in faces)
-
-
-def error_versus_discard(
-    person: NDArray[Any], embedding: NDArray[Any], quality: Array, limit: float = 0.3
-) -> dict[str, float]:
-    """How well quality predicts recognition failures (ISO/IEC 29794-1, arXiv 2303.13294).
-
-    The quality of a pair is the lower one's. The threshold is fixed once, at a false match rate of 1e-2 over all pairs.
-    ``edc_area`` is the mean false non-match rate while the worst 0 to ``limit`` of the genuine pairs are discarded,
-    over
-    the rate with none discarded: 1 is no use; ``ideal`` is the best that any quality could reach.
-    """
-    first, second = np.triu_indices(len(quality), 1)
-    similarity = (embedding @ embedding.T)[first, second]
-    same = person[first] == person[second]
-    threshold = np.quantile(similarity[~same], 1 - 1e-2)
-    missed = similarity[same] < threshold
-    pair = np.minimum(quality[first[same]], quality[second[same]])
-
-    def area(order: NDArray[np.intp]) -> float:
-        k = np.arange(int(limit * len(missed)) + 1)
-        left = missed.sum() - np.r_[0, np.cumsum(missed[order])][k]
-        return float((left / (len(missed) - k)).mean())
-
-    rate = float(missed.mean())
-    return {
-        "pairs": len(missed),
-        "fnmr0": round(rate, 4),
-        "edc_area": round(area(np.argsort(pair, kind="stable")) / rate, 4),
-        "ideal": round(area(np.argsort(~missed, kind="stable")) / rate, 4),
-        "threshold": round(float(threshold), 4),
-    }
-
-
-def score_quality(samples: Iterable[Sample], found: Predictions, embeddings: Path) -> dict[str, float]:
-    """`error_versus_discard` of the detector's quality on a set with ``embeddings.npz`` (files, person, embedding).
-
-    Of a detector that says no quality the score is taken for it. A photo in which no detection holds the centre of the
-    labelled box has quality 0.
-    """
-    stored = np.load(embeddings)
-    centres = {s.path.stem: (s.faces[0].box[:2] + s.faces[0].box[2:]).astype(float) / 2 for s in samples}
-    quality = []
-    for file in stored["files"]:
-        stem = Path(str(file)).stem
-        said = found.get(stem)
-        best = 0.0
-        if said is not None:
-            centre = centres[stem]
-            inside = ((said.boxes[:, :2] <= centre) & (centre <= said.boxes[:, 2:])).all(1)
-            worth = said.scores if said.quality is None else said.quality
-            best = float(worth[inside & (said.scores >= MATCH_SCORE)].max(initial=0))
-        quality.append(best)
-    values = np.array(quality)
-    result = error_versus_discard(stored["person"], stored["embedding"].astype(np.float32), values)
-    return result | {"detected": round(float((values > 0).mean()), 4)}
 
 
 def _rotation(angles: Array) -> Array:

@@ -11,7 +11,7 @@ import jinja2
 
 from edgeface.bundle import Bundle
 from quantize.bundles import make_manifest, write_bundle
-from quantize.evaluate import FIGURES
+from quantize.tables import FIGURES
 
 CARD = Path(__file__).parent / "model-card.md.j2"
 

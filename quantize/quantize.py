@@ -29,7 +29,8 @@ from quantize.calibration import Images, as_real
 from quantize.data.sample import Sample
 from quantize.detectors import DetectorSpec
 from quantize.evaluate import every_nth, photos
-from quantize.metrics import Found, average_precision, landmark_errors, pose_errors
+from quantize.found import Found
+from quantize.metrics import average_precision, landmark_errors, pose_errors
 from quantize.model import ConvBNReLU, Student
 from quantize.onnx_export import INPUT, quantize_onnx
 from quantize.rounding import rounded_result

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from quantize.boxes import iou_matrix
 from quantize.data.sample import FaceLabel
-from quantize.metrics import Found
+from quantize.found import Found
 
 
 @dataclass(frozen=True)

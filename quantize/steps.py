@@ -503,6 +503,7 @@ def evaluate(run: Run) -> dict[str, Any]:
 
 def _evaluate(run: Run, folder: Path) -> dict[str, Any]:
     from quantize import evaluate as v
+    from quantize.tables import write_table
 
     options, name = run.config["evaluate"], run.config["name"]
     sets = Path(options["sets"])
@@ -533,7 +534,7 @@ def _evaluate(run: Run, folder: Path) -> dict[str, Any]:
     finally:
         if engine is not None:
             engine.close()
-        v.write_table(folder, results)
+        write_table(folder, results)
     broken = v.over_budget(results, name, options["budget"])
     if broken:
         from quantize.quantize import BudgetError

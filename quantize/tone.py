@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from quantize.boxes import iou_matrix
 from quantize.data.sample import FaceLabel, Sample
-from quantize.metrics import Predictions, landmark_errors, pose_errors
+from quantize.found import Predictions
+from quantize.metrics import landmark_errors, pose_errors
 
 GROUPS = (("light, ITA > 41°", 41.0, np.inf), ("medium, 10–41°", 10.0, 41.0), ("dark, < 10°", -np.inf, 10.0))
 MIN_HEIGHT = 32

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeface.angles import angles_to_rotation, rotation_to_angles
-from quantize.metrics import Array, Found
+from quantize.found import Array, Found
 from quantize.peers import Detector
 
 TURNS = (0, 90, 180, 270)

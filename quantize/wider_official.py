@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from quantize.data.readers import load_mat, unwrap
-from quantize.metrics import Array, Found
+from quantize.found import Array, Found
 
 SUBSETS = ("easy", "medium", "hard")
 THRESHOLDS = 1000

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.metrics import Found
+from quantize.found import Found
 
 ADAPTERS = {"yunet": "quantize.peers.yunet:YuNetPeer"}
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.boxes import iou_matrix
-from quantize.metrics import Found
+from quantize.found import Found
 from quantize.teachers.yunet import YuNet
 
 #: As in OpenCV's FaceDetectorYN.

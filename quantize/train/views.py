@@ -26,6 +26,9 @@ from quantize.train.photometric import camera, relight
 DONOR_SIDE = 48
 """Pixels of the photo: the smallest face that is pasted elsewhere."""
 
+MOST_BLENDED = 0.4
+"""The most that a blended view shows of another photo."""
+
 
 @dataclass
 class Targets:
@@ -164,6 +167,7 @@ class Views:
             if config.get("paste")
             else []
         )
+        self.bare = np.flatnonzero([not len(t.box) for t in self.targets])
         # turned heads are rare in photos: a photo with one counts up to 1 + turned_boost times
         boost = np.array([1 + float(config.get("turned_boost", 0.0)) * turned(t) for t in self.targets])
         self.chances = Chances.of(photos.samples, config["weights"], boost)
@@ -305,9 +309,18 @@ class Views:
                 added.append(pasted)
         return added
 
-    def _piece(self, rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
-        """(height, width, 3) pixels of any photo, repeated where it is smaller."""
-        image = self.photos[int(rng.integers(len(self.photos)))]
+    def _blended(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        """The view under up to ``MOST_BLENDED`` of a photo without faces, so that its labels stay what they are (mixup,
+        arXiv 1710.09412, with background alone; what a teacher is asked of such views is endless, as in arXiv
+        2106.05237).
+        """
+        share = float(rng.uniform(0.05, MOST_BLENDED))
+        other = self._piece(rng, *image.shape[:2], int(rng.choice(self.bare)))
+        return np.asarray(cv2.addWeighted(image, 1 - share, other, share, 0), np.uint8)
+
+    def _piece(self, rng: np.random.Generator, height: int, width: int, number: int) -> NDArray[np.uint8]:
+        """(height, width, 3) pixels of photo ``number``, repeated where it is smaller."""
+        image = self.photos[number]
         y = int(rng.integers(max(1, image.shape[0] - height)))
         x = int(rng.integers(max(1, image.shape[1] - width)))
         part = image[y : y + height, x : x + width]
@@ -357,8 +370,17 @@ class Views:
         if rng.random() < self.config.get("paste", 0.0):
             targets = Targets.joined([targets, *self._pasted(image, targets, rng)])
         if self.config.get("hide"):
-            hidden = hide(image, targets.box, float(self.config["hide"]), rng, lambda h, w: self._piece(rng, h, w))
+            hidden = hide(
+                image,
+                targets.box,
+                float(self.config["hide"]),
+                rng,
+                lambda h, w: self._piece(rng, h, w, int(rng.integers(len(self.photos)))),
+            )
             targets.quality = np.where(hidden, np.float32(np.nan), targets.quality)  # measured without the patch
+        if len(self.bare) and self.config.get("blend") and rng.random() < self.config["blend"]:
+            image = self._blended(image, rng)
+            targets.quality = np.full_like(targets.quality, np.nan)
         if np.isfinite(targets.quality).any():  # further damage would belie the measured quality; light alone does not
             image = relight(image, rng, 0.5) if rng.random() < 0.3 else image
         elif rng.random() < self.config.get("camera", 0.85):

@@ -11,7 +11,7 @@ pytest.importorskip("sklearn", reason="scikit-learn is not installed (pip instal
 
 from quantize.data.sample import FaceLabel, Sample
 from quantize.forest import features, train_forest, with_quality
-from quantize.metrics import Found
+from quantize.found import Found
 
 
 def _faces(count: int, seed: int) -> tuple[list[Sample], dict[str, Found]]:

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantize.data.sample import FaceLabel, Sample
+from quantize.found import Found
 from quantize.intervals import interval_rows, intervals
-from quantize.metrics import Found, area_under_precision, average_precision, judge, score_samples
+from quantize.metrics import area_under_precision, average_precision, judge, score_samples
 
 FACES = [[0, 0, 40, 40], [50, 50, 90, 90]]
 

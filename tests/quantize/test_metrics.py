@@ -14,7 +14,8 @@ import pytest
 from quantize import metrics
 from quantize.data.jsonl import read_jsonl
 from quantize.data.sample import FaceLabel, Sample
-from quantize.metrics import Found
+from quantize.discard import error_versus_discard, score_quality
+from quantize.found import Found, read_predictions, write_predictions
 
 SHARED = Path(__file__).parents[2] / ".." / "shared"
 shared = pytest.mark.skipif(not (SHARED / "tools").is_dir(), reason="../shared is not there")
@@ -61,8 +62,8 @@ def test_same_as_reference_scorer(name: str, tmp_path: Path) -> None:
     samples, skipped = read_jsonl(folder)
     assert not skipped
     path = tmp_path / "predictions.jsonl"
-    metrics.write_predictions(path, _random_predictions(samples, 3))
-    ours = metrics.score_samples(samples, metrics.read_predictions(path))
+    write_predictions(path, _random_predictions(samples, 3))
+    ours = metrics.score_samples(samples, read_predictions(path))
     theirs = _reference("score.py", folder, path)
     assert len(theirs) >= 2
     assert {k: ours[k] for k in theirs} == theirs
@@ -73,8 +74,8 @@ def test_same_as_reference_quality_scorer(tmp_path: Path) -> None:
     folder = SHARED / "data" / "val" / "people_degraded"
     samples, _ = read_jsonl(folder)
     path = tmp_path / "predictions.jsonl"
-    metrics.write_predictions(path, _random_predictions(samples, 4))
-    ours = metrics.score_quality(samples, metrics.read_predictions(path), folder / "embeddings.npz")
+    write_predictions(path, _random_predictions(samples, 4))
+    ours = score_quality(samples, read_predictions(path), folder / "embeddings.npz")
     assert ours == _reference("score_quality.py", folder, path)
 
 
@@ -159,9 +160,9 @@ def test_discarding_the_failures_first_is_ideal() -> None:
     noise = rng.uniform(0, 3, len(person))
     embedding = centre + noise[:, None] * rng.normal(size=centre.shape)
     embedding /= np.linalg.norm(embedding, axis=1, keepdims=True)
-    good = metrics.error_versus_discard(person, embedding, -noise)
-    none = metrics.error_versus_discard(person, embedding, np.ones(len(person)))
-    bad = metrics.error_versus_discard(person, embedding, noise)
+    good = error_versus_discard(person, embedding, -noise)
+    none = error_versus_discard(person, embedding, np.ones(len(person)))
+    bad = error_versus_discard(person, embedding, noise)
     assert good["ideal"] <= good["edc_area"] < none["edc_area"] + 0.05 < bad["edc_area"] + 0.05
     assert good["pairs"] == 30 * 6
 
@@ -177,7 +178,7 @@ def test_without_a_quality_the_score_is_one(tmp_path: Path) -> None:
     def figures(*fields: str) -> dict[str, float]:
         rows = [{"box": [0, 0, 20, 20], "score": s} | dict.fromkeys(fields, s) for s in scores]
         found = {str(i): Found.from_json([row]) for i, row in enumerate(rows)}
-        return metrics.score_quality(samples, found, tmp_path / "embeddings.npz")
+        return score_quality(samples, found, tmp_path / "embeddings.npz")
 
     assert figures() == figures("quality")
     assert figures()["detected"] == 1
@@ -186,8 +187,8 @@ def test_without_a_quality_the_score_is_one(tmp_path: Path) -> None:
 def test_predictions_survive_the_file(tmp_path: Path) -> None:
     samples = [_posed(10, "a.jpg")]
     found = _random_predictions(samples * 30, 1)
-    metrics.write_predictions(tmp_path / "p.jsonl", found)
-    again = metrics.read_predictions(tmp_path / "p.jsonl")
+    write_predictions(tmp_path / "p.jsonl", found)
+    again = read_predictions(tmp_path / "p.jsonl")
     assert again.keys() == found.keys()
     assert again["a"].angles is not None
     assert np.allclose(again["a"].boxes, found["a"].boxes, atol=1e-3)

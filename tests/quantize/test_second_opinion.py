@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from quantize.data.sample import FaceLabel
-from quantize.metrics import Found
+from quantize.found import Found
 from quantize.second_opinion import Rules, reconsider
 
 BOX = [10, 10, 30, 40]

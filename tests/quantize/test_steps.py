@@ -21,10 +21,11 @@ pytest.importorskip("edgeface._core", reason="the core is not built")
 from typer.testing import CliRunner  # noqa: E402
 
 from quantize.__main__ import app  # noqa: E402
-from quantize.evaluate import markdown, over_budget, predict  # noqa: E402
+from quantize.evaluate import over_budget, predict  # noqa: E402
 from quantize.model import STRIDES, STUDENTS, build_student, checkpoint_of, fuse, load_student  # noqa: E402
 from quantize.quantize import Budget, BudgetError  # noqa: E402
 from quantize.steps import StepError  # noqa: E402
+from quantize.tables import markdown  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 synthetic_spec = importlib.util.spec_from_file_location("synthetic", Path(__file__).parent / "synthetic.py")
@@ -367,12 +368,13 @@ def test_checkpoints_side_by_side(finished: Path, root: Path) -> None:
     (turned,) = json.loads((root / "cmp" / "table.json").read_text())
     assert turned["rule"] == "turned 90°, letterbox 128x96"
     assert len(list((root / "cmp" / "predictions").iterdir())) == 3  # not those of the upright photos
+    assert not list((root / "cmp").glob("intervals.*")), "they were of another table"
     with pytest.raises(ValueError, match="must be a student's checkpoint"):
         _invoke("compare", f"float:{finished / 'train' / 'last.pt'}", *arguments)
 
 
 def test_bundles_of_one_name_side_by_side(finished: Path, root: Path, tmp_path: Path) -> None:
-    from quantize.evaluate import Trial, evaluate, markdown
+    from quantize.evaluate import Trial, evaluate
 
     one, other = finished / "export" / "edgeface-smoke.efm", tmp_path / "before.efm"
     shutil.copyfile(one, other)

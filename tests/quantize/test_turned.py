@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="the toolchain's extra is not installed")
 from edgeface.angles import angles_to_rotation, rotation_to_angles
 from quantize.detectors import DetectorSpec
 from quantize.evaluate import Trial
-from quantize.metrics import Found
+from quantize.found import Found
 from quantize.turned import TURNS, TurnedDetector
 
 ANGLES = (25.0, -10.0, 15.0)

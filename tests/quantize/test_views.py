@@ -93,6 +93,41 @@ def test_pasted_views_have_more_faces(photos: PackedPhotos) -> None:
     assert counts[1] > counts[0] + 12
 
 
+@pytest.fixture
+def with_white(tmp_path: Path, photos: PackedPhotos) -> PackedPhotos:
+    """The drawn face, and a photo of nothing but white."""
+    cv2.imwrite(str(tmp_path / "white.png"), np.full((300, 320, 3), 255, np.uint8))
+    white = Sample(tmp_path / "white.png", 320, 300, [], True, "empty")
+    face = Sample(tmp_path / "a.png", 320, 300, photos.samples[0].faces, True, "drawn")
+    assert not pack([face, white], tmp_path / "both")
+    return PackedPhotos(tmp_path / "both")
+
+
+def test_blended_views_are_under_a_photo_without_faces_and_keep_their_labels(
+    with_white: PackedPhotos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quantize.train.views.relight", lambda image, *_: image)  # of what has a quality
+    shares = []
+    for number in range(20):
+        clear, blended = (Views(with_white, plain(blend=blend)).view(5, number, 128) for blend in (0.0, 1.0))
+        np.testing.assert_array_equal(clear[1].box, blended[1].box)
+        np.testing.assert_array_equal(clear[1].points, blended[1].points)
+        assert np.isnan(blended[1].quality).all(), "quality was measured without it"
+        lighter = (blended[0].astype(float) - clear[0]) / np.maximum(255.0 - clear[0], 1)
+        dark = clear[0] < 128
+        assert np.ptp(lighter[dark]) < 0.02, "all of it alike"
+        shares.append(float(np.median(lighter[dark])))
+    assert 0.04 < min(shares) < 0.15
+    assert 0.3 < max(shares) < 0.41
+
+
+def test_there_is_nothing_to_blend_with_where_all_photos_have_faces(photos: PackedPhotos) -> None:
+    image, targets = Views(photos, plain(blend=1.0)).view(5, 1, 128)
+    clear, _ = Views(photos, plain()).view(5, 1, 128)
+    np.testing.assert_array_equal(image, clear)
+    assert np.isfinite(targets.quality).all()
+
+
 def test_the_same_seed_gives_the_same_view(photos: PackedPhotos) -> None:
     views = Views(photos, plain(camera=1.0))
     a, b, other = views.view(1, 5, 96), views.view(1, 5, 96), views.view(2, 5, 96)

@@ -10,7 +10,7 @@ import pytest
 
 scipy_io = pytest.importorskip("scipy.io", reason="scipy is not installed (pip install -e '.[quantize]')")
 
-from quantize.metrics import Found  # noqa: E402
+from quantize.found import Found  # noqa: E402
 from quantize.wider_official import official, read_truth  # noqa: E402
 
 
