@@ -2,8 +2,8 @@
 
     python docs/insert_targets.py RUN/evaluate/table.json --instructions 29.71
 
-The figures are those of ``python -m quantize evaluate``, bold where what was asked is met; the instructions are those
-that ``python -m boards.emulate count`` prints, in millions.
+The figures are those of ``python -m quantize evaluate``, bold where what was asked is met, in brackets what its
+bootstrap over photos gives; the instructions are those that ``python -m boards.emulate count`` prints, in millions.
 """
 
 import argparse
@@ -41,10 +41,14 @@ class Target:
         return text.removeprefix("0")
 
     def cell(self, figures: dict[str, Any]) -> str:
-        """Our figure; bold where it meets what was asked."""
+        """Our figure, bold where it meets what was asked, with its interval where there is one."""
         value = figures[self.key]
         met = value >= self.asked if self.larger else value <= self.asked
-        return f"**{self.shown(value)}**" if met else self.shown(value)
+        text = f"**{self.shown(value)}**" if met else self.shown(value)
+        if self.key not in figures.get("between", {}):
+            return text
+        low, high = (f"{v:.{self.digits}f}".removeprefix("0") for v in figures["between"][self.key])
+        return f"{text} ({low} to {high})"
 
     def cell_of_peer(self, figures: dict[str, Any]) -> str:
         """A peer's figure; a dash where it has no such output."""

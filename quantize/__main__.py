@@ -294,19 +294,21 @@ def compare(
     """Measure any bundles, checkpoints and peers side by side."""
     from quantize import evaluate as v
     from quantize.engines import open_engine
-    from quantize.intervals import RESAMPLES
+    from quantize.intervals import Resamples
+    from quantize.tables import markdown, write_intervals
 
     trials = [v.Trial.parse(t) for t in trial] if trial else list(v.TRIALS)
     opened = None if engine == "local" else open_engine(engine, workers)
-    often = RESAMPLES if intervals else 0
+    resamples = Resamples() if intervals else None
     try:
         results = v.evaluate(
-            models, sets, out, trials, runtime=runtime, precision=precision, engine=opened, resamples=often
+            models, sets, out, trials, runtime=runtime, precision=precision, engine=opened, resamples=resamples
         )
     finally:
         if opened is not None:
             opened.close()
-    typer.echo(v.markdown(results))
+    write_intervals(out, resamples)
+    typer.echo(markdown(results))
     if intervals:
         typer.echo((out / "intervals.md").read_text())
 

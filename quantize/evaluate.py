@@ -25,10 +25,11 @@ from quantize.data.sample import Sample
 from quantize.detectors import BundleDetector, DetectorSpec, FloatDetector, core_functions
 from quantize.discard import score_quality
 from quantize.engines import Engine, open_engine
-from quantize.found import Found, Predictions, read_predictions
+from quantize.found import Found, read_predictions
+from quantize.intervals import Resamples
 from quantize.metrics import score_samples
 from quantize.peers import Detector
-from quantize.tables import write_intervals, write_table
+from quantize.tables import write_table
 from quantize.tone import by_tone
 from quantize.turned import TURNED, TURNS, TurnedDetector
 
@@ -148,7 +149,7 @@ def evaluate(
     precision: str | None = None,
     engine: Engine | None = None,
     before: Sequence[dict[str, Any]] = (),
-    resamples: int = 0,
+    resamples: Resamples | None = None,
 ) -> list[dict[str, Any]]:
     """Every detector on every trial.
 
@@ -160,15 +161,14 @@ def evaluate(
         runtime, precision: of bundles.
         engine: where photos are worked on; this process if None.
         before: results that stand in the tables already.
-        resamples: more than 0 for ``intervals.json`` and ``intervals.md`` by so many (`quantize.intervals`); those of a
-            run before go.
+        resamples: receives what each comes to on resamples of the photos (`quantize.intervals`).
 
     Returns:
-        One result a detector and trial: ``model``, ``rule``, ``set`` and the figures of `quantize.metrics`. Of several
-        detectors that say the same name all but the first have what ``specs`` calls them besides.
+        One result a detector and trial: ``model``, ``rule``, ``set`` and the figures of `quantize.metrics`, with
+        ``resamples`` also ``between``, the lowest and highest of each in 95 % of them. Of several detectors that say
+        the same name all but the first have what ``specs`` calls them besides.
     """
     results = []
-    measured: dict[tuple[str, str], tuple[list[Sample], dict[str, Predictions]]] = {}
     named: dict[str, str] = {}  # two bundles may say the same name: each gets a column of its own
     for model in specs:
         for trial in trials:
@@ -189,10 +189,10 @@ def evaluate(
                 figures["by_tone"] = by_tone(samples, found)
             first = named.setdefault(detector.name, model)
             name = detector.name if first == model else f"{detector.name} ({model})"
+            if resamples is not None:
+                figures["between"] = resamples.add((trial.name, detector.rule), name, samples, found)
             results.append({"model": name, "rule": detector.rule, "set": trial.name, **figures})
-            measured.setdefault((trial.name, detector.rule), (samples, {}))[1][name] = found
             write_table(run, [*before, *results])
-    write_intervals(run, measured, resamples)
     return results
 
 

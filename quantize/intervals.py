@@ -52,21 +52,20 @@ class Interval:
         return row
 
 
-def intervals(
-    samples: Sequence[Sample], found: Mapping[str, Predictions], resamples: int = RESAMPLES, seed: int = 0
-) -> dict[str, dict[str, Interval]]:
-    """Of every figure that is a mean or an AP, named as in `quantize.metrics.score_samples`, the interval of each
-    detector.
+def resampled(
+    samples: Sequence[Sample], found: Predictions, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Array]:
+    """What every figure that is a mean or an AP, named as in `quantize.metrics.score_samples`, comes to.
 
     Args:
         samples: a labelled set.
-        found: by name of the detector; differences are to the first.
-        resamples: sets of as many photos, drawn from these with replacement.
+        found: what a detector said.
+        resamples: sets of as many photos, drawn from these with replacement: the same for every detector.
         seed: of the drawing.
 
     Returns:
-        By figure, then by detector. Without figures that nothing in the set is labelled for, and without detectors that
-        have none, as of landmarks where no face was found.
+        By figure (1 + resamples,): for the photos as they are, then for each resample, NaN for one with nothing of its
+        kind. Without figures that nothing in the set is labelled for, or that the detector does not have.
 
     Raises:
         ValueError: no photo, or fewer than one resample.
@@ -76,22 +75,51 @@ def intervals(
         >>> from quantize.found import Found
         >>> empty = [Sample(Path(f"{i}.jpg"), 9, 9, [], True) for i in range(4)]
         >>> loud = {"0": Found(np.array([[0, 0, 5, 5]]), np.array([0.9]))}
-        >>> a = intervals(empty, {"quiet": {}, "loud": loud})["fp_per_100@0.5"]["loud"]
-        >>> a.value, a.difference[0]
-        (25.0, 25.0)
+        >>> resampled(empty, loud, 50)["fp_per_100@0.5"][0]
+        np.float64(25.0)
     """
     if not samples or resamples < 1:
         raise ValueError(f"there must be photos and resamples, but got {len(samples)} and {resamples}")
-    rng = np.random.default_rng(seed)
     share = np.full(len(samples), 1 / len(samples))
-    drawn = [np.ones(len(samples), np.intp), *rng.multinomial(len(samples), share, resamples)]
-    values: dict[str, dict[str, Array]] = {}
-    for name, predictions in found.items():
-        for key, figure in _figures(samples, predictions).items():
-            if not np.isnan(figure(drawn[0])):
-                values.setdefault(key, {})[name] = np.array([figure(times) for times in drawn])
-    first = next(iter(found), "")
-    return {key: _compared(columns, first) for key, columns in values.items()}
+    drawn = [
+        np.ones(len(samples), np.intp),
+        *np.random.default_rng(seed).multinomial(len(samples), share, resamples),
+    ]
+    figures = _figures(samples, found)
+    return {
+        key: np.array([figure(times) for times in drawn])
+        for key, figure in figures.items()
+        if not np.isnan(figure(drawn[0]))
+    }
+
+
+def intervals(values: Mapping[str, Mapping[str, Array]]) -> dict[str, dict[str, Interval]]:
+    """By figure, then by detector, from what `resampled` gave for each on the same photos; differences are to the
+    first.
+    """
+    columns: dict[str, dict[str, Array]] = {}
+    for name, figures in values.items():
+        for key, of in figures.items():
+            columns.setdefault(key, {})[name] = of
+    first = next(iter(values), "")
+    return {key: _compared(of, first) for key, of in columns.items()}
+
+
+class Resamples:
+    """What detectors came to on the resamples of every set they were measured on, set by set."""
+
+    def __init__(self, count: int = RESAMPLES) -> None:
+        self.count = count
+        self.values: dict[tuple[str, str], dict[str, dict[str, Array]]] = {}
+        """By set and input rule, then by detector, what `resampled` gave."""
+
+    def add(
+        self, where: tuple[str, str], name: str, samples: Sequence[Sample], found: Predictions
+    ) -> dict[str, list[float]]:
+        """Detector ``name`` on set and input rule ``where``; lowest and highest of each of its figures."""
+        values = resampled(samples, found, self.count)
+        self.values.setdefault(where, {})[name] = values
+        return {key: [round(v, 4) for v in _spread(of)[1:]] for key, of in values.items()}
 
 
 def _compared(columns: dict[str, Array], first: str) -> dict[str, Interval]:

@@ -105,12 +105,7 @@ def write_card(bundle: Path, path: Path, parameters: int) -> None:
     opened = Bundle.open(bundle)
     manifest = opened.manifest
     results = manifest.metrics.get("results", [])
-    rows = [
-        (r["set"], r["rule"], heading, r["model"], f"{r[key]:.4g}")
-        for r in results
-        for key, heading in FIGURES.items()
-        if r.get(key) is not None
-    ]
+    networks = list(dict.fromkeys(r["model"] for r in results))
     by_yaw = [
         (r["set"], r["rule"], r["model"], span, v) for r in results for span, v in r.get("pose_by_yaw", {}).items()
     ]
@@ -124,7 +119,8 @@ def write_card(bundle: Path, path: Path, parameters: int) -> None:
     path.write_text(
         template.render(
             m=manifest,
-            rows=rows,
+            networks=networks,
+            rows=_rows(results, networks),
             by_yaw=by_yaw,
             by_tone=by_tone,
             files=files,
@@ -132,3 +128,23 @@ def write_card(bundle: Path, path: Path, parameters: int) -> None:
             size=bundle.stat().st_size,
         )
     )
+
+
+def _rows(results: Sequence[dict[str, Any]], networks: Sequence[str]) -> list[tuple[str, str, str, list[str]]]:
+    """(set, input rule, figure, what each network has of it), in the order in which they were measured."""
+    measured = {(r["set"], r["rule"], r["model"]): r for r in results}
+    return [
+        (name, rule, heading, [_cell(measured.get((name, rule, network), {}), key) for network in networks])
+        for name, rule in dict.fromkeys((r["set"], r["rule"]) for r in results)
+        for key, heading in FIGURES.items()
+        if any(measured.get((name, rule, network), {}).get(key) is not None for network in networks)
+    ]
+
+
+def _cell(result: dict[str, Any], key: str) -> str:
+    if result.get(key) is None:
+        return "–"
+    if key not in result.get("between", {}):
+        return f"{result[key]:.4g}"
+    low, high = result["between"][key]
+    return f"{result[key]:.4g} ({low:.3g} to {high:.3g})"

@@ -503,9 +503,11 @@ def evaluate(run: Run) -> dict[str, Any]:
 
 def _evaluate(run: Run, folder: Path) -> dict[str, Any]:
     from quantize import evaluate as v
-    from quantize.tables import write_table
+    from quantize.intervals import Resamples
+    from quantize.tables import write_intervals, write_table
 
     options, name = run.config["evaluate"], run.config["name"]
+    resamples = Resamples(options["resamples"]) if options["resamples"] else None
     sets = Path(options["sets"])
     trials = list(v.TRIALS)
     if "trials" in options:
@@ -528,9 +530,11 @@ def _evaluate(run: Run, folder: Path) -> dict[str, Any]:
                 runtime=runtime,
                 engine=engine,
                 before=results,
+                resamples=resamples,
             )
         rest = [*([str(full)] if full.is_file() else []), *peers]
-        results += v.evaluate(rest, sets, folder, trials, engine=engine, before=results)
+        results += v.evaluate(rest, sets, folder, trials, engine=engine, before=results, resamples=resamples)
+        write_intervals(folder, resamples)
     finally:
         if engine is not None:
             engine.close()

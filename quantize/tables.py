@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from quantize.data.sample import Sample
-from quantize.found import Predictions
-from quantize.intervals import interval_rows, intervals
+from quantize.intervals import Resamples, interval_rows, intervals
 
 #: Rows of the table: key, heading, whether less is better.
 FIGURES = {
@@ -43,21 +41,20 @@ def write_table(run: Path, results: list[dict[str, Any]]) -> None:
     (run / "table.md").write_text(markdown(results))
 
 
-def write_intervals(
-    run: Path, measured: Mapping[tuple[str, str], tuple[Sequence[Sample], Mapping[str, Predictions]]], resamples: int
-) -> None:
-    """``intervals.json`` and ``intervals.md``: by set and input rule what detectors of these names found in it. Without
-    resamples none, nor those of a run before, which would pass for intervals of this one's table.
+def write_intervals(run: Path, resamples: Resamples | None) -> None:
+    """``intervals.json`` and ``intervals.md``: by set and input rule how far figures and differences would move.
+
+    If None, none, nor those of a run before, which would pass for intervals of this one's table.
     """
     as_json, as_text = run / "intervals.json", run / "intervals.md"
-    if not resamples:
+    if resamples is None:
         as_json.unlink(missing_ok=True)
         as_text.unlink(missing_ok=True)
         return
     rows, lines = [], []
-    models = list(dict.fromkeys(name for _, found in measured.values() for name in found))
-    for (name, rule), (samples, found) in measured.items():
-        figures = intervals(samples, found, resamples)
+    models = list(dict.fromkeys(name for values in resamples.values.values() for name in values))
+    for (name, rule), values in resamples.values.items():
+        figures = intervals(values)
         lines += interval_rows(f"{name}, {rule}", figures, FIGURES, models)
         rows += [
             {"set": name, "rule": rule, "figure": key, "model": model, **interval.to_json()}

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantize.data.sample import FaceLabel, Sample
-from quantize.found import Found
-from quantize.intervals import interval_rows, intervals
+from quantize.found import Found, Predictions
+from quantize.intervals import RESAMPLES, Interval, Resamples, interval_rows, intervals, resampled
 from quantize.metrics import area_under_precision, average_precision, judge, score_samples
 
 FACES = [[0, 0, 40, 40], [50, 50, 90, 90]]
@@ -30,6 +30,12 @@ def _said(rng: np.random.Generator) -> Found:
     return Found(boxes, rng.uniform(size=3), points, rng.normal(0, 9, (3, 3)))
 
 
+def _intervals(
+    samples: list[Sample], found: dict[str, Predictions], resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, dict[str, Interval]]:
+    return intervals({name: resampled(samples, said, resamples, seed) for name, said in found.items()})
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 3), min_size=5, max_size=5).filter(any), st.integers(0, 1000))
 def test_a_photo_that_counts_twice_is_as_two_photos(times: list[int], seed: int) -> None:
@@ -46,7 +52,7 @@ def test_the_figure_itself_is_that_of_the_table() -> None:
     rng = np.random.default_rng(3)
     samples = [_photo(str(i), FACES) for i in range(9)]
     found = {str(i): _said(rng) for i in range(8)}
-    table, figures = score_samples(samples, found), intervals(samples, {"a": found}, 20)
+    table, figures = score_samples(samples, found), _intervals(samples, {"a": found}, 20)
     assert set(figures) == {"ap_all", "ap_ge16", "ap_ge32", "nme5", "nme5_box", "pose_mae"}  # no face of 64 px
     for key, columns in figures.items():
         assert columns["a"].value == pytest.approx(table[key], abs=6e-4), key
@@ -58,7 +64,7 @@ def test_the_width_is_that_of_a_binomial() -> None:
     samples = [_photo(str(i), []) for i in range(400)]
     loud = Found(np.array([[0, 0, 9, 9]], float), np.array([0.9]))
     found = {"few": {str(i): loud for i in range(40)}, "many": {str(i): loud for i in range(60)}}
-    figures = intervals(samples, found)["fp_per_100@0.5"]
+    figures = _intervals(samples, found)["fp_per_100@0.5"]
     few, many = figures["few"], figures["many"]
     sigma = 100 * np.sqrt(0.1 * 0.9 / 400)
     assert (few.value, many.value) == (10.0, 15.0)
@@ -79,7 +85,7 @@ def test_a_mean_spreads_as_its_photos_do() -> None:
     for i in range(200):  # a half of them by 5 pixels off, of 20 between the eyes
         points = truth + np.array([3, 4]) * (i % 2)
         found[str(i)] = Found(np.array([[28, 28, 52, 54]], float), np.array([0.9]), points[None].astype(float))
-    nme = intervals(samples, {"a": found})["nme5"]["a"]
+    nme = _intervals(samples, {"a": found})["nme5"]["a"]
     assert nme.value == pytest.approx(12.5)
     assert nme.high - nme.low == pytest.approx(2 * 1.96 * 12.5 / np.sqrt(200), rel=0.12)
 
@@ -88,35 +94,51 @@ def test_a_detector_does_not_differ_from_itself() -> None:
     rng = np.random.default_rng(4)
     samples = [_photo(str(i), FACES) for i in range(6)]
     found = {str(i): _said(rng) for i in range(6)}
-    for columns in intervals(samples, {"a": found, "b": dict(found)}, 30).values():
+    for columns in _intervals(samples, {"a": found, "b": dict(found)}, 30).values():
         assert columns["b"].difference == (0.0, 0.0, 0.0)
-    again = intervals(samples, {"a": found}, 30)["ap_all"]["a"]
-    assert again == intervals(samples, {"a": found}, 30)["ap_all"]["a"]
-    assert again != intervals(samples, {"a": found}, 30, seed=1)["ap_all"]["a"]
+    again = _intervals(samples, {"a": found}, 30)["ap_all"]["a"]
+    assert again == _intervals(samples, {"a": found}, 30)["ap_all"]["a"]
+    assert again != _intervals(samples, {"a": found}, 30, seed=1)["ap_all"]["a"]
 
 
 def test_what_a_resample_has_none_of_is_left_out_of_it() -> None:
     samples = [_photo("a", FACES), *(_photo(str(i), []) for i in range(3))]
     found = {"a": Found(np.array(FACES, float), np.array([0.9, 0.8]))}  # found, but without points
-    figures = intervals(samples, {"x": found}, 50)
+    figures = _intervals(samples, {"x": found}, 50)
     assert (figures["ap_all"]["x"].low, figures["ap_all"]["x"].high) == (1.0, 1.0)
     assert set(figures) == {"ap_all", "ap_ge16", "ap_ge32"}
     with_points = Found(np.array([[28, 28, 52, 54]], float), np.array([0.9]), np.zeros((1, 5, 2)))
-    figures = intervals(samples, {"x": found, "y": {"a": with_points}}, 50)
+    figures = _intervals(samples, {"x": found, "y": {"a": with_points}}, 50)
     assert list(figures["nme5"]) == ["y"]
     assert figures["nme5"]["y"].difference is None
+
+
+def test_each_set_keeps_its_own() -> None:
+    rng = np.random.default_rng(5)
+    samples, found = [_photo(str(i), FACES) for i in range(6)], {str(i): _said(rng) for i in range(6)}
+    resamples = Resamples(30)
+    between = resamples.add(("wider", "640"), "a", samples, found)
+    resamples.add(("wider", "320"), "a", samples[:3], found)
+    resamples.add(("wider", "640"), "b", samples, {})
+    assert {where: list(values) for where, values in resamples.values.items()} == {
+        ("wider", "640"): ["a", "b"],
+        ("wider", "320"): ["a"],
+    }
+    whole = _intervals(samples, {"a": found}, 30)
+    assert between == {key: [round(of["a"].low, 4), round(of["a"].high, 4)] for key, of in whole.items()}
+    assert intervals(resamples.values["wider", "640"])["ap_all"]["a"] == whole["ap_all"]["a"]
 
 
 @pytest.mark.parametrize(("photos", "resamples"), [(0, 10), (3, 0)])
 def test_nothing_to_draw_from_is_an_error(photos: int, resamples: int) -> None:
     with pytest.raises(ValueError, match=f"must be photos and resamples, but got {photos} and {resamples}"):
-        intervals([_photo(str(i), []) for i in range(photos)], {"a": {}}, resamples)
+        _intervals([_photo(str(i), []) for i in range(photos)], {"a": {}}, resamples)
 
 
 def test_lines_of_the_table() -> None:
     samples = [_photo(str(i), []) for i in range(4)]
     loud = {"0": Found(np.array([[0, 0, 5, 5]], float), np.array([0.9]))}
-    figures = intervals(samples, {"quiet": {}, "loud": loud}, 40)
+    figures = _intervals(samples, {"quiet": {}, "loud": loud}, 40)
     (line,) = interval_rows("x", figures, {"fp_per_100@0.5": "loud ones"}, ["quiet", "absent", "loud"])
     assert line == (
         "| x | loud ones | 0.0000 (0.0000 to 0.0000) | – | 25.00 (0.00 to 75.00), +25.00 (+0.00 to +75.00) |"

@@ -78,6 +78,7 @@ tflite = {tflite}
 [evaluate]
 sets = "{root}/val"
 peers = []
+resamples = 20
 trials = [{{set = "wider", size = [128, 96]}}, {{set = "background", size = [96, 80]}}]
 [evaluate.budget]
 ap = 1.0
@@ -154,7 +155,12 @@ def test_seven_steps_make_a_bundle_that_runs(finished: Path, root: Path) -> None
     assert {t["name"] for t in bundle.manifest.lineage["teachers"]} >= {"YuNet n"}
     assert [r["set"] for r in bundle.manifest.metrics["results"]] == ["wider", "background"]
     card = (root / "docs" / "model-card-edgeface-smoke.md").read_text()
-    assert "letterbox 128x96" in card
+    assert re.search(r"\| wider \| letterbox 128x96 \| AP all \| [\d.e-]+ \([\d.e-]+ to [\d.e-]+\) \|\n", card)
+    rows = json.loads((finished / "evaluate" / "intervals.json").read_text())
+    assert {row["model"] for row in rows if row["set"] == "wider"} == {
+        "edgeface-smoke int8 onnxruntime",
+        "edgeface-smoke-float32 float32 onnxruntime",
+    }
     for runtime, needed in (("onnxruntime", True), ("litert", bool(LITERT))):
         if needed:
             with FaceEngine(root / "models" / "edgeface-smoke.efm", runtime=runtime, min_score=0.01) as engine:

@@ -91,6 +91,16 @@ def test_targets_are_bold_where_they_are_met(targets: ModuleType, away: float, b
     assert pose.split("|")[2:4] == [" ≤ 5.5° ", " < 4.8° "]
 
 
+def test_intervals_stand_beside_the_figures_that_have_them(targets: ModuleType) -> None:
+    rows = results(targets, 0)
+    for row in rows:
+        if row["set"] == "afw":
+            row["between"] = {"nme5": [7.5, 8.456]}
+    (line,) = (line for line in targets.table(rows, 29.71).splitlines() if " to " in line)
+    ours = "**8.00 %** (7.50 to 8.46)"
+    assert line == f"| afw, points / eye distance | ≤ 8 % | < 5 % | {ours} | {ours} | 8.00 % |"
+
+
 def test_a_target_without_its_figure_is_not_passed_over(targets: ModuleType) -> None:
     with pytest.raises(KeyError, match="afw"):
         targets.table([r for r in results(targets, 0) if r["set"] != "afw"], 29.71)
