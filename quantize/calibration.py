@@ -92,7 +92,7 @@ def load_photos(paths: Iterable[Path], size: tuple[int, int]) -> Images:
 
 def as_real(images: Images) -> NDArray[np.float32]:
     """(n, h, w, 3) uint8 to (n, 3, h, w) float32 of real values, (p − 128) / 128."""
-    return np.ascontiguousarray((images.astype(np.float32) - 128) / 128).transpose(0, 3, 1, 2)
+    return np.ascontiguousarray((images.astype(np.float32) - np.float32(128)) / np.float32(128)).transpose(0, 3, 1, 2)
 
 
 @torch.no_grad()
@@ -125,9 +125,9 @@ def _channel_scales(model: Student, images: Images) -> dict[int, NDArray[np.floa
     threshold = float(np.log(RELEVANT_SCORE / (1 - RELEVANT_SCORE)))
     for levels in outputs(model, images):
         for i, level in enumerate(levels):
-            cells = level.permute(0, 2, 3, 1).reshape(-1, CHANNELS)
-            logits[i].append(cells[:, SCORE])
-            values[i].append(cells[cells[:, SCORE] > threshold])
+            said = level.permute(0, 2, 3, 1).reshape(-1, CHANNELS)
+            logits[i].append(said[:, SCORE])
+            values[i].append(said[said[:, SCORE] > threshold])
     scales = {}
     for stride, level_values, level_logits in zip(STRIDES, values, logits, strict=True):
         cells = torch.cat(level_values).abs().numpy()

@@ -68,7 +68,7 @@ def _largest(model: Student, images: Images) -> list[Tensor]:
     found: list[Tensor] = []
     hooks = []
     for i, (first, _) in enumerate(pairs(model)):
-        found.append(torch.zeros(first[0].out_channels))  # type: ignore[arg-type]
+        found.append(torch.zeros(first[0].out_channels))  # type: ignore[call-overload]
 
         def keep(_module: nn.Module, _inputs: Any, output: Tensor, i: int = i) -> None:
             found[i] = torch.maximum(found[i], output.abs().amax((0, 2, 3)))

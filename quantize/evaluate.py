@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -271,6 +271,16 @@ def _photo(sample: Sample) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.asarray(image, np.uint8)
 
 
+#: Key of a budget, the figure it is for, and what int8 loses to float32 by it.
+LOSSES: tuple[tuple[str, str, Callable[[float, float], float]], ...] = (
+    ("ap", "ap_ge16", lambda int8, full: full - int8),
+    ("ap", "ap_ge32", lambda int8, full: full - int8),
+    ("ap", "ap_ge64", lambda int8, full: full - int8),
+    ("degrees", "pose_mae", lambda int8, full: int8 - full),
+    ("nme", "nme5_box", lambda int8, full: int8 / full - 1),
+)
+
+
 def over_budget(results: Sequence[dict[str, Any]], name: str, budget: dict[str, Any]) -> list[str]:
     """Where the int8 network of bundle ``name`` loses more than ``budget`` (ap, degrees: absolute; nme: relative)
     against ``name-float32``, a sentence each. A table in it with the name of a set or a runtime goes before.
@@ -286,13 +296,7 @@ def over_budget(results: Sequence[dict[str, Any]], name: str, budget: dict[str, 
         for f in results:
             if not f["model"].startswith(f"{name}-float32 ") or (f["set"], f["rule"]) != (r["set"], r["rule"]):
                 continue
-            for key, figure, lost in (
-                ("ap", "ap_ge16", lambda a, b: b - a),
-                ("ap", "ap_ge32", lambda a, b: b - a),
-                ("ap", "ap_ge64", lambda a, b: b - a),
-                ("degrees", "pose_mae", lambda a, b: a - b),
-                ("nme", "nme5_box", lambda a, b: a / b - 1),
-            ):
+            for key, figure, lost in LOSSES:
                 if key in most and r.get(figure) is not None and f.get(figure):
                     loss = lost(r[figure], f[figure])
                     if loss > most[key]:

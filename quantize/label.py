@@ -147,7 +147,7 @@ def _points_from(face: FaceLabel, tddfa: NDArray[np.float32] | None, yaw: float 
         side = float(np.sqrt(np.prod(face.box[2:] - face.box[:2])))
         apart = float(np.linalg.norm(yunet - tddfa, axis=1).mean()) / side
         if apart < 0.08:
-            face.points, source = (yunet + tddfa) / 2, "both"
+            face.points, source = ((yunet + tddfa) / 2).astype(np.float32), "both"
         elif yaw is not None and yaw > 45 and apart < 0.25:
             face.points, source = tddfa, "tddfa"
         elif apart >= 0.15:

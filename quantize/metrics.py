@@ -102,8 +102,12 @@ def judge(samples: Iterable[Sample], found: Predictions, min_height: float) -> J
             scores.append(float(score))
             photo.append(number)
     order = np.argsort(-np.array(scores), kind="stable")
-    faces = np.array(positives, np.intp)
-    return Judged(np.array(hits, bool)[order], np.array(scores)[order], np.array(photo, np.intp)[order], faces)
+    return Judged(
+        np.array(hits, bool)[order],
+        np.array(scores)[order],
+        np.array(photo, np.intp)[order],
+        np.array(positives, np.intp),
+    )
 
 
 def area_under_precision(judged: Judged, times: NDArray[np.intp] | None = None) -> float:

@@ -109,6 +109,9 @@ class Student(nn.Module):
         self.stage8 = nn.Sequential(Separable(s4, w8, 3, 2), *[Separable(w8, w8) for _ in range(d8)])
         self.stage16 = nn.Sequential(Separable(w8, w16, 3, 2), *[Separable(w16, w16, 5) for _ in range(d16)])
         self.stage32 = nn.Sequential(Separable(w16, w32, 3, 2), *[Separable(w32, w32, 5) for _ in range(d32)])
+        self.lateral8: nn.Module
+        self.lateral16: nn.Module
+        self.lateral32: nn.Module
         self.lateral8, self.lateral16, self.lateral32 = (ConvBNReLU(w, n, 1) for w in config.widths)
         self.up = nn.Upsample(scale_factor=2, mode="nearest")
         self.smooth16, self.smooth8 = (Separable(n, n) if config.smooth else nn.Identity() for _ in range(2))
@@ -196,7 +199,7 @@ def _trunk_of(config: StudentConfig) -> type[Student]:
 
 def bound(model: Student) -> Student:
     """Lets the first layer end in ReLU6 instead of ReLU, in place."""
-    model.stem[0][2] = nn.ReLU6(inplace=True)  # type: ignore[index,operator]
+    model.stem[0][2] = nn.ReLU6(inplace=True)  # type: ignore[operator]
     return model
 
 
@@ -259,7 +262,8 @@ def load_student(path: Path, device: str | torch.device = "cpu") -> Student:
     state = torch.load(path, map_location=device, weights_only=True)
     if not isinstance(state, dict) or "student" not in state or "ema" not in state:
         raise ValueError(f"{path} must be a student's checkpoint, but got something else")
-    config = StudentConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in state["student"].items()})
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in state["student"].items()}
+    config = StudentConfig(**fields)
     model = student_of(config).eval().to(device)
     if state.get("folded"):
         fuse(model)

@@ -79,7 +79,9 @@ def make_tiles(
         known = float(embedding @ _unit(np.sum(others, 0))) if len(others) >= 3 else None
         rows.append((tile, float(embedding @ np.array(tile["clean"], np.float32)), known))
     both = [(own, known) for _, own, known in rows if known is not None]
-    slope, offset = np.polyfit(*zip(*both, strict=True), 1) if len(both) >= 20 else (1.0, 0.0)
+    slope, offset = (
+        np.polyfit([own for own, _ in both], [known for _, known in both], 1) if len(both) >= 20 else (1.0, 0.0)
+    )
     out = []
     for tile, own, known in rows:
         value = known if known is not None else slope * own + offset
@@ -124,7 +126,8 @@ class _TileWorker:
         if self.teachers not in self._open:
             cv2.setNumThreads(1)
             self._open[self.teachers] = MobileFaceNet(self.teachers)
-        network, rng, out = self._open[self.teachers], np.random.default_rng(int(key, 16)), []
+        network, rng = self._open[self.teachers], np.random.default_rng(int(key, 16))
+        out: list[dict[str, Any]] = []
         for face in faces[:2]:
             tile, moved = cut(np.asarray(image, np.uint8), face, self.longest)
             assert moved.points is not None

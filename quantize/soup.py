@@ -43,7 +43,7 @@ def mean(models: Sequence[Student], landmarks: int | None = None) -> Student:
         for number, have in enumerate(own):
             deepest = models[max(range(len(models)), key=lambda i: depths[i][number])]
             for block, trained in list(zip(model.stages[number], deepest.stages[number], strict=True))[1 + have :]:
-                block.depthwise.load_state_dict(trained.depthwise.state_dict())
+                block.depthwise.load_state_dict(trained.depthwise.state_dict())  # type: ignore[union-attr]
     states = [m.state_dict() for m in models]
     averaged = {k: torch.stack([s[k] for s in states]).mean(0) for k in states[0]}
     if landmarks is not None:

@@ -85,7 +85,7 @@ class Thinned(Student):
                 nn.init.kaiming_normal_(conv.weight, nonlinearity="relu" if len(module) == 3 else "linear")
         for module in self.modules():
             if isinstance(module, Separable) and module.residual:
-                module.pointwise[0].weight.data.mul_(0.2)  # type: ignore[operator,union-attr]
+                module.pointwise[0].weight.data.mul_(0.2)  # type: ignore[operator]
 
     @property
     def backbone_widths(self) -> tuple[int, int, int]:

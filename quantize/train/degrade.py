@@ -31,7 +31,7 @@ def degrade(image: Image, kind: str, strength: float, points: NDArray[Any], rng:
     """
     h, w, _ = image.shape
     eye = max(4.0, float(np.linalg.norm(points[1] - points[0])))
-    out = image
+    out: NDArray[Any] = image
     if kind == "none":
         pass
     elif kind == "defocus":
@@ -51,7 +51,7 @@ def degrade(image: Image, kind: str, strength: float, points: NDArray[Any], rng:
         out = cv2.resize(small, (w, h), interpolation=cv2.INTER_CUBIC if rng.random() < 0.5 else cv2.INTER_LINEAR)
     elif kind == "jpeg":
         ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, max(2, int(60 * (1 - strength)))])
-        out = cv2.imdecode(data, cv2.IMREAD_COLOR) if ok else image
+        out = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)) if ok else image
     elif kind == "dark":
         out = noise((image * (1 - 0.95 * strength)).astype(np.uint8), rng, 2.5 + 6 * strength)
     elif kind == "bright":

@@ -69,7 +69,7 @@ class LandmarkTeachers:
 
     def __init__(self, paths: dict[str, Any], device: torch.device) -> None:
         def opened(name: str) -> Student:
-            return fuse(load_student(Path(paths[name]), device)).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+            return fuse(load_student(Path(paths[name]), device)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
         self.tolerant, self.tough = opened("tolerant"), opened("tough")
 

@@ -107,8 +107,8 @@ def _check(config: dict[str, Any]) -> None:
         raise ConfigError(f"echo.times and echo.batches must be 1 or more, but got {config['echo']}")
     mimic = config.get("mimic", {})
     more = [name for name in ("hints", "features", "heads") if mimic.get(name)]
-    for name, given in (("[echo]", config.get("echo")), ("mimic.silent", mimic.get("silent"))):
-        if given and more:
+    for name, table in (("[echo]", config.get("echo")), ("mimic.silent", mimic.get("silent"))):
+        if table and more:
             raise ConfigError(f"{name} goes with answers alone, but got [mimic] with {', '.join(more)}")
     if config.get("only") and config["optimizer"]["weight_decay"]:
         raise ConfigError(f"only needs optimizer.weight_decay = 0, but got {config['optimizer']['weight_decay']}")
@@ -267,7 +267,8 @@ class Trainer:
         validate: Any,
         feedback: Feedback | None,
     ) -> float:
-        optim, sums, t0, seen, steps = self.config["optimizer"], {}, time.monotonic(), 0, 0
+        optim, t0, seen, steps = self.config["optimizer"], time.monotonic(), 0, 0
+        sums: dict[str, Any] = {}
         parts = parts_of(phase)
         model.train()
         while self.step < end:
@@ -380,7 +381,7 @@ class Trainer:
 def _alone(model: nn.Module) -> contextlib.AbstractContextManager[None]:
     """Gradients stay in this process: those of the last part of a step are exchanged together with theirs."""
     if isinstance(model, nn.parallel.DistributedDataParallel):
-        return model.no_sync()  # type: ignore[no-any-return]
+        return model.no_sync()
     return contextlib.nullcontext()
 
 

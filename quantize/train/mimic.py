@@ -169,7 +169,7 @@ def _adapters(channels: Sequence[int]) -> nn.ModuleList:
     """1x1 convolutions to YuNet's channels; the identity where there are as many."""
     adapters = nn.ModuleList(nn.Conv2d(c, CHANNELS, 1) for c in channels)
     for adapter in adapters:
-        if adapter.weight.shape[0] == adapter.weight.shape[1]:  # type: ignore[union-attr,index]
+        if adapter.weight.shape[0] == adapter.weight.shape[1]:  # type: ignore[index]
             nn.init.dirac_(adapter.weight)  # type: ignore[arg-type]
             nn.init.zeros_(adapter.bias)  # type: ignore[arg-type]
     return adapters

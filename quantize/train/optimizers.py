@@ -53,6 +53,7 @@ class Muon(torch.optim.Optimizer):
             for (rows, columns), weights in alike.items():
                 updates = []
                 for p in weights:
+                    assert p.grad is not None  # as chosen above
                     if "moment" not in self.state[p]:
                         self.state[p]["moment"] = torch.zeros_like(p)
                     moment = self.state[p]["moment"].lerp_(p.grad, 1 - group["momentum"])

@@ -28,7 +28,7 @@ def learn_only(model: Student, names: Sequence[str]) -> None:
         raise ConfigError("only needs fold_norm = true: batch norm would go on learning")
     learns = torch.zeros(CHANNELS, 1, 1, 1)
     for name in names:
-        learns[OUTPUTS[name]] = 1
+        learns[OUTPUTS[name]] = 1  # type: ignore[index]
     model.requires_grad_(False)
     for head in model.heads:
         for p in head.parameters():

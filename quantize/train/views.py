@@ -315,7 +315,7 @@ class Views:
         2106.05237).
         """
         share = float(rng.uniform(0.05, MOST_BLENDED))
-        other = self._piece(rng, *image.shape[:2], int(rng.choice(self.bare)))
+        other = self._piece(rng, image.shape[0], image.shape[1], int(rng.choice(self.bare)))
         return np.asarray(cv2.addWeighted(image, 1 - share, other, share, 0), np.uint8)
 
     def _piece(self, rng: np.random.Generator, height: int, width: int, number: int) -> NDArray[np.uint8]:

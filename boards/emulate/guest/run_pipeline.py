@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from run_network import mark
+from run_network import mark  # type: ignore[import-not-found]
 
 import edgeface.engine as engine_module
 from edgeface import FaceEngine, _core
@@ -64,7 +64,7 @@ def main() -> None:
             engine.detect(frame, color=color)
             engine.detect(frame, color=color)
             if color == "nv12":
-                engine_module._core = Core  # type: ignore[assignment]
+                engine_module._core = Core  # type: ignore[assignment,attr-defined]
                 engine._runtime.run = marked(engine._runtime.run, 20)  # type: ignore[union-attr,method-assign]
             mark(0)
             faces = engine.detect(frame, color=color)
