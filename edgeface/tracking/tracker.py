@@ -82,8 +82,7 @@ class Tracker:
 
     Args:
         detect_every: search every Nth frame only. In between faces are moved on by `between`, new ones are not found,
-            and
-            lost ones not missed: see "A detector every N frames" in the docs for what that costs in recall.
+            and lost ones not missed: see "A detector every N frames" in the docs for what that costs in recall.
         between: "motion" (by their velocity; costs nothing) or "flow" (sparse optical flow in a small grey picture;
             follows turns, costs a millisecond or so, imports OpenCV).
         min_hits: report a face from its nth detection on.
