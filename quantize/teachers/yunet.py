@@ -115,7 +115,7 @@ class YuNet:
                     )
                     points = points[:, MIRROR_POINTS]
                     points[..., 0] = view.shape[1] - points[..., 0]
-                scale = np.array([fx, fy], np.float32)
-                parts.append(vote(boxes / np.tile(scale, 2), points / scale, scores))
+                ratio = np.array([fx, fy, fx, fy], np.float32)
+                parts.append(vote(boxes / ratio, points / ratio[:2], scores))
         boxes, points, scores = (np.concatenate(p) for p in zip(*parts, strict=True))
         return vote(boxes, points, scores, lone=0.7)
