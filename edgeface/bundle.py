@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import os
 import zipfile
 import zlib
@@ -14,7 +16,7 @@ from typing import Final
 from edgeface.errors import BundleCorruptError, BundleError
 from edgeface.manifest import DecodeSpec, InputSpec, Manifest, ModelSpec, OutputSpec
 
-__all__ = ["Bundle", "DecodeSpec", "InputSpec", "Manifest", "ModelSpec", "OutputSpec", "bundled_models"]
+__all__ = ["Bundle", "DecodeSpec", "InputSpec", "Manifest", "ModelSpec", "OutputSpec", "bundled_models", "write_bundle"]
 
 #: Limits on foreign files. The shipped bundles are under 2 MB; a zip that unpacks to more than this is not a model.
 MAX_MANIFEST_BYTES: Final = 4 << 20
@@ -136,6 +138,35 @@ class Bundle:
         """The (width, height) of the manifest's list that a network of these formats serves."""
         formats = tuple(formats)
         return tuple(size for size in self.manifest.sizes if self.select(formats, size) is not None)
+
+
+def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
+    """Zip a manifest and the networks that it names. The same contents give the same bytes; `path` appears whole or
+    not at all.
+
+    Args:
+        path: ``NAME.efm``; its folder is made.
+        manifest: with the sha256 of every network, which is not checked here.
+        files: the networks by name.
+
+    Raises:
+        BundleError: it cannot be written there.
+    """
+    text = json.dumps(manifest.to_dict(), indent=1, ensure_ascii=False)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+            for name, data in [(_MANIFEST, text.encode()), *((m.file, files[m.file]) for m in manifest.models)]:
+                info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+                info.compress_type = zipfile.ZIP_DEFLATED
+                info.external_attr = 0o644 << 16
+                archive.writestr(info, data)
+        part.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise BundleError(f"bundle must be written where files can be, but got {path}: {error.strerror}") from error
 
 
 def _read_from_folder(folder: Path, name: str, limit: int) -> bytes:

@@ -38,7 +38,7 @@ _KEYS = "schema name version min_sdk models default_size sizes decode landmarks 
 _KEYS += "training calibration metrics licence lineage".split()
 _DTYPES = ("uint8", "int8", "float32")
 _LAYOUTS = ("NCHW", "NHWC")
-_MAX_SIDE = 8192  # of a network's input: an activation of it must still fit into memory
+MAX_SIDE: Final = 8192  # of a network's input: an activation of it must still fit into memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class ModelSpec:
         """Whether this network takes an input of (width, height)."""
         if self.size is not None:
             return self.size == size
-        return all(0 < side <= _MAX_SIDE and side % self.size_multiple == 0 for side in size)
+        return all(0 < side <= MAX_SIDE and side % self.size_multiple == 0 for side in size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,10 +259,10 @@ def _size(value: Any, where: str) -> tuple[int, int]:
     if (
         isinstance(value, list)
         and len(value) == 2
-        and all(isinstance(side, int) and not isinstance(side, bool) and 0 < side <= _MAX_SIDE for side in value)
+        and all(isinstance(side, int) and not isinstance(side, bool) and 0 < side <= MAX_SIDE for side in value)
     ):
         return value[0], value[1]
-    raise BundleError(f"{where} must be [width, height], each 1 to {_MAX_SIDE}, but got {value!r:.80}")
+    raise BundleError(f"{where} must be [width, height], each 1 to {MAX_SIDE}, but got {value!r:.80}")
 
 
 def _check_sdk(min_sdk: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeface import bundle
 from edgeface.faces import LANDMARK_NAMES
 from edgeface.manifest import DECODE_RULE, POSE, SCHEMA, DecodeSpec, InputSpec, Manifest, ModelSpec, OutputSpec
-from quantize.files import replacing
 from quantize.model import STRIDES
 from quantize.onnx_export import INPUT, INPUT_SCALE, INPUT_ZERO, OUTPUTS
 
@@ -97,21 +96,8 @@ def make_manifest(
 
 
 def write_bundle(path: Path, manifest: Manifest, files: Path) -> None:
-    """Zips the manifest and the networks it names (in ``files``). The same contents give the same bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        replacing(path) as part,
-        zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive,
-    ):
-        text = json.dumps(manifest.to_dict(), indent=1, ensure_ascii=False)
-        for name, data in [
-            ("manifest.json", text.encode()),
-            *((m.file, (files / m.file).read_bytes()) for m in manifest.models),
-        ]:
-            info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-            info.compress_type = zipfile.ZIP_DEFLATED
-            info.external_attr = 0o644 << 16
-            archive.writestr(info, data)
+    """Zips the manifest and the networks it names (in ``files``)."""
+    bundle.write_bundle(path, manifest, {m.file: (files / m.file).read_bytes() for m in manifest.models})
 
 
 def _sha256(path: Path) -> str:

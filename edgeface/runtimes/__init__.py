@@ -127,6 +127,11 @@ def choose(
     sizes = sorted(
         {f"{w}x{h}" for w, h in bundle.sizes()}
         | {f"multiples of {m.size_multiple} with onnxruntime" for m in bundle.manifest.models if not m.size}
+        | {
+            "multiples of 32 with litert after `edgeface resize`"
+            for m in bundle.manifest.models
+            if m.format == "tflite"
+        }
     )
     raise BundleError(
         f"model {bundle.manifest.name} must have a network for {runtime} {wanted or 'any'}, but got none "
