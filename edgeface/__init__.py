@@ -3,7 +3,7 @@
 One small int8 network sees a frame once and says, for every face in it, where it is, five landmarks, which way the head
 points, and how usable the crop is.
 
-Example:
+Examples:
     >>> import edgeface
     >>> engine = edgeface.FaceEngine()                        # doctest: +SKIP
     >>> faces = engine.detect(frame, color="bgr")             # doctest: +SKIP

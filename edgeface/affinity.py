@@ -17,7 +17,7 @@ def checked_cpus(cpus: Iterable[int]) -> frozenset[int]:
     Raises:
         InvalidInputError: none, or one that this process may not use.
 
-    Example:
+    Examples:
         >>> checked_cpus([0]) <= os.sched_getaffinity(0)
         True
     """

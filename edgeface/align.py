@@ -36,7 +36,7 @@ def align_transform(landmarks: ArrayLike, size: int = 112) -> NDArray[np.float64
     Raises:
         InvalidInputError: not five finite points, or all of them in one place.
 
-    Example:
+    Examples:
         >>> align_transform(ALIGNED_POINTS).round(6)
         array([[ 1., -0.,  0.],
                [ 0.,  1.,  0.]])
@@ -69,7 +69,7 @@ def aligned_crop(frame: Frame, landmarks: ArrayLike, size: int = 112) -> NDArray
     Raises:
         InvalidInputError: as `align_transform`.
 
-    Example:
+    Examples:
         >>> crop = aligned_crop(Frame.from_array(image, "bgr"), faces.landmarks[0])     # doctest: +SKIP
     """
     import cv2

@@ -37,7 +37,7 @@ def angles_to_rotation(angles: ArrayLike) -> NDArray[np.float64]:
     Raises:
         InvalidInputError: the last axis is not 3 long.
 
-    Example:
+    Examples:
         >>> angles_to_rotation([90, 0, 0]).round(3)[:, 2]  # where the back of the head points: to image-right
         array([1., 0., 0.])
     """
@@ -71,7 +71,7 @@ def rotation_to_angles(rotations: ArrayLike) -> NDArray[np.float64]:
     Raises:
         InvalidInputError: the last two axes are not 3 by 3.
 
-    Example:
+    Examples:
         >>> rotation_to_angles(angles_to_rotation([110, 5, -3])).round(6).tolist()
         [110.0, 5.0, -3.0]
     """

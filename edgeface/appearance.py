@@ -49,7 +49,7 @@ class Appearance(NamedTuple):
 def measure_appearance(frame: Frame, face: Face) -> Appearance | None:
     """Measure one face; None if its landmarks are unusable.
 
-    Example:
+    Examples:
         >>> measure_appearance(Frame.from_array(image, "bgr"), faces[0]).sharpness     # doctest: +SKIP
     """
     import cv2

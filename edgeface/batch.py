@@ -59,7 +59,7 @@ def detect_files(
     Raises:
         ImageError: there is no picture.
 
-    Example:
+    Examples:
         >>> for result in detect_files(engine, "photos"):                   # doctest: +SKIP
         ...     print(result.path, result.error or result.faces.boxes)
     """

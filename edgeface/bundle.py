@@ -41,7 +41,7 @@ class Bundle:
         path: where it came from.
         manifest: everything that ``manifest.json`` says.
 
-    Example:
+    Examples:
         >>> bundle = Bundle.find("edgeface-s")                              # doctest: +SKIP
         >>> model = bundle.select(("onnx",), (320, 240))                    # doctest: +SKIP
         >>> network = bundle.read(model)                                    # doctest: +SKIP

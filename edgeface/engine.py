@@ -114,7 +114,7 @@ class FaceEngine:
         BundleError: no such model, a damaged or too new one, or none for this size and runtime.
         RuntimeUnavailableError: the runtime is not installed.
 
-    Example:
+    Examples:
         >>> with FaceEngine() as engine:                                    # doctest: +SKIP
         ...     faces = engine.detect(frame, color="bgr")
         ...     print(engine.info.runtime, faces.boxes, faces.angles)
@@ -310,7 +310,7 @@ class FaceEngine:
             InvalidInputError: as `detect`, and a time stamp before the last one.
             EdgeFaceError: the tracker is in use by another thread.
 
-        Example:
+        Examples:
             >>> for image in video:                                         # doctest: +SKIP
             ...     for face in engine.track(image, color="bgr"):
             ...         print(face.track_id, face.box, face.yaw)
@@ -336,7 +336,7 @@ class FaceEngine:
             InvalidInputError: an option that neither has, or out of range.
             SourceError: a file that does not exist.
 
-        Example:
+        Examples:
             >>> with engine.stream("/dev/video0", size=(640, 480)) as stream:     # doctest: +SKIP
             ...     for result in stream:
             ...         print(result.faces.track_ids, result.age_s, result.dropped)

@@ -65,7 +65,7 @@ class SourceError(EdgeFaceError, OSError):
 def must_be(name: str, expected: str, got: object) -> InvalidInputError:
     """Build the error for one bad argument, so that all of them read alike.
 
-    Example:
+    Examples:
         >>> str(must_be("threads", "at least 1", 0))
         'threads must be at least 1, but got 0'
     """

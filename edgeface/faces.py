@@ -117,7 +117,7 @@ class Faces:
     Raises:
         InvalidInputError: arrays of different lengths or wrong shapes.
 
-    Example:
+    Examples:
         >>> faces = Faces.empty((640, 480))
         >>> len(faces), faces.boxes.shape, faces[faces.scores > 0.9].landmarks.shape
         (0, (0, 4), (0, 5, 2))
@@ -202,7 +202,7 @@ class Faces:
         Args:
             gate: called with these faces, returns (n,) bools. `edgeface.QualityGate` is one, a lambda will do.
 
-        Example:
+        Examples:
             >>> Faces.empty().filter(lambda faces: faces.quality > 0.5)
             Faces(n=0, size=(0, 0))
         """

@@ -47,7 +47,7 @@ class Frame:
     Raises:
         InvalidInputError: a plane of the wrong dtype, shape or layout, or a value that is not in the lists above.
 
-    Example:
+    Examples:
         >>> nv12 = np.zeros((720, 640), np.uint8)  # 640x480 luma, then interleaved chroma
         >>> Frame.from_array(nv12, "nv12", rotation=90).size
         (640, 480)
@@ -141,7 +141,7 @@ class Frame:
         Raises:
             InvalidInputError: the buffer is too small for what is described, or a stride shorter than a row.
 
-        Example:
+        Examples:
             >>> memory = bytes(704 * 480 * 3 // 2)  # 640x480 NV12 whose rows are 704 bytes apart
             >>> Frame.from_buffer(memory, "nv12", (640, 480), strides=[704, 704]).planes[1].shape
             (240, 320, 2)

@@ -119,7 +119,7 @@ class QualityGate:
     Raises:
         InvalidInputError: a threshold that is not a number, negative, or a share above 1.
 
-    Example:
+    Examples:
         >>> gate = QualityGate(min_quality=0.5, max_yaw=45, min_size=48)
         >>> len(Faces.empty().filter(gate))
         0
@@ -187,7 +187,7 @@ class QualityGate:
         Returns:
             One report a face, in their order.
 
-        Example:
+        Examples:
             >>> for face, report in zip(faces, gate.check(faces, frame)):     # doctest: +SKIP
             ...     print(report.passed, [reason.advice for reason in report.reasons])
         """

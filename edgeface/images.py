@@ -55,7 +55,7 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     Raises:
         ImageError: missing, unreadable, empty, not a picture, truncated, of floating-point pixels, or too large.
 
-    Example:
+    Examples:
         >>> faces = engine.detect(read_image("photo.jpg"), color="bgr")     # doctest: +SKIP
     """
     path = Path(path)
@@ -127,7 +127,7 @@ def write_image(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:
 def find_images(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
     """Files as they are named, folders as the picture files in them and below, sorted by name.
 
-    Example:
+    Examples:
         >>> list(find_images(["b.jpg", "a.jpg"]))
         [PosixPath('b.jpg'), PosixPath('a.jpg')]
     """

@@ -109,7 +109,7 @@ class DecodeSpec:
 class Manifest:
     """All of ``manifest.json``. Free-form parts (quality, training, calibration, metrics, lineage) stay as they are.
 
-    Example:
+    Examples:
         >>> Manifest.from_json(b"[]")
         Traceback (most recent call last):
         edgeface.errors.BundleError: manifest must be an object, but got a list

@@ -32,7 +32,7 @@ def to_bgr(
     Raises:
         InvalidInputError: `roi` or `size` is out of range.
 
-    Example:
+    Examples:
         >>> frame = Frame.from_array(np.zeros((720, 640), np.uint8), "nv12")
         >>> to_bgr(frame, size=(320, 240)).shape
         (240, 320, 3)

@@ -69,7 +69,7 @@ def preprocess(
         The 2x3 float64 affine A with frame_xy = A @ [tensor_x, tensor_y, 1]; continuous pixel coordinates, origin at
         the top left corner.
 
-    Example:
+    Examples:
         >>> out = np.empty((1, 240, 320, 3), np.int8)
         >>> preprocess([np.zeros((480, 640, 3), np.uint8)], "bgr", 640, 480, out, layout="NHWC", color="rgb")
         array([[2., 0., 0.],

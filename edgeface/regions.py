@@ -35,7 +35,7 @@ def tiles(size: tuple[int, int], across: int, down: int, *, overlap: float = 0.2
     Raises:
         InvalidInputError: less than one tile, an overlap outside 0 to 0.9, or tiles of less than a pixel.
 
-    Example:
+    Examples:
         >>> tiles((640, 480), 2, 1, overlap=0.0)
         [(0, 0, 320, 480), (320, 0, 640, 480)]
     """
@@ -64,7 +64,7 @@ def detect_regions(
     Raises:
         InvalidInputError: no regions, or one outside the frame.
 
-    Example:
+    Examples:
         >>> faces = detect_regions(engine, frame, tiles(frame.size, 2, 2))       # doctest: +SKIP
     """
     parts = [engine.detect(replace(frame, roi=region)) for region in regions]

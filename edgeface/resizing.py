@@ -57,7 +57,7 @@ def resize_bundle(bundle: Bundle, sizes: Iterable[tuple[int, int]], out: str | o
             written there.
         RuntimeUnavailableError: ai-edge-litert is not installed; it brings the description of TFLite files.
 
-    Example:
+    Examples:
         >>> from edgeface.bundle import Bundle
         >>> bundle = Bundle.find("edgeface-s")
         >>> path = resize_bundle(bundle, [(320, 192)], "wide.efm")         # doctest: +SKIP

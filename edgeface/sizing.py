@@ -38,7 +38,7 @@ def choose_size(
     Raises:
         InvalidInputError: no sizes, or a number out of range.
 
-    Example:
+    Examples:
         >>> choose_size([(320, 240), (640, 480)], (1280, 720), min_face=120)
         (320, 240)
         >>> choose_size([(320, 240), (640, 480)], (1280, 720), min_face=60)

@@ -44,7 +44,7 @@ def bound_stem(model: Student, images: Images, percentile: float, batch: int = 8
     Raises:
         ValueError: ``percentile`` is not above 0 and at most 100, batch norm is not folded, or there are no photos.
 
-    Example:
+    Examples:
         >>> bound_stem(fuse(load_student(path)), images, 99.97)  # doctest: +SKIP
     """
     if not 0 < percentile <= 100:

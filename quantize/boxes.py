@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 def iou_matrix(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
     """IoU of every box of ``a`` (n, 4) with every box of ``b`` (m, 4): (n, m).
 
-    Example:
+    Examples:
         >>> iou_matrix(np.array([[0, 0, 2, 2]]), np.array([[1, 0, 3, 2], [5, 5, 6, 6]])).round(3)
         array([[0.333, 0.   ]])
     """

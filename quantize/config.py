@@ -28,7 +28,7 @@ def load_config(path: Path, settings: Sequence[str] = ()) -> dict[str, Any]:
     Raises:
         ConfigError: see there.
 
-    Example:
+    Examples:
         >>> load_config(Path("quantize/configs/s.toml"), ["export.tflite=false"])["export"]["tflite"]
         False
     """
@@ -85,7 +85,7 @@ def _read(path: Path) -> dict[str, Any]:
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """``base`` with what ``over`` says; tables within are merged, everything else is replaced.
 
-    Example:
+    Examples:
         >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
         {'a': {'b': 3, 'c': 2}}
     """

@@ -43,7 +43,7 @@ def equalise(model: Student, images: Images, strength: float = 0.5) -> Student:
     Raises:
         ValueError: ``strength`` is not in 0 to 1, or batch norm is not folded.
 
-    Example:
+    Examples:
         >>> equalise(fuse(load_student(path)), images)  # doctest: +SKIP
     """
     if not 0 <= strength <= 1:

@@ -46,7 +46,7 @@ class Trial:
     def parse(text: str) -> Trial:
         """``SET@WxH``, or ``SET@WxH+90`` with photos turned (`quantize.turned`). Raises ValueError for anything else.
 
-        Example:
+        Examples:
             >>> Trial.parse("wider@640x480+90")
             Trial(name='wider', size=(640, 480), turn=90)
         """

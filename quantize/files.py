@@ -11,7 +11,7 @@ from pathlib import Path
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside ``path`` to write to; it takes the place of ``path`` at the end of the block unless that raised.
 
-    Example:
+    Examples:
         >>> with replacing(Path("table.json")) as part:  # doctest: +SKIP
         ...     part.write_text("{}")
     """

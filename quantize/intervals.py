@@ -70,7 +70,7 @@ def resampled(
     Raises:
         ValueError: no photo, or fewer than one resample.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> from quantize.found import Found
         >>> empty = [Sample(Path(f"{i}.jpg"), 9, 9, [], True) for i in range(4)]

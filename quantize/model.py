@@ -206,7 +206,7 @@ def bound(model: Student) -> Student:
 def build_student(name: str = "s") -> Student:
     """A freshly initialised student; ``name`` is a key of ``STUDENTS``. Raises KeyError for another.
 
-    Example:
+    Examples:
         >>> [tuple(t.shape) for t in build_student("n").eval()(torch.zeros(1, 3, 64, 96))]
         [(1, 22, 8, 12), (1, 22, 4, 6), (1, 22, 2, 3)]
     """

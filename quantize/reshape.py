@@ -38,7 +38,7 @@ def reshape(model: Dense, wanted: StudentConfig, photos: Sequence[Tensor]) -> De
     Raises:
         ValueError: batch norm is not folded, ``wanted`` is of another kind, or a narrower branch lacks photos.
 
-    Example:
+    Examples:
         >>> from quantize.model import build_student
         >>> old = fuse(build_student("s"))
         >>> new = reshape(old, replace(old.config, stem_dense=1, dense_units=("towers.0",)), [])

@@ -53,7 +53,7 @@ def round_weights(model: Student, images: Sequence[Images], seed: int = 0, batch
     Raises:
         ValueError: batch norm is not folded, there are no photos, or ``grids`` is not odd.
 
-    Example:
+    Examples:
         >>> int8_ready = round_weights(fuse(load_student(path)), [images])  # doctest: +SKIP
     """
     if any(isinstance(m, nn.BatchNorm2d) for m in model.modules()):

@@ -58,7 +58,7 @@ def reconsider(
         Copies of the faces, how many became ignore regions, and how many ignore regions became faces: these have the
         student's box, and no points or rotation, which nobody has confirmed.
 
-    Example:
+    Examples:
         >>> fist = FaceLabel(np.array([0, 0, 9, 9]), extra={"box_from": "yunet", "yunet_score": 0.66})
         >>> kept, taken, made = reconsider([fist], [Found(np.zeros((0, 4)), np.zeros(0))])
         >>> kept[0].ignore, taken, made

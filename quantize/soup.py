@@ -28,7 +28,7 @@ def mean(models: Sequence[Student], landmarks: int | None = None) -> Student:
     Raises:
         ValueError: no models, or models that differ in more than depths.
 
-    Example:
+    Examples:
         >>> from quantize.model import build_student
         >>> mean([build_student("n"), build_student("n")]).config.depths
         (3, 2, 2)

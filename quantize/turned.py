@@ -22,7 +22,7 @@ class TurnedDetector:
     """``detector`` on photos turned clockwise by ``degrees``, one of `TURNS`. Landmarks keep the names that the
     detector gave them.
 
-    Example:
+    Examples:
         >>> TurnedDetector(spec.open(), 90).detect(image)  # doctest: +SKIP
     """
 

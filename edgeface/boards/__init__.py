@@ -1,6 +1,6 @@
 """What is known of boards: `load_boards` reads the files of the package, `recognise` finds the one we run on.
 
-Example:
+Examples:
     >>> from edgeface.boards import load_boards
     >>> load_boards()["rpi5"].recommended.threads
     1

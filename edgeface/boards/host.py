@@ -288,7 +288,7 @@ class Host:
 def parse_cpu_list(text: str) -> tuple[int, ...]:
     """CPU numbers of the kernel's list format; text that is none gives none.
 
-    Example:
+    Examples:
         >>> parse_cpu_list("0-2,5")
         (0, 1, 2, 5)
     """

@@ -78,7 +78,7 @@ def pack_board(
 def platform_tags(glibc: str) -> list[str]:
     """Tags of the wheels that run on arm64 with this C library, newest first.
 
-    Example:
+    Examples:
         >>> platform_tags("2.19")
         ['manylinux_2_19_aarch64', 'manylinux_2_18_aarch64', 'manylinux_2_17_aarch64', 'manylinux2014_aarch64']
     """

@@ -30,7 +30,7 @@ def _validator(path: Path) -> Callable[[Any], Any]:
 def check(document: object, schema: Path, what: str) -> None:
     """Raise `InvalidInputError`, which says where *what* departs from *schema*, unless it fits.
 
-    Example:
+    Examples:
         >>> from edgeface.boards.board import SCHEMA_PATH
         >>> check({"schema": 2}, SCHEMA_PATH, "x.toml")
         Traceback (most recent call last):

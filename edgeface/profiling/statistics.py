@@ -29,7 +29,7 @@ def half_sample_mode(values: ArrayLike) -> float:
     """Mode by repeatedly taking the half of the sample that is densest (Bickel & Frühwirth 2006, "On a fast, robust
     estimator of the mode"). Latencies have a hard lower edge and a long tail: this is their typical value.
 
-    Example:
+    Examples:
         >>> half_sample_mode([1.0, 5.0, 5.1, 5.2, 9.0, 30.0])
         5.05
     """

@@ -29,7 +29,7 @@ class Series:
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
     """Round numbers that cover the range.
 
-    Example:
+    Examples:
         >>> ticks(0.0, 9.7)
         [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
     """
@@ -45,7 +45,7 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 def log_ticks(low: float, high: float) -> list[float]:
     """1, 2 and 5 times powers of ten (whole powers only over more than three of them) that cover the range.
 
-    Example:
+    Examples:
         >>> log_ticks(0.3, 4.0)
         [0.2, 0.5, 1.0, 2.0, 5.0]
     """

@@ -32,7 +32,7 @@ def quaternion(rotation: ArrayLike) -> tuple[float, float, float, float]:
     Raises:
         InvalidInputError: not a finite (3, 3) array.
 
-    Example:
+    Examples:
         >>> quaternion(np.eye(3))
         (0.0, 0.0, 0.0, 1.0)
     """
@@ -73,7 +73,7 @@ def detections(faces: Faces, *, stamp: tuple[int, int], frame_id: str) -> dict[s
     Returns:
         Dicts, lists, numbers and strings only.
 
-    Example:
+    Examples:
         >>> detections(Faces.empty(), stamp=(1, 2), frame_id="camera_optical_frame")
         {'header': {'stamp': {'sec': 1, 'nanosec': 2}, 'frame_id': 'camera_optical_frame'}, 'detections': []}
     """
@@ -92,7 +92,7 @@ def to_detection_array(faces: Faces, header: Any) -> Any:
     Raises:
         EdgeFaceError: vision_msgs cannot be imported.
 
-    Example:
+    Examples:
         >>> publisher.publish(to_detection_array(faces, image.header))      # doctest: +SKIP
     """
     try:

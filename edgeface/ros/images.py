@@ -43,7 +43,7 @@ def frame_from_image(message: Any, *, rotation: int = 0, roi: tuple[int, int, in
     Raises:
         InvalidInputError: an encoding that edgeface does not know (Bayer, depth, 16 bits), or too little data.
 
-    Example:
+    Examples:
         >>> faces = engine.track(frame_from_image(message), tracker=tracker)     # doctest: +SKIP
     """
     encoding, size = message.encoding, (int(message.width), int(message.height))

@@ -24,7 +24,7 @@ class Source(abc.ABC):
         live: whether frames come at their own pace (a camera) and may be dropped; if not, every one is wanted (a file).
         cancelled: set when somebody waits for the reader to stop; a `read` that waits should look at it.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> class Grey(Source):
         ...     name, live = "grey", False

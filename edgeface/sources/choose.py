@@ -36,7 +36,7 @@ def open_source(spec: int | str | os.PathLike[str] | Source, **options: Any) -> 
         InvalidInputError: an option that the source does not have.
         SourceError: a file that does not exist.
 
-    Example:
+    Examples:
         >>> open_source("rtsp://camera.local/stream", timeout=3.0).name
         'rtsp://camera.local/stream'
     """

@@ -31,7 +31,7 @@ class RawSource(Source):
         loop: begin again at the end of a file.
         strides: bytes from row to row, one a plane; packed rows if left out.
 
-    Example:
+    Examples:
         A Raspberry Pi camera, without OpenCV's help::
 
             rpicam-vid -t 0 -n --codec yuv420 --width 640 --height 480 -o - | python my_program.py

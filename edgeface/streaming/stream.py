@@ -64,7 +64,7 @@ class Stream:
     Raises:
         InvalidInputError: an argument out of range.
 
-    Example:
+    Examples:
         >>> with engine.stream(0) as stream:                                # doctest: +SKIP
         ...     for result in stream:
         ...         print(result.faces.track_ids, result.dropped, result.age_s)

@@ -46,7 +46,7 @@ def similarity(
 def match(alike: NDArray[np.float64], threshold: float) -> list[tuple[int, int]]:
     """Pair rows with columns, the most alike first, each at most once, none below `threshold`.
 
-    Example:
+    Examples:
         >>> match(np.array([[0.9, 0.8], [0.8, 0.1]]), 0.2)
         [(0, 0)]
     """

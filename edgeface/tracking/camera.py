@@ -47,7 +47,7 @@ def camera_motion(before: NDArray[np.float32], after: NDArray[np.float32]) -> Ca
     Returns:
         None where fewer than two faces, or fewer than two thirds of them, agree.
 
-    Example:
+    Examples:
         >>> boxes = np.array([[0, 0, 20, 20], [200, 50, 230, 80]], np.float32)
         >>> camera_motion(boxes, boxes + 7).shift
         array([7., 7.])
@@ -77,7 +77,7 @@ def lone_motion(before: NDArray[np.float32], after: NDArray[np.float32]) -> Came
     Returns:
         None where one side changed more than the other: a part of the face is hidden, or it turns.
 
-    Example:
+    Examples:
         >>> lone_motion(np.float32([0, 0, 20, 20]), np.float32([7, 7, 27, 27])).shift
         array([7., 7.])
     """
@@ -90,7 +90,7 @@ def lone_motion(before: NDArray[np.float32], after: NDArray[np.float32]) -> Came
 def travelled(camera: CameraMotion, boxes: NDArray[np.float32]) -> float:
     """How far the camera's motion takes faces, in their heights: the median of them.
 
-    Example:
+    Examples:
         >>> travelled(CameraMotion(1.0, np.array([0.0, 8.0])), np.float32([[0, 0, 20, 40]]))
         0.2
     """

@@ -34,7 +34,7 @@ def common_shift(predicted: NDArray[np.float32], found: NDArray[np.float32]) -> 
         (2,) pixels; 0 where more than a quarter of the predictions hold, and where nothing explains two faces and two
         thirds of them.
 
-    Example:
+    Examples:
         >>> boxes = np.array([[0, 0, 20, 20], [200, 50, 230, 80]], np.float32)
         >>> common_shift(boxes, boxes[::-1] + 40)
         array([40., 40.])

@@ -14,7 +14,7 @@ class Recent:
     Args:
         seconds: after which a value counts 1/e.
 
-    Example:
+    Examples:
         >>> recent = Recent(0.5)
         >>> for _ in range(9):
         ...     recent.add([3.0], 0.1)

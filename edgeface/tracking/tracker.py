@@ -96,7 +96,7 @@ class Tracker:
     Raises:
         InvalidInputError: an argument out of range.
 
-    Example:
+    Examples:
         >>> tracker = Tracker(lost_after=2.0)
         >>> faces = engine.track(frame, color="bgr", tracker=tracker)         # doctest: +SKIP
         >>> for ended in tracker.take_ended():                              # doctest: +SKIP

@@ -47,7 +47,7 @@ class LiveView:
         InvalidInputError: a number out of range.
         SourceError: the port is taken, or the address is not this machine's.
 
-    Example:
+    Examples:
         >>> with LiveView(port=8080) as view, engine.stream(0) as stream:     # doctest: +SKIP
         ...     for result in stream:
         ...         view.show(result.frame, result.faces)

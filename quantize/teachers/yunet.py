@@ -50,7 +50,7 @@ def vote(
 class YuNet:
     """The detector teacher.
 
-    Example:
+    Examples:
         >>> boxes, points, scores = YuNet(folder)(cv2.imread("photo.jpg"))  # doctest: +SKIP
     """
 

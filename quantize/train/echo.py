@@ -20,7 +20,7 @@ def echoed(first: int, count: int, times: int, batches: int, seed: int) -> list[
     which each comes ``times`` times, shuffled within every ``batches`` of them. What a place shows depends on its
     number alone, so that a resumed run sees what it would have seen.
 
-    Example:
+    Examples:
         >>> sorted(echoed(0, 6, times=2, batches=3, seed=1))
         [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
     """

@@ -41,7 +41,7 @@ def inherit(
     Raises:
         ValueError: the two give their pyramids different channels, or differ in more than their backbones.
 
-    Example:
+    Examples:
         >>> from quantize.model import build_student
         >>> views = (torch.randn(2, 3, 64, 64) for _ in range(3))
         >>> foreign_parts(inherit(build_student("s"), build_student("thinned"), views, 3), fuse(build_student("s")))

@@ -19,7 +19,7 @@ def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
     """(b, m, n) matrices with the singular vectors they have and singular values near 1, by Newton–Schulz iteration
     (Jordan et al. 2024, "Muon").
 
-    Example:
+    Examples:
         >>> torch.linalg.svdvals(orthogonalised(torch.diag(torch.tensor([5.0, 1.0]))[None])).round(decimals=1)
         tensor([[0.8000, 0.7000]])
     """

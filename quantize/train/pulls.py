@@ -33,7 +33,7 @@ def pulls(trainer: Trainer, batches: int = 8) -> dict[str, dict[str, Pull]]:
 
     Raises ValueError for fewer than one batch.
 
-    Example:
+    Examples:
         >>> pulls(Trainer(config, run / "label" / "pack", run / "train"))["stem"]["points"]  # doctest: +SKIP
         Pull(norm=2.71, along=0.88)
     """

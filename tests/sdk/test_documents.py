@@ -109,3 +109,10 @@ def test_a_target_without_its_figure_is_not_passed_over(targets: ModuleType) -> 
 def test_the_page_of_the_students_has_a_place_for_the_targets(targets: ModuleType) -> None:
     page = targets.PAGE.read_text(encoding="utf-8")
     assert targets.between(page, targets.BEGIN, targets.END, "here").count("here\n<!-- targets: end -->") == 1
+
+
+def test_examples_have_the_heading_that_the_reference_renders_as_code() -> None:
+    """Under ``Example:`` mkdocstrings takes prompts for quotations, and makes one paragraph of them."""
+    heading = re.compile(r"^[ \t]*Example:$", re.MULTILINE)
+    assert [str(f) for f in (ROOT / "edgeface").rglob("*.py") if heading.search(f.read_text(encoding="utf-8"))] == []
+    assert "\n    Examples:\n        >>> " in (ROOT / "edgeface" / "engine.py").read_text(encoding="utf-8")
