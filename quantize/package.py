@@ -121,6 +121,7 @@ def write_card(bundle: Path, path: Path, parameters: int) -> None:
             m=manifest,
             networks=networks,
             rows=_rows(results, networks),
+            drawn=any("between" in r for r in results),
             by_yaw=by_yaw,
             by_tone=by_tone,
             files=files,

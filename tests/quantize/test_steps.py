@@ -156,6 +156,7 @@ def test_seven_steps_make_a_bundle_that_runs(finished: Path, root: Path) -> None
     assert [r["set"] for r in bundle.manifest.metrics["results"]] == ["wider", "background"]
     card = (root / "docs" / "model-card-edgeface-smoke.md").read_text()
     assert re.search(r"\| wider \| letterbox 128x96 \| AP all \| [\d.e-]+ \([\d.e-]+ to [\d.e-]+\) \|\n", card)
+    assert "In brackets: between which values" in card
     rows = json.loads((finished / "evaluate" / "intervals.json").read_text())
     assert {row["model"] for row in rows if row["set"] == "wider"} == {
         "edgeface-smoke int8 onnxruntime",
