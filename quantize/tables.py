@@ -9,7 +9,7 @@ from typing import Any
 
 from quantize.intervals import Resamples, interval_rows, intervals
 
-#: Rows of the table: key, heading, whether less is better.
+#: Rows of the table: key and heading.
 FIGURES = {
     "ap_all": "AP all",
     "ap_ge16": "AP ≥16 px",
