@@ -85,12 +85,9 @@ def resampled(
         np.ones(len(samples), np.intp),
         *np.random.default_rng(seed).multinomial(len(samples), share, resamples),
     ]
-    figures = _figures(samples, found)
-    return {
-        key: np.array([figure(times) for times in drawn])
-        for key, figure in figures.items()
-        if not np.isnan(figure(drawn[0]))
-    }
+    figures = _figures(samples, found).items()
+    values = {key: np.array([figure(times) for times in drawn]) for key, figure in figures}
+    return {key: of for key, of in values.items() if not np.isnan(of[0])}
 
 
 def intervals(values: Mapping[str, Mapping[str, Array]]) -> dict[str, dict[str, Interval]]:

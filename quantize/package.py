@@ -134,12 +134,15 @@ def write_card(bundle: Path, path: Path, parameters: int) -> None:
 def _rows(results: Sequence[dict[str, Any]], networks: Sequence[str]) -> list[tuple[str, str, str, list[str]]]:
     """(set, input rule, figure, what each network has of it), in the order in which they were measured."""
     measured = {(r["set"], r["rule"], r["model"]): r for r in results}
-    return [
-        (name, rule, heading, [_cell(measured.get((name, rule, network), {}), key) for network in networks])
-        for name, rule in dict.fromkeys((r["set"], r["rule"]) for r in results)
-        for key, heading in FIGURES.items()
-        if any(measured.get((name, rule, network), {}).get(key) is not None for network in networks)
-    ]
+    rows = []
+    for name, rule in dict.fromkeys((r["set"], r["rule"]) for r in results):
+        beside = [measured.get((name, rule, network), {}) for network in networks]
+        rows += [
+            (name, rule, heading, [_cell(result, key) for result in beside])
+            for key, heading in FIGURES.items()
+            if any(result.get(key) is not None for result in beside)
+        ]
+    return rows
 
 
 def _cell(result: dict[str, Any], key: str) -> str:

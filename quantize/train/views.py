@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from quantize.config import ConfigError
 from quantize.data.pack import PackedPhotos
 from quantize.data.pose import geodesic_degrees, mirrored
 from quantize.data.sample import MIRROR_POINTS, FaceLabel, Sample
@@ -168,6 +169,8 @@ class Views:
             else []
         )
         self.bare = np.flatnonzero([not len(t.box) for t in self.targets])
+        if config.get("blend") and not len(self.bare):
+            raise ConfigError("views.blend needs photos without faces, but got none")
         # turned heads are rare in photos: a photo with one counts up to 1 + turned_boost times
         boost = np.array([1 + float(config.get("turned_boost", 0.0)) * turned(t) for t in self.targets])
         self.chances = Chances.of(photos.samples, config["weights"], boost)
@@ -378,7 +381,8 @@ class Views:
                 lambda h, w: self._piece(rng, h, w, int(rng.integers(len(self.photos)))),
             )
             targets.quality = np.where(hidden, np.float32(np.nan), targets.quality)  # measured without the patch
-        if len(self.bare) and self.config.get("blend") and rng.random() < self.config["blend"]:
+        # without a share nothing is drawn for it, as in `view`
+        if self.config.get("blend") and rng.random() < self.config["blend"]:
             image = self._blended(image, rng)
             targets.quality = np.full_like(targets.quality, np.nan)
         if np.isfinite(targets.quality).any():  # further damage would belie the measured quality; light alone does not
