@@ -27,7 +27,7 @@ from quantize.data.sample import Sample, read_samples, write_samples
 from quantize.engines import open_engine
 
 if TYPE_CHECKING:
-    from quantize.model import Student
+    from quantize.models import Student
 
 console = Console(stderr=True)
 
@@ -146,7 +146,7 @@ class _LabelWorker:
         self.teachers, self.cache = teachers, cache
 
     def __call__(self, line: str) -> str | None:
-        from quantize.label import Labeller, cached
+        from quantize.label.labeller import Labeller, cached
 
         if self.teachers not in self._open:
             cv2.setNumThreads(1)
@@ -156,11 +156,11 @@ class _LabelWorker:
 
 
 def _label(run: Run, folder: Path) -> dict[str, Any]:
-    from quantize.data.confidence import drop_doubtful
+    from quantize.label.entropy import drop_doubtful
     from quantize.data.drawn import draw_alike
     from quantize.data.mean_face import refine_rotations
     from quantize.data.pack import pack
-    from quantize.quality import make_tiles
+    from quantize.label.quality import make_tiles
 
     options = run.config["label"]
     samples = read_samples(run.need("data", "samples.jsonl"))
@@ -246,8 +246,8 @@ def train(run: Run) -> dict[str, Any]:
 
 
 def _train(run: Run, folder: Path) -> dict[str, Any]:
-    from quantize.curves import draw_log
-    from quantize.evaluate import validate_float
+    from quantize.train.curves import draw_log
+    from quantize.evaluate.evaluation import validate_float
     from quantize.train.loop import Trainer
 
     trainer = Trainer(run.config, run.path("label", "pack"), folder, run.device)
@@ -302,7 +302,7 @@ def _large_photos(run: Run) -> NDArray[np.uint8]:
     """The ONNX file takes any size, so its ranges come from a few large inputs besides: on them faces are larger, and
     what says so would be cut off.
     """
-    from quantize.calibration import choose_large, load_photos
+    from quantize.compress.calibration import choose_large, load_photos
 
     options = run.config["quantize"]
     paths = choose_large(_samples(run), options["large_photos"], run.config["seed"])
@@ -312,9 +312,9 @@ def _large_photos(run: Run) -> NDArray[np.uint8]:
 def _quantize(run: Run, folder: Path) -> dict[str, Any]:
     import torch
 
-    from quantize import quantize as q
-    from quantize.bounded import bound_stem
-    from quantize.calibration import (
+    from quantize.compress import accuracy as q
+    from quantize.compress.bounded_stem import bound_stem
+    from quantize.compress.calibration import (
         channel_scales,
         choose_photos,
         fold_scales,
@@ -324,9 +324,9 @@ def _quantize(run: Run, folder: Path) -> dict[str, Any]:
         shift_scores,
         shift_turned_boxes,
     )
-    from quantize.equalise import equalise
-    from quantize.model import checkpoint_of, fuse, load_student
-    from quantize.onnx_export import export_float
+    from quantize.compress.equalisation import equalise
+    from quantize.models import checkpoint_of, fuse, load_student
+    from quantize.export.onnx import export_float
 
     options = run.config["quantize"]
     torch.set_num_threads(run.config.get("threads", 1))
@@ -398,17 +398,17 @@ def _for_int8(
     if options["method"] == "ptq":
         return model, model
     if options["method"] == "gptq":
-        from quantize.rounding import round_weights
+        from quantize.compress.rounding import round_weights
 
         return model, round_weights(model, images, run.config["seed"], grids=options["grids"])
     if options["method"] == "nncf":
-        from quantize.qat import baked, with_fake_quantisers
+        from quantize.compress.qat import baked, with_fake_quantisers
 
         tuned = baked(with_fake_quantisers(model, images[0]), model)
         return tuned, tuned
     if options["method"] == "qat":
-        from quantize.curves import draw_log
-        from quantize.qat import Tuner
+        from quantize.train.curves import draw_log
+        from quantize.compress.qat import Tuner
 
         run.need("label", "pack/samples.jsonl")
         tuner = Tuner(model, scales, images[0], run.config, run.path("label", "pack"), folder, run.device)
@@ -432,10 +432,10 @@ def export(run: Run) -> dict[str, Any]:
 def _export(run: Run, folder: Path) -> dict[str, Any]:
     import torch
 
-    from quantize import export as e
-    from quantize.bundles import make_manifest, write_bundle
-    from quantize.calibration import choose_filled, choose_photos, load_photos
-    from quantize.model import load_student
+    from quantize.export import networks as e
+    from quantize.package.bundles import make_manifest, write_bundle
+    from quantize.compress.calibration import choose_filled, choose_photos, load_photos
+    from quantize.models import load_student
 
     options, name = run.config["export"], run.config["name"]
     torch.set_num_threads(run.config.get("threads", 1))
@@ -502,9 +502,9 @@ def evaluate(run: Run) -> dict[str, Any]:
 
 
 def _evaluate(run: Run, folder: Path) -> dict[str, Any]:
-    from quantize import evaluate as v
-    from quantize.intervals import Resamples
-    from quantize.tables import write_intervals, write_table
+    from quantize.evaluate import evaluation as v
+    from quantize.evaluate.intervals import Resamples
+    from quantize.evaluate.tables import write_intervals, write_table
 
     options, name = run.config["evaluate"], run.config["name"]
     resamples = Resamples(options["resamples"]) if options["resamples"] else None
@@ -541,7 +541,7 @@ def _evaluate(run: Run, folder: Path) -> dict[str, Any]:
         write_table(folder, results)
     broken = v.over_budget(results, name, options["budget"])
     if broken:
-        from quantize.quantize import BudgetError
+        from quantize.compress.accuracy import BudgetError
 
         raise BudgetError(f"int8 broke its budget ({'; '.join(broken)}); see {folder / 'table.md'}")
     return {"table": str(folder / "table.md"), "rows": len(results)}
@@ -585,7 +585,7 @@ def _said(phase: dict[str, Any]) -> str:
 def _package(run: Run, folder: Path) -> dict[str, Any]:
     import torch
 
-    from quantize import package as p
+    from quantize.package import card as p
 
     options, name = run.config["package"], run.config["name"]
     state = torch.load(run.need("quantize", "weights.pt"), map_location="cpu", weights_only=True)

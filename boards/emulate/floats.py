@@ -12,18 +12,18 @@ from pathlib import Path
 
 import torch
 
-from quantize.model import STRIDES, fuse, load_student
+from quantize.models import STRIDES, fuse, load_student
 
 
 def write_onnx(name: str, checkpoint: Path, folder: Path) -> None:
     """The network as ``quantize export`` writes it, for any size."""
-    from quantize.onnx_export import export_float
+    from quantize.export.onnx import export_float
 
     export_float(fuse(load_student(checkpoint)), folder / f"{name}-float32.onnx")
 
 
 def write_tflite(name: str, checkpoint: Path, folder: Path, width: int, height: int) -> None:
-    """The network for one size: what ``quantize.tflite_convert`` quantises, as it is before that."""
+    """The network for one size: what ``quantize.export.tflite_convert`` quantises, as it is before that."""
     import litert_torch
 
     example = torch.zeros(1, height, width, 3)

@@ -26,7 +26,8 @@ EXTRA = (
 
 
 def _face(o: dict[str, Any]) -> FaceLabel:
-    points = None if o.get("points5") is None else np.array(o["points5"], np.float32)
+    labelled = o.get("points5") if o.get("points5") is not None else o.get("teacher_points5")
+    points = None if labelled is None else np.array(labelled, np.float32)
     hull = np.array(o.get("points68") or o.get("points5") or [], np.float32)
     if o.get("box") is not None:
         box = np.array(o["box"], np.float32)
@@ -38,12 +39,14 @@ def _face(o: dict[str, Any]) -> FaceLabel:
         if array is not None and (array.shape != shape or not np.isfinite(array).all()):
             raise ValueError(f"{name} must be finite numbers of shape {shape}, but got {str(array.tolist())[:80]}")
     extra = {k: o[k] for k in EXTRA if o.get(k) is not None}
+    if o.get("points5") is None and points is not None:
+        extra["points_from"] = "ensemble"
     extra["box_from"] = "label" if o.get("box") is not None else "points"
     pose = o.get("pose_300wlp")
     rotation = (
         None if pose is None else rotation_from_300wlp(pose["yaw"], pose["pitch"], pose["roll"]).astype(np.float32)
     )
-    return FaceLabel(box, points, rotation, None, bool(o.get("ignore")), extra)
+    return FaceLabel(box, points, rotation, None, bool(o.get("ignore")), extra=extra)
 
 
 def read_jsonl(folder: Path) -> tuple[list[Sample], list[str]]:
@@ -61,11 +64,17 @@ def read_jsonl(folder: Path) -> tuple[list[Sample], list[str]]:
                 faces,
                 bool(o["complete"]),
                 Path(folder).name,
+                str(next((o[k] for k in ("event", "action", "kind", "source") if o.get(k)), "")),
+                str(o.get("person") or ""),
+                16.0 if str(o.get("labels_by", "")).startswith("ensemble") and not o.get("heads") else 0.0,
             )
+            if o.get("labels_by"):
+                for face, said in zip(faces, o["faces"], strict=True):
+                    face.confidence = float(said.get("teacher_score", 1.0))
         except (ValueError, KeyError, TypeError, IndexError) as e:
             skipped.append(f"{path}:{number}: {type(e).__name__}: {e}")
             continue
         for face in sample.faces:
-            face.extra |= {k: o[k] for k in ("person", "source", "event") if k in o}
+            face.extra |= {k: o[k] for k in ("person",) if k in o}
         samples.append(sample)
     return samples, skipped

@@ -285,7 +285,7 @@ def _pointed(photo: Path, points: NDArray[np.float32], pose: dict[str, float], q
         extra["pose_300wlp"] = {k: round(v, 4) for k, v in pose.items()}
         rotation = rotation_from_300wlp(pose["yaw"], pose["pitch"], pose["roll"]).astype(np.float32)
     return Sample(
-        photo, width, height, [FaceLabel(hull, points5_from_68(points), rotation, quality, False, extra)], False
+        photo, width, height, [FaceLabel(hull, points5_from_68(points), rotation, quality, extra=extra)], False
     )
 
 

@@ -27,7 +27,7 @@ def points5_from_68(points: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
 @dataclass
 class FaceLabel:
     """One face. ``box`` (4,) xyxy; ``points`` (5, 2); ``rotation`` (3, 3) head to optical frame; ``quality`` 0–1; None
-    where unknown.
+    where unknown. ``confidence`` 0–1: how sure whoever set the box was; people are.
 
     ``ignore`` faces count neither as face nor as background. ``extra`` keeps what a format says besides (points68,
     pose, attributes).
@@ -38,6 +38,7 @@ class FaceLabel:
     rotation: NDArray[np.float32] | None = None
     quality: float | None = None
     ignore: bool = False
+    confidence: float = 1.0
     extra: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -50,6 +51,7 @@ class FaceLabel:
             "rotation": rounded(self.rotation, 5),
             "quality": None if self.quality is None else round(float(self.quality), 4),
             "ignore": self.ignore,
+            "confidence": self.confidence,
             "extra": self.extra,
         }
 
@@ -62,13 +64,23 @@ class FaceLabel:
         if box is None or box.shape != (4,):
             raise ValueError(f"box must be four numbers, but got {o.get('box')!r}")
         return FaceLabel(
-            box, array("points"), array("rotation"), o.get("quality"), bool(o.get("ignore")), o.get("extra") or {}
+            box,
+            array("points"),
+            array("rotation"),
+            o.get("quality"),
+            bool(o.get("ignore")),
+            float(o.get("confidence", 1)),
+            o.get("extra") or {},
         )
 
 
 @dataclass
 class Sample:
-    """One photo and its faces. ``complete``: every face is listed, so that the rest of the photo is background."""
+    """One photo and its faces. ``complete``: every face is listed, so that the rest of the photo is background.
+
+    ``event``: what it shows, by its source; ``group``: whom it shows, where photos of one person must stay together.
+    ``unknown_below``: faces of fewer pixels may be unlabelled in spite of ``complete``.
+    """
 
     path: Path
     width: int
@@ -76,6 +88,9 @@ class Sample:
     faces: list[FaceLabel]
     complete: bool
     source: str = ""
+    event: str = ""
+    group: str = ""
+    unknown_below: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -84,6 +99,9 @@ class Sample:
             "height": self.height,
             "complete": self.complete,
             "source": self.source,
+            "event": self.event,
+            "group": self.group,
+            "unknown_below": self.unknown_below,
             "faces": [f.to_json() for f in self.faces],
         }
 
@@ -96,6 +114,9 @@ class Sample:
             [FaceLabel.from_json(f) for f in o["faces"]],
             bool(o["complete"]),
             o.get("source", ""),
+            o.get("event", ""),
+            o.get("group", ""),
+            float(o.get("unknown_below", 0)),
         )
 
 

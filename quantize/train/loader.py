@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from quantize.config import batches_of, merged
+from quantize.config import ViewOptions
 from quantize.data.pack import PackedPhotos
-from quantize.train.feedback import Feedback
+from quantize.train.methods.mos import Feedback
 from quantize.train.losses import Batch
 from quantize.train.views import Targets, Views
 
@@ -43,6 +43,8 @@ def collate(
         padded("points", (5, 2), np.nan),
         padded("rotation", (3, 3), np.nan),
         padded("quality", (), np.nan),
+        padded("confidence", (), 0.0),
+        padded("limit", (), 0.0),
         torch.from_numpy(real),
         torch.from_numpy(ignore),
         torch.tensor(numbers),
@@ -64,7 +66,8 @@ class ViewBatches(IterableDataset):  # type: ignore[type-arg]
     def __init__(
         self,
         folder: Path,
-        config: dict[str, Any],
+        options: ViewOptions,
+        chances: np.ndarray[Any, Any],
         seed: int,
         batches: list[tuple[int, int]],
         order: Sequence[int],
@@ -72,16 +75,17 @@ class ViewBatches(IterableDataset):  # type: ignore[type-arg]
         world: int = 1,
         feedback: Feedback | None = None,
         hard: np.ndarray[Any, Any] | None = None,
+        points_variance: float = 0.0,
     ) -> None:
-        self.folder, self.config, self.seed, self.batches = folder, config, seed, batches
+        self.folder, self.options, self.chances, self.seed, self.batches = folder, options, chances, seed, batches
         self.order, self.rank, self.world, self.feedback = order, rank, world, feedback
-        self.hard = hard
+        self.hard, self.points_variance = hard, points_variance
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, Batch]]:
         cv2.setNumThreads(1)
         info = torch.utils.data.get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        views = Views(PackedPhotos(self.folder), self.config, self.hard)
+        views = Views(PackedPhotos(self.folder), self.options, self.chances, self.points_variance, self.hard)
         for k in self.order[worker::workers]:
             size, batch = self.batches[k % len(self.batches)]
             start = (k * self.world + self.rank) * max(batch for _, batch in self.batches)
@@ -103,14 +107,3 @@ def loader(dataset: ViewBatches, workers: int) -> DataLoader:  # type: ignore[ty
         prefetch_factor=4 if workers else None,
         pin_memory=torch.cuda.is_available(),
     )
-
-
-def phase_views(
-    config: dict[str, Any], phase: int, packed: Path, first: int, count: int, device: torch.device
-) -> Iterator[tuple[torch.Tensor, Batch]]:
-    """Batches ``first`` to ``first + count − 1`` of a phase of a run's config, without places that a run has mined."""
-    options = config["phases"][phase]
-    views = merged(config["views"], options.get("views", {})) | {"hard": 0.0}
-    data = ViewBatches(packed, views, config["seed"], batches_of(options), range(first, first + count))
-    for pixels, targets in loader(data, config.get("workers", 1)):
-        yield on_device(pixels, targets, device)

@@ -11,28 +11,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from quantize.model import BOX, LANDMARKS, QUALITY, ROTATION, SCORE
-from quantize.train.assign import Grid, assign, decode_boxes, flatten, pair_iou
-from quantize.train.feedback import SMALL
-from quantize.train.kd import Guides, kd_points_loss
+from quantize.config import LossOptions
+from quantize.models import BOX, LANDMARKS, QUALITY, ROTATION, SCORE
+from quantize.train.assignment import Grid, assign, decode_boxes, flatten, pair_iou
+from quantize.train.methods.mos import SMALL
+from quantize.train.methods.kd_loss import Guides, kd_points_loss
 
 RESOLVED = 40.0  # pixels of a face's side from which on its points and rotation count in full
 TASKS = ("score", "box", "points", "rotation", "quality")
-HIT_IOU, HIT_WIDTH = 0.5, 0.1
-"""The IoU from which on a box counts as found, and how softly."""
 
 
 @dataclass
 class Batch:
     """Targets of n views, padded to m faces: ``box`` (n, m, 4), ``points`` (n, m, 5, 2), ``rotation`` (n, m, 3, 3),
-    ``quality`` (n, m), NaN where unknown; ``real`` (n, m) and ``ignore`` (n, m) bool (padding is neither); ``number``
-    (n,) int64, negative for a view shown again.
+    ``quality`` (n, m), NaN where unknown; ``confidence`` (n, m) of the boxes, 0 to 1; ``limit`` (n, m): the height in pixels
+    below which a find in an ignore region is ignored; ``real`` (n, m) and ``ignore`` (n, m) bool (padding is neither);
+    ``number`` (n,) int64, negative for a view shown again.
     """
 
     box: Tensor
     points: Tensor
     rotation: Tensor
     quality: Tensor
+    confidence: Tensor
+    limit: Tensor
     real: Tensor
     ignore: Tensor
     number: Tensor
@@ -58,13 +60,6 @@ def eiou(pred: Tensor, target: Tensor) -> Tensor:
     return 1 - pair_iou(pred, target) + apart.pow(2).sum(-1) / square.sum(-1) + (size.pow(2) / square).sum(-1)
 
 
-def missed(iou: Tensor) -> Tensor:
-    """Whether AP at an IoU of .5 counts a box as missed, made smooth, elementwise: near 1 far from its face, near 0 for
-    one that lies well, steepest in between, where a box is nearly found or only just.
-    """
-    return ((HIT_IOU - iou) / HIT_WIDTH).sigmoid()
-
-
 def rotation_from_6d(x: Tensor) -> Tensor:
     """(..., 6) to (..., 3, 3) by Gram–Schmidt on the two first columns (Zhou et al. 2019, arXiv 1812.07035)."""
     a = F.normalize(x[..., :3], dim=-1, eps=1e-6)
@@ -88,13 +83,12 @@ def points_loss(pred: Tensor, target: Tensor, side: Tensor) -> Tensor:
 
 class Losses(nn.Module):
     """All tasks of one batch. ``weights``: fixed factors; with ``uncertainty`` each task is also weighted by a learned
-    exp(−s) (Kendall et al. 2018). ``hit``, which may be left out, is what `missed` counts beside EIoU within the box's.
+    exp(−s) (Kendall et al. 2018).
     """
 
-    def __init__(self, weights: dict[str, float], uncertainty: bool = False) -> None:
+    def __init__(self, weights: LossOptions, uncertainty: bool = False) -> None:
         super().__init__()
-        self.weights = {t: float(weights[t]) for t in TASKS}
-        self.hit = float(weights.get("hit", 0.0))
+        self.weights = {t: float(getattr(weights, t)) for t in TASKS}
         self.false_positives = torch.zeros(0)
         """Of the last batch: the best score of a cell that should have been background, (n,)."""
         self.small_share = torch.zeros(())
@@ -121,18 +115,18 @@ class Losses(nn.Module):
 
         target_box = batch.box[image, which]
         target_score = torch.zeros(n, p, device=raw.device)
-        iou = pair_iou(boxes[image, cell], target_box)
-        overlap = iou.detach()
+        overlap = pair_iou(boxes[image, cell], target_box).detach()
+        sure = batch.confidence[image, which]  # a teacher's doubtful face pulls less
         target_score[image, cell] = overlap
         score = quality_focal(raw[..., SCORE], target_score)
-        background = ~positive & ~covered(grid, batch.box, batch.ignore)
-        score = score[background | positive].sum() / count
+        background = ~positive & ~covered(grid, boxes.detach(), batch)
+        weight = background.to(score.dtype)
+        weight[image, cell] = sure
+        score = (score * weight).sum() / count
         self.false_positives = raw[..., SCORE].detach().sigmoid().masked_fill(~background, 0).amax(1)
 
         side = (target_box[:, 2:] - target_box[:, :2]).prod(-1).clamp(min=1).sqrt()
-        box_loss = eiou(boxes[image, cell], target_box)
-        if self.hit:
-            box_loss = box_loss + self.hit * missed(iou)
+        box_loss = eiou(boxes[image, cell], target_box) * sure
         terms = {"score": score, "box": box_loss.sum() / count}
         small = (target_box[:, 3] - target_box[:, 1]) < SMALL * height
         self.small_share = box_loss.detach()[small].sum() / box_loss.detach().sum().clamp(min=1e-9)
@@ -181,15 +175,16 @@ class Losses(nn.Module):
         }
 
 
-def covered(grid: Grid, boxes: Tensor, which: Tensor, strides: float = 0.5) -> Tensor:
-    """Cells whose centre lies in (or within so many ``strides`` of) one of the ``boxes`` (n, m, 4) that ``which``
-    (n, m) names: (n, p) bool.
+def covered(grid: Grid, boxes: Tensor, batch: Batch, strides: float = 0.5) -> Tensor:
+    """Cells that are not background though no face is theirs, (n, p) bool: the centre lies in an ignore region (or within so
+    many ``strides`` of it), and the predicted box (n, p, 4) is lower than the region's limit.
     """
-    image, face = which.nonzero(as_tuple=True)
+    image, face = batch.ignore.nonzero(as_tuple=True)
     x, y, pad = grid.centre[:, 0], grid.centre[:, 1], grid.stride * strides
-    x1, y1, x2, y2 = boxes[image, face][..., None].unbind(1)
+    x1, y1, x2, y2 = batch.box[image, face][..., None].unbind(1)
     inside = (x > x1 - pad) & (x < x2 + pad) & (y > y1 - pad) & (y < y2 + pad)
-    return inside.new_zeros(len(boxes), len(x)).index_put((image,), inside, accumulate=True)
+    inside &= (boxes[image, :, 3] - boxes[image, :, 1]) < batch.limit[image, face][:, None]
+    return inside.new_zeros(len(batch.box), len(x)).index_put((image,), inside, accumulate=True)
 
 
 def _known_mean(loss: Callable[[Tensor], Tensor], known: Tensor, weight: Tensor) -> Tensor:

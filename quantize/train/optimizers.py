@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from quantize.model import Student
+from quantize.config import OptimizerOptions
+from quantize.models import Student
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration: they grow small singular values fastest and end between .7 and 1.2."""
@@ -63,25 +64,25 @@ class Muon(torch.optim.Optimizer):
                     p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(rate * update.reshape(p.shape))
 
 
-def optimizers_of(model: Student, losses: nn.Module, options: dict[str, Any]) -> list[torch.optim.Optimizer]:
-    """The optimizers of one run; ``options`` is ``[optimizer]`` of its config. Biases and the losses' own parameters do
+def optimizers_of(model: Student, losses: nn.Module, options: OptimizerOptions) -> list[torch.optim.Optimizer]:
+    """The optimizers of one run; ``options`` is ``[train.optimizer]`` of its recipe. Biases and the losses' own parameters do
     not decay.
 
     With ``muon`` the dense convolutions between the image and the heads go to `Muon`. Depthwise ones are no matrices,
     and the rows of a head are different tasks: they stay with AdamW, as everything does without ``muon``.
     """
     dense: list[Tensor] = []
-    if options.get("muon"):
+    if options.muon:
         heads = {id(p) for p in model.heads.parameters()}
         dense = [p for p in model.parameters() if p.dim() == 4 and p.shape[1] > 1 and id(p) not in heads]
     orthogonal = {id(p) for p in dense}
     rest = [p for p in [*model.parameters(), *losses.parameters()] if p.requires_grad and id(p) not in orthogonal]
     adam = torch.optim.AdamW(
         [
-            {"params": [p for p in rest if p.dim() > 1], "weight_decay": options["weight_decay"]},
+            {"params": [p for p in rest if p.dim() > 1], "weight_decay": options.weight_decay},
             {"params": [p for p in rest if p.dim() <= 1], "weight_decay": 0.0},
         ],
-        lr=options["lr"],
+        lr=options.lr,
         betas=(0.9, 0.99),
     )
-    return [adam, Muon(dense, options["lr"], options["weight_decay"])] if dense else [adam]
+    return [adam, Muon(dense, options.lr, options.weight_decay)] if dense else [adam]

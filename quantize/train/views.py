@@ -8,45 +8,47 @@ x 4 tiles) put smaller windows beside one another; they are where photos of one 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.config import ConfigError
+from quantize.config import ViewOptions
 from quantize.data.pack import PackedPhotos
 from quantize.data.pose import geodesic_degrees, mirrored
 from quantize.data.sample import MIRROR_POINTS, FaceLabel, Sample
 from quantize.data.shape_model import ShapeModel
-from quantize.train.hide import hide
-from quantize.train.paste import place
-from quantize.train.photometric import camera, relight
-
-DONOR_SIDE = 48
-"""Pixels of the photo: the smallest face that is pasted elsewhere."""
-
-MOST_BLENDED = 0.4
-"""The most that a blended view shows of another photo."""
+from quantize.train.methods.semiuhpe import hide
+from quantize.data.photometric import camera, relight
 
 
 @dataclass
 class Targets:
     """Faces of one view, arrays over faces: ``box`` (n, 4) xyxy, ``points`` (n, 5, 2), ``rotation`` (n, 3, 3),
-    ``quality`` (n,); NaN where unknown.
+    ``quality`` (n,); NaN where unknown. ``confidence`` (n,) 0–1: how sure its box is.
 
-    ``ignore`` (n,): neither face nor background.
+    ``ignore`` (n,): neither face nor background, for finds whose height is below ``limit`` (n,) pixels; any find where it is infinite.
     """
 
     box: NDArray[np.float32]
     points: NDArray[np.float32]
     rotation: NDArray[np.float32]
     quality: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    limit: NDArray[np.float32]
     ignore: NDArray[np.bool_]
 
     @staticmethod
-    def of(faces: list[FaceLabel]) -> Targets:
+    def of(sample: Sample) -> Targets:
+        """Faces of a photo. Where smaller ones may be unlabelled, the whole photo is an ignore region for such finds."""
+        faces = list(sample.faces)
+        limits = [np.inf] * len(faces)
+        if sample.unknown_below:
+            faces.append(FaceLabel(np.array([0, 0, sample.width, sample.height], np.float32), ignore=True))
+            limits.append(sample.unknown_below)
+
         def stacked(values: list[Any], shape: tuple[int, ...]) -> NDArray[np.float32]:
             unknown = np.full(shape, np.nan, np.float32)
             return (
@@ -60,20 +62,17 @@ class Targets:
             stacked([f.points for f in faces], (5, 2)),
             stacked([f.rotation for f in faces], (3, 3)),
             stacked([f.quality for f in faces], ()),
+            stacked([f.confidence for f in faces], ()),
+            np.array(limits, np.float32),
             np.array([f.ignore for f in faces], bool),
         )
 
     @staticmethod
     def joined(parts: list[Targets]) -> Targets:
-        return Targets(
-            *(
-                np.concatenate([getattr(p, k) for p in parts])
-                for k in ("box", "points", "rotation", "quality", "ignore")
-            )
-        )
+        return Targets(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Targets)))
 
     def take(self, keep: NDArray[Any]) -> Targets:
-        return Targets(self.box[keep], self.points[keep], self.rotation[keep], self.quality[keep], self.ignore[keep])
+        return Targets(*(getattr(self, f.name)[keep] for f in fields(Targets)))
 
 
 def carry(
@@ -106,9 +105,14 @@ def carry(
     about = np.eye(3)
     about[:2, :2] = turn
     rotation = (about @ rotation).astype(np.float32)
+    limit = targets.limit * np.float32(scale)
+    whole = np.isfinite(targets.limit)
     ignore = targets.ignore | (half.min(1) * 2 < smallest) | (visible < 0.45)
-    keep = (visible > 0.15) & (box[:, 2] - box[:, 0] > 1) & (box[:, 3] - box[:, 1] > 1)
-    return Targets(box.astype(np.float32), points.astype(np.float32), rotation, quality, ignore).take(keep)
+    keep = ((visible > 0.15) | whole) & (box[:, 2] - box[:, 0] > 1) & (box[:, 3] - box[:, 1] > 1)
+    carried = Targets(
+        box.astype(np.float32), points.astype(np.float32), rotation, quality, targets.confidence, limit, ignore
+    )
+    return carried.take(keep)
 
 
 def turned(targets: Targets) -> float:
@@ -119,87 +123,68 @@ def turned(targets: Targets) -> float:
     return min(1.0, float(geodesic_degrees(targets.rotation[known], np.eye(3)).max()) / 60)
 
 
-@dataclass
-class Chances:
-    """How often a photo is drawn: first its set by ``share``, then a photo of it by the steps of ``within``."""
+class Views:
+    """Draws views. A seed and a number give a view, always the same one.
 
-    sets: list[NDArray[np.intp]]
-    share: NDArray[np.float64]
-    within: list[NDArray[np.float64]]
+    Args:
+        photos: the packed training photos.
+        options: ``[train.augment]`` of the recipe.
+        chances: how often each photo is drawn, of `quantize.train.sampling`.
+        points_variance: of KD-Loss's tolerant teacher: the share of the points' variance that is kept; 0 leaves them.
+        hard: what `quantize.train.hard_negatives` found.
+    """
 
-    @staticmethod
-    def of(samples: list[Sample], weights: dict[str, float], boost: NDArray[np.float64]) -> Chances:
-        sets: dict[str, list[int]] = {}
-        for i, s in enumerate(samples):
-            sets.setdefault(s.source, []).append(i)
-        numbers = [np.array(sets[k]) for k in weights if k in sets]
-        share = np.array([weights[k] for k in weights if k in sets], float)
-        return Chances(numbers, share / share.sum(), [np.cumsum(boost[s]) / boost[s].sum() for s in numbers])
+    def __init__(
+        self,
+        photos: PackedPhotos,
+        options: ViewOptions,
+        chances: NDArray[np.float64],
+        points_variance: float = 0.0,
+        hard: NDArray[np.float32] | None = None,
+    ) -> None:
+        self.photos, self.options = photos, options
+        self.hard = hard if hard is not None and options.hard else np.zeros((0, 6), np.float32)
+        self.targets = [Targets.of(s) for s in photos.samples]
+        if points_variance:
+            _smooth_points(self.targets, points_variance)
+        # heads in profile are rare in photos: a photo with one counts up to 1 + turned_boost times
+        boost = np.array([1 + options.turned_boost * turned(t) for t in self.targets])
+        self.cumulated = np.cumsum(chances * boost)
 
     def draw(self, rng: np.random.Generator) -> int:
-        chosen = int(rng.choice(len(self.sets), p=self.share))
-        at = int(np.searchsorted(self.within[chosen], rng.random() * self.within[chosen][-1], side="right"))
-        return int(self.sets[chosen][min(at, len(self.sets[chosen]) - 1)])
-
-
-class Views:
-    """Draws views. ``weights`` maps a set's name to its share; a seed and a number give a view, always the same one."""
-
-    def __init__(self, photos: PackedPhotos, config: dict[str, Any], hard: NDArray[np.float32] | None = None) -> None:
-        """``hard``: what `quantize.train.mine` found; the share ``hard`` of the windows is drawn around it."""
-        self.photos, self.config = photos, config
-        self.hard = hard if hard is not None and config.get("hard") else np.zeros((0, 6), np.float32)
-        self.targets = [Targets.of(s.faces) for s in photos.samples]
-        if config.get("points_variance"):
-            _smooth_points(self.targets, float(config["points_variance"]))
-        # faces that may be pasted elsewhere: resolved, and with both points and a direction
-        self.donors = np.array(
-            [
-                (i, j)
-                for i, t in enumerate(self.targets)
-                for j in np.flatnonzero(
-                    ~t.ignore
-                    & ~np.isnan(t.points).any((1, 2))
-                    & ~np.isnan(t.rotation).any((1, 2))
-                    & np.isnan(t.quality)  # not those that were degraded on purpose
-                    & ((t.box[:, 2:] - t.box[:, :2]).min(1, initial=np.inf) >= DONOR_SIDE)
-                )
-            ]
-            if config.get("paste")
-            else []
-        )
-        self.bare = np.flatnonzero([not len(t.box) for t in self.targets])
-        if config.get("blend") and not len(self.bare):
-            raise ConfigError("views.blend needs photos without faces, but got none")
-        # turned heads are rare in photos: a photo with one counts up to 1 + turned_boost times
-        boost = np.array([1 + float(config.get("turned_boost", 0.0)) * turned(t) for t in self.targets])
-        self.chances = Chances.of(photos.samples, config["weights"], boost)
-        whole = config.get("whole", {})
-        self.whole = Chances.of(photos.samples, whole["weights"], np.ones(len(boost))) if whole.get("share") else None
+        """The number of a photo."""
+        at = int(np.searchsorted(self.cumulated, rng.random() * self.cumulated[-1], side="right"))
+        return min(at, len(self.cumulated) - 1)
 
     def window(
         self, rng: np.random.Generator, width: int, height: int, most_side: float
     ) -> tuple[NDArray[np.uint8], Targets]:
         """One window of one photo, (height, width, 3), and its faces."""
-        c = self.config
-        if len(self.hard) and rng.random() < c["hard"]:
+        if len(self.hard) and rng.random() < self.options.hard:
             place = self._around_hard(rng, width, height)
         else:
             place = self._around_face(rng, width, height, most_side)
-        return self._shown(rng, *place, width, height, c.get("turn_share", 0.3))
+        return self._shown(rng, *place, width, height, self._angle(rng))
+
+    def _angle(self, rng: np.random.Generator) -> float:
+        """In-plane rotation of a window in degrees: mostly upright, some tilted, some of the full circle."""
+        c = self.options
+        if rng.random() < c.circle_share:
+            quarter = 90.0 * int(rng.integers(1, 4)) + rng.uniform(-15, 15)  # cameras are mounted so, people lie so
+            return float(quarter if rng.random() < 0.6 else rng.uniform(-180, 180))
+        return float(rng.uniform(-1, 1) * (c.tilt if rng.random() < c.tilt_share else 5))
 
     def whole_photo(self, rng: np.random.Generator, size: int) -> tuple[NDArray[np.uint8], Targets]:
         """A photo as an application sees it, (size, size, 3): whole, or nearly so. Windows around faces are full of
         them; what a network must be silent about, which is most of a frame, it meets here as often as there.
         """
-        assert self.whole is not None
-        i = self.whole.draw(rng)
+        i = self.draw(rng)
         ph, pw = self.photos[i].shape[:2]
-        scale = size / max(ph, pw) * float(np.exp(rng.uniform(-1, 1) * self.config["whole"].get("zoom", 0.2)))
-        scale = min(scale, self.config.get("most_upscale", 1.6))
+        scale = size / max(ph, pw) * float(np.exp(rng.uniform(-1, 1) * self.options.whole_zoom))
+        scale = min(scale, self.options.most_upscale)
         slack = np.abs(size / scale - np.array([pw, ph])) / 2
         middle = np.array([pw, ph]) / 2 + rng.uniform(-slack, slack)
-        return self._shown(rng, i, scale, middle, size, size, 0.0)
+        return self._shown(rng, i, scale, middle, size, size, float(rng.uniform(-5, 5)))
 
     def _shown(
         self,
@@ -209,19 +194,18 @@ class Views:
         middle: NDArray[np.float64],
         width: int,
         height: int,
-        turn_share: float,
+        degrees: float,
     ) -> tuple[NDArray[np.uint8], Targets]:
-        c = self.config
         image, targets = self.photos[i], self.targets[i]
         mirror = bool(rng.random() < 0.5)
-        angle = float(np.radians(rng.uniform(-1, 1) * (c.get("turn", 30) if rng.random() < turn_share else 5)))
+        angle = float(np.radians(degrees))
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag(
             [-1.0 if mirror else 1.0, 1.0]
         )
         m = turn * scale
         t = np.array([width, height]) / 2 - m @ middle
         affine = np.c_[m, t]
-        faces = carry(targets, affine, mirror, width, height, c.get("ignore_below", 4.5))
+        faces = carry(targets, affine, mirror, width, height, self.options.ignore_below)
         if not 0.7 <= scale <= 2.5:  # shrunk, a crop loses what its quality was measured on
             faces.quality = np.full_like(faces.quality, np.nan)
         return self._render(image, affine, scale, width, height, rng), faces
@@ -229,7 +213,7 @@ class Views:
     def _around_hard(self, rng: np.random.Generator, width: int, height: int) -> tuple[int, float, NDArray[np.float64]]:
         """Photo, scale and middle of a window that shows a mined place about as the network was deceived by it."""
         number, *box, scale = self.hard[int(rng.integers(len(self.hard)))].astype(float)
-        scale = min(scale * float(np.exp(rng.uniform(-0.4, 0.4))), self.config.get("most_upscale", 1.6))
+        scale = min(scale * float(np.exp(rng.uniform(-0.4, 0.4))), self.options.most_upscale)
         corner, end, room = np.array(box[:2]), np.array(box[2:]), np.array([width, height]) / scale
         margin = np.minimum(0.45, (end - corner) / 2 / room)
         start = (corner + end) / 2 - rng.uniform(margin, 1 - margin) * room
@@ -239,18 +223,18 @@ class Views:
         self, rng: np.random.Generator, width: int, height: int, most_side: float
     ) -> tuple[int, float, NDArray[np.float64]]:
         """Photo, scale and middle of a window around one of a photo's faces, or anywhere where it has none."""
-        c = self.config
-        i = self.chances.draw(rng)
+        c = self.options
+        i = self.draw(rng)
         (ph, pw), targets = self.photos[i].shape[:2], self.targets[i]
-        usable = np.flatnonzero(~targets.ignore) if len(targets.ignore) else np.zeros(0, int)
+        usable = np.flatnonzero(~targets.ignore)
         if len(usable):
             box = targets.box[int(rng.choice(usable))]
             side = float(np.sqrt(np.prod(box[2:] - box[:2])))
-            low, high = c.get("smallest_side", 6), most_side
+            low, high = c.smallest_side, most_side
             wanted = float(np.exp(rng.uniform(np.log(low), np.log(high))))
             # the photo should fill the window: what lies outside of it teaches nothing
             cover = max(width / pw, height / ph) * float(rng.uniform(0.6, 1.0))
-            scale = min(max(wanted / side, cover), c.get("most_upscale", 1.6))
+            scale = min(max(wanted / side, cover), c.most_upscale)
             centre = (box[:2] + box[2:]) / 2
             room = np.array([width, height]) / scale
             margin = np.minimum(0.45, side / 2 / room)
@@ -259,7 +243,7 @@ class Views:
         else:
             # from the whole photo to single objects: a large input sees them at their full size
             cover = max(width / pw, height / ph)
-            low, high = 0.35 * cover, max(1.5 * cover, c.get("most_upscale", 1.6))
+            low, high = 0.35 * cover, max(1.5 * cover, c.most_upscale)
             scale = float(np.exp(rng.uniform(np.log(low), np.log(high))))
             middle = np.array([rng.uniform(0, pw), rng.uniform(0, ph)])
         return i, scale, middle
@@ -294,36 +278,9 @@ class Views:
             cv2.warpAffine(part, np.c_[m, shift], (width, height), flags=cv2.INTER_LINEAR, borderValue=fill), np.uint8
         )
 
-    def _pasted(self, image: NDArray[np.uint8], targets: Targets, rng: np.random.Generator) -> list[Targets]:
-        """Up to four labelled faces put into free places of the view; their labels in it."""
-        added: list[Targets] = []
-        for _ in range(int(rng.integers(1, 5))):
-            i, j = self.donors[int(rng.integers(len(self.donors)))] if len(self.donors) else (0, -1)
-            if j < 0:
-                break
-            face = self.targets[i].take(np.array([j]))
-            taken = np.concatenate([targets.box, *(t.box for t in added)])
-            affine = place(image, taken, self.photos[i], face.box[0], rng)
-            if affine is not None:
-                pasted = carry(
-                    face, affine, False, image.shape[1], image.shape[0], self.config.get("ignore_below", 4.5)
-                )
-                pasted.quality[:] = np.nan  # shrunk, it lost what its quality was measured on
-                added.append(pasted)
-        return added
-
-    def _blended(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """The view under up to ``MOST_BLENDED`` of a photo without faces, so that its labels stay what they are (mixup,
-        arXiv 1710.09412, with background alone; what a teacher is asked of such views is endless, as in arXiv
-        2106.05237).
-        """
-        share = float(rng.uniform(0.05, MOST_BLENDED))
-        other = self._piece(rng, image.shape[0], image.shape[1], int(rng.choice(self.bare)))
-        return np.asarray(cv2.addWeighted(image, 1 - share, other, share, 0), np.uint8)
-
-    def _piece(self, rng: np.random.Generator, height: int, width: int, number: int) -> NDArray[np.uint8]:
-        """(height, width, 3) pixels of photo ``number``, repeated where it is smaller."""
-        image = self.photos[number]
+    def _piece(self, rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
+        """(height, width, 3) pixels of any photo, repeated where it is smaller."""
+        image = self.photos[int(rng.integers(len(self.photos)))]
         y = int(rng.integers(max(1, image.shape[0] - height)))
         x = int(rng.integers(max(1, image.shape[1] - width)))
         part = image[y : y + height, x : x + width]
@@ -334,8 +291,7 @@ class Views:
     ) -> tuple[NDArray[np.uint8], Targets]:
         """View ``number`` of the run with ``seed``: RGB (size, size, 3) uint8 and its faces."""
         rng = np.random.default_rng([seed, number])
-        # without a share nothing is drawn for it: views of older runs stay what they were
-        if self.whole is not None and grids is None and rng.random() < self.config["whole"]["share"]:
+        if grids is None and rng.random() < self.options.whole_share:
             image, targets = self.whole_photo(rng, size)
         else:
             image, targets = self._stitched(rng, size, grids)
@@ -345,7 +301,7 @@ class Views:
         self, rng: np.random.Generator, size: int, grids: list[float] | None
     ) -> tuple[NDArray[np.uint8], Targets]:
         """Windows beside one another."""
-        shares = self.config.get("grids", [0.45, 0.35, 0.12, 0.08]) if grids is None else grids
+        shares = self.options.grids if grids is None else grids
         k = int(rng.choice(len(shares), p=shares)) + 1
         edges = [round(i * size / k) for i in range(k + 1)]
         canvas = np.empty((size, size, 3), np.uint8)
@@ -355,40 +311,23 @@ class Views:
                 tile, faces = self.window(rng, x2 - x, y2 - y, (x2 - x) * 0.9)
                 canvas[y:y2, x:x2] = tile
                 offset = np.array([x, y], np.float32)
-                parts.append(
-                    Targets(
-                        faces.box + np.r_[offset, offset],
-                        faces.points + offset,
-                        faces.rotation,
-                        faces.quality,
-                        faces.ignore,
-                    )
-                )
+                parts.append(replace(faces, box=faces.box + np.r_[offset, offset], points=faces.points + offset))
         return canvas, Targets.joined(parts)
 
     def _finished(
         self, image: NDArray[np.uint8], targets: Targets, rng: np.random.Generator
     ) -> tuple[NDArray[np.uint8], Targets]:
-        """Pasted faces, patches, light and camera."""
-        if rng.random() < self.config.get("paste", 0.0):
-            targets = Targets.joined([targets, *self._pasted(image, targets, rng)])
-        if self.config.get("hide"):
-            hidden = hide(
-                image,
-                targets.box,
-                float(self.config["hide"]),
-                rng,
-                lambda h, w: self._piece(rng, h, w, int(rng.integers(len(self.photos)))),
-            )
+        """Patches, light and camera."""
+        c = self.options
+        if c.cutout:
+            faces = np.isinf(targets.limit)
+            hidden = np.zeros(len(faces), bool)
+            hidden[faces] = hide(image, targets.box[faces], c.cutout, rng, lambda h, w: self._piece(rng, h, w))
             targets.quality = np.where(hidden, np.float32(np.nan), targets.quality)  # measured without the patch
-        # without a share nothing is drawn for it, as in `view`
-        if self.config.get("blend") and rng.random() < self.config["blend"]:
-            image = self._blended(image, rng)
-            targets.quality = np.full_like(targets.quality, np.nan)
         if np.isfinite(targets.quality).any():  # further damage would belie the measured quality; light alone does not
             image = relight(image, rng, 0.5) if rng.random() < 0.3 else image
-        elif rng.random() < self.config.get("camera", 0.85):
-            image = camera(image, rng, self.config.get("photometric", {}))
+        elif rng.random() < c.camera:
+            image = camera(image, rng, c.photometric)
         return image, targets
 
 

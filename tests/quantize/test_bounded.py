@@ -13,11 +13,11 @@ onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 
 from torch import nn  # noqa: E402
 
-from quantize.bounded import BOUND, bound_stem  # noqa: E402
-from quantize.calibration import as_real  # noqa: E402
-from quantize.model import Student, build_student, checkpoint_of, fuse, load_student  # noqa: E402
-from quantize.onnx_export import export_float, quantize_onnx  # noqa: E402
-from quantize.quantize import layer_report  # noqa: E402
+from quantize.compress.bounded_stem import BOUND, bound_stem  # noqa: E402
+from quantize.compress.calibration import as_real  # noqa: E402
+from quantize.models import Student, build_student, checkpoint_of, fuse, load_student# noqa: E402
+from quantize.export.onnx import export_float, quantize_onnx  # noqa: E402
+from quantize.compress.accuracy import layer_report  # noqa: E402
 
 
 @pytest.fixture(params=["n", "s", "thinned"])

@@ -12,10 +12,10 @@ torch = pytest.importorskip("torch", reason="the toolchain's extra is not instal
 ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 from quantize import calibration, ranges  # noqa: E402
-from quantize.equalise import MOST, equalise  # noqa: E402
-from quantize.model import ROTATION, STRIDES, Student, build_student, fuse  # noqa: E402
-from quantize.onnx_export import convolutions, export_float, quantize_onnx  # noqa: E402
-from quantize.quantize import sensitivities  # noqa: E402
+from quantize.compress.equalisation import MOST, equalise  # noqa: E402
+from quantize.models import ROTATION, STRIDES, Student, build_student, fuse# noqa: E402
+from quantize.export.onnx import convolutions, export_float, quantize_onnx  # noqa: E402
+from quantize.compress.accuracy import sensitivities  # noqa: E402
 
 
 @pytest.fixture(scope="module")

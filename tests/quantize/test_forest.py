@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("sklearn", reason="scikit-learn is not installed (pip install -e '.[quantize]')")
 
 from quantize.data.sample import FaceLabel, Sample
-from quantize.forest import features, train_forest, with_quality
-from quantize.found import Found
+from quantize.evaluate.forest import features, train_forest, with_quality
+from quantize.data.detections import Found
 
 
 def _faces(count: int, seed: int) -> tuple[list[Sample], dict[str, Found]]:

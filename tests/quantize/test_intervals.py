@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantize.data.sample import FaceLabel, Sample
-from quantize.found import Found, Predictions
-from quantize.intervals import RESAMPLES, Interval, Resamples, interval_rows, intervals, resampled
-from quantize.metrics import area_under_precision, average_precision, judge, score_samples
+from quantize.data.detections import Found, Predictions
+from quantize.evaluate.intervals import RESAMPLES, Interval, Resamples, interval_rows, intervals, resampled
+from quantize.data.metrics import area_under_precision, average_precision, judge, score_samples
 
 FACES = [[0, 0, 40, 40], [50, 50, 90, 90]]
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quantize import metrics
+from quantize.data import metrics
 from quantize.data.jsonl import read_jsonl
 from quantize.data.sample import FaceLabel, Sample
-from quantize.discard import error_versus_discard, score_quality
-from quantize.found import Found, read_predictions, write_predictions
+from quantize.evaluate.discard import error_versus_discard, score_quality
+from quantize.data.detections import Found, read_predictions, write_predictions
 
 SHARED = Path(__file__).parents[2] / ".." / "shared"
 shared = pytest.mark.skipif(not (SHARED / "tools").is_dir(), reason="../shared is not there")

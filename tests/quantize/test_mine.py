@@ -13,9 +13,9 @@ from torch import Tensor, nn  # noqa: E402
 from quantize.config import ConfigError  # noqa: E402
 from quantize.data.pack import PackedPhotos, pack  # noqa: E402
 from quantize.data.sample import FaceLabel, Sample  # noqa: E402
-from quantize.model import SCORE  # noqa: E402
+from quantize.models import SCORE# noqa: E402
 from quantize.train.loop import Trainer  # noqa: E402
-from quantize.train.mine import choose, mine  # noqa: E402
+from quantize.train.hard_negatives import choose, mine  # noqa: E402
 
 
 class RedIsAFace(nn.Module):

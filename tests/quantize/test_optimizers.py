@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the toolchain's extra is not installed")
 
-from quantize.model import build_student  # noqa: E402
+from quantize.models import build_student# noqa: E402
 from quantize.train.losses import TASKS, Losses  # noqa: E402
 from quantize.train.optimizers import Muon, optimizers_of, orthogonalised  # noqa: E402
 

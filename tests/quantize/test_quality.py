@@ -10,7 +10,7 @@ cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
 pytest.importorskip("openvino", reason="the toolchain's extra is not installed")
 
 from quantize.data.sample import FaceLabel, Sample  # noqa: E402
-from quantize.quality import make_tiles  # noqa: E402
+from quantize.label.quality import make_tiles  # noqa: E402
 
 TEACHERS = Path(__file__).parents[2] / ".." / "shared" / "teachers"
 pytestmark = pytest.mark.skipif(not TEACHERS.is_dir(), reason="../shared is not there")

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="the toolchain's extra is not installed")
 
-from quantize.ablate import ablate, markdown  # noqa: E402
+from quantize.train.ablation import ablate, markdown  # noqa: E402
 from quantize.config import ConfigError  # noqa: E402
-from quantize.data.confidence import drop_doubtful, entropy  # noqa: E402
+from quantize.label.entropy import drop_doubtful, entropy  # noqa: E402
 from quantize.data.sample import FaceLabel, Sample  # noqa: E402
 from quantize.data.shape_model import ShapeModel  # noqa: E402
-from quantize.model import build_student, fuse  # noqa: E402
-from quantize.train.feedback import Feedback  # noqa: E402
-from quantize.train.hide import hide  # noqa: E402
-from quantize.train.kd import TOLERANT, TOUGH, assistive, kd_points_loss, main  # noqa: E402
+from quantize.models import build_student, fuse# noqa: E402
+from quantize.train.methods.mos import Feedback  # noqa: E402
+from quantize.train.methods.semiuhpe import hide  # noqa: E402
+from quantize.train.methods.kd_loss import TOLERANT, TOUGH, assistive, kd_points_loss, main  # noqa: E402
 from quantize.train.losses import Batch, Losses  # noqa: E402
 from quantize.train.precision import Float32Conv2d, prefer_bfloat16  # noqa: E402
 
@@ -217,7 +217,7 @@ def test_an_ablation_needs_named_variants(tmp_path: Path, variants: list[dict[st
 
 
 def test_a_measured_variant_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import quantize.evaluate
+    import quantize.evaluate.evaluation
     import quantize.train.loop
 
     trained = []
@@ -233,7 +233,7 @@ def test_a_measured_variant_is_not_trained_again(tmp_path: Path, monkeypatch: py
             pass
 
     monkeypatch.setattr(quantize.train.loop, "Trainer", Fake)
-    monkeypatch.setattr(quantize.evaluate, "validate_float", lambda *a, **k: {"val_ap_ge32": 0.5})
+    monkeypatch.setattr(quantize.evaluate.evaluation, "validate_float", lambda *a, **k: {"val_ap_ge32": 0.5})
     config = {
         "ema": 0.9,
         "evaluate": {"sets": "."},

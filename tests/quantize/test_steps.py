@@ -20,12 +20,12 @@ pytest.importorskip("edgeface._core", reason="the core is not built")
 
 from typer.testing import CliRunner  # noqa: E402
 
-from quantize.__main__ import app  # noqa: E402
-from quantize.evaluate import over_budget, predict  # noqa: E402
-from quantize.model import STRIDES, STUDENTS, build_student, checkpoint_of, fuse, load_student  # noqa: E402
-from quantize.quantize import Budget, BudgetError  # noqa: E402
+from quantize.cli import app  # noqa: E402
+from quantize.evaluate.evaluation import over_budget, predict  # noqa: E402
+from quantize.models import STRIDES, STUDENTS, build_student, checkpoint_of, fuse, load_student# noqa: E402
+from quantize.compress.accuracy import Budget, BudgetError  # noqa: E402
 from quantize.steps import StepError  # noqa: E402
-from quantize.tables import markdown  # noqa: E402
+from quantize.evaluate.tables import markdown  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 synthetic_spec = importlib.util.spec_from_file_location("synthetic", Path(__file__).parent / "synthetic.py")
@@ -185,7 +185,7 @@ def test_a_finished_step_is_not_done_again(finished: Path, root: Path) -> None:
 
 def test_layer_report_covers_every_convolution(finished: Path) -> None:
     rows = json.loads((finished / "quantize" / "layers.json").read_text())
-    from quantize.model import build_student
+    from quantize.models import build_student
 
     convolutions = [n for n, m in build_student("n").named_modules() if isinstance(m, torch.nn.Conv2d)]
     assert sorted(r["layer"] for r in rows) == sorted(convolutions)
@@ -216,9 +216,9 @@ def test_quantisation_aware_tuning_resumes(finished: Path, root: Path, monkeypat
     monkeypatch.setenv("NNCF_EXTENSION_LOAD_TIMEOUT", "0")
     run = _copy(finished, root / "tuned")
     options = ["quantize", "--config", str(root / "c.toml"), "--folder", str(run), "--set", "quantize.method=qat"]
-    options += ["--set", "quantize.qat={steps = 2, batch = 2, size = 64, lr = 1e-4}"]
+    options += ["--set", "quantize.compress.qat={steps = 2, batch = 2, size = 64, lr = 1e-4}"]
     assert _invoke(*options).exit_code == 0
-    options[-1] = "quantize.qat={steps = 3, batch = 2, size = 64, lr = 1e-4}"
+    options[-1] = "quantize.compress.qat={steps = 3, batch = 2, size = 64, lr = 1e-4}"
     assert _invoke(*options).exit_code == 0
     log = [json.loads(line)["step"] for line in (run / "quantize" / "qat.jsonl").read_text().splitlines()]
     assert log == [2, 3]  # the second run made one step only
@@ -280,9 +280,9 @@ DASK = """
 import sys
 from pathlib import Path
 from quantize.data.jsonl import read_jsonl
-from quantize.detectors import DetectorSpec
+from quantize.evaluate.detectors import DetectorSpec
 from quantize.engines import open_engine
-from quantize.evaluate import predict
+from quantize.evaluate.evaluation import predict
 if __name__ == "__main__":
     bundle, folder, out = sys.argv[1:]
     engine = open_engine("dask", 2)
@@ -301,7 +301,7 @@ def test_dask_gives_what_one_process_gives(finished: Path, root: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert result.returncode == 0, result.stderr[-2000:]
     from quantize.data.jsonl import read_jsonl
-    from quantize.detectors import DetectorSpec
+    from quantize.evaluate.detectors import DetectorSpec
 
     predict(DetectorSpec(str(bundle), (128, 96)), read_jsonl(root / "val" / "wider")[0], root / "local.jsonl")
     assert (root / "dask.jsonl").read_text() == (root / "local.jsonl").read_text()
@@ -310,7 +310,7 @@ def test_dask_gives_what_one_process_gives(finished: Path, root: Path) -> None:
 TEACHERS = ROOT / ".." / "shared" / "teachers"
 LABEL = """
 import sys
-from quantize.__main__ import app
+from quantize.cli import app
 if __name__ == "__main__":
     app(sys.argv[1:])
 """
@@ -340,9 +340,9 @@ def test_dask_labels_as_one_process_does(finished: Path, root: Path) -> None:
 
 def test_float_detector_is_the_float_bundle(finished: Path, root: Path) -> None:
     from quantize.data.jsonl import read_jsonl
-    from quantize.detectors import DetectorSpec, FloatDetector
-    from quantize.evaluate import photos
-    from quantize.model import fuse, load_student
+    from quantize.evaluate.detectors import DetectorSpec, FloatDetector
+    from quantize.evaluate.evaluation import photos
+    from quantize.models import fuse, load_student
 
     spec = DetectorSpec(str(finished / "export" / "edgeface-smoke-float32.efm"), (128, 96), precision="float32")
     model = FloatDetector(fuse(load_student(finished / "train" / "ema.pt")), (128, 96))
@@ -381,7 +381,7 @@ def test_checkpoints_side_by_side(finished: Path, root: Path) -> None:
 
 
 def test_bundles_of_one_name_side_by_side(finished: Path, root: Path, tmp_path: Path) -> None:
-    from quantize.evaluate import Trial, evaluate
+    from quantize.evaluate.evaluation import Trial, evaluate
 
     one, other = finished / "export" / "edgeface-smoke.efm", tmp_path / "before.efm"
     shutil.copyfile(one, other)
@@ -409,7 +409,7 @@ def test_a_bundle_says_what_its_weights_are_the_mean_of(finished: Path, root: Pa
 
 def test_prediction_goes_on_where_it_stopped(finished: Path, root: Path) -> None:
     from quantize.data.jsonl import read_jsonl
-    from quantize.detectors import DetectorSpec
+    from quantize.evaluate.detectors import DetectorSpec
 
     samples = read_jsonl(root / "val" / "wider")[0]
     spec = DetectorSpec(str(root / "models" / "edgeface-smoke.efm"), (128, 96))
@@ -467,7 +467,7 @@ def test_a_training_cut_short_goes_on_as_if_it_had_not_been(finished: Path, root
 
 def test_rows_that_alone_learn_leave_all_else_as_it_was(finished: Path, root: Path) -> None:
     from quantize.config import ConfigError, load_config
-    from quantize.model import LANDMARKS, ROTATION, fuse, load_student
+    from quantize.models import LANDMARKS, ROTATION, fuse, load_student
     from quantize.train.loop import Trainer
 
     first = finished / "train" / "ema.pt"
@@ -539,7 +539,7 @@ def test_every_second_echo_comes_in_a_mirror(finished: Path, root: Path, monkeyp
 
 def test_parts_that_are_frozen_stay_and_all_else_learns(finished: Path, root: Path) -> None:
     from quantize.config import ConfigError, load_config
-    from quantize.model import fuse, load_student
+    from quantize.models import fuse, load_student
     from quantize.train.loop import Trainer
 
     first = finished / "train" / "ema.pt"
@@ -718,7 +718,7 @@ def test_missing_steps_and_bad_configs_are_named(root: Path, tmp_path: Path) -> 
 
 
 def test_calibration_refuses_validation_photos() -> None:
-    from quantize.calibration import choose_photos
+    from quantize.compress.calibration import choose_photos
     from quantize.data.sample import Sample
 
     with pytest.raises(ValueError, match="must be of the training sets"):
@@ -726,7 +726,7 @@ def test_calibration_refuses_validation_photos() -> None:
 
 
 def test_half_of_the_large_photos_are_filled_by_a_face() -> None:
-    from quantize.calibration import choose_filled, choose_large
+    from quantize.compress.calibration import choose_filled, choose_large
     from quantize.data.sample import FaceLabel, Sample
 
     def sample(number: int, side: float) -> Sample:
@@ -744,7 +744,7 @@ def test_half_of_the_large_photos_are_filled_by_a_face() -> None:
 
 
 def test_lineage_refuses_teachers_that_forbid_commercial_use(tmp_path: Path) -> None:
-    from quantize.package import LineageError, read_lineage
+    from quantize.package.card import LineageError, read_lineage
 
     (tmp_path / "l.toml").write_text('[[teachers]]\nname = "T"\nuse = "x"\nlicence = "NC"\ncommercial = false\n')
     with pytest.raises(LineageError, match="must allow commercial use, but got T"):

@@ -9,8 +9,8 @@ cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
 pytest.importorskip("torch", reason="the toolchain's extra is not installed")
 
 from quantize.data.sample import FaceLabel, Sample  # noqa: E402
-from quantize.found import Found  # noqa: E402
-from quantize.tone import GROUPS, by_tone, group_of, is_grey, typology_angle  # noqa: E402
+from quantize.data.detections import Found  # noqa: E402
+from quantize.evaluate.lightness import GROUPS, by_tone, group_of, is_grey, typology_angle  # noqa: E402
 
 
 def colour(lightness: float, yellow: float) -> np.ndarray:

@@ -9,9 +9,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="the toolchain's extra is not installed")
 
 from quantize.config import ConfigError  # noqa: E402
-from quantize.model import build_student, checkpoint_of, fuse, load_student  # noqa: E402
-from quantize.train.assign import Grid, assign, decode_boxes, flatten, pair_iou  # noqa: E402
-from quantize.train.distill import dense_distillation  # noqa: E402
+from quantize.models import build_student, checkpoint_of, fuse, load_student# noqa: E402
+from quantize.train.assignment import Grid, assign, decode_boxes, flatten, pair_iou  # noqa: E402
+from quantize.train.methods.dense_distillation import dense_distillation  # noqa: E402
 from quantize.train.loop import Ema, Trainer, learning_rate  # noqa: E402
 from quantize.train.losses import (  # noqa: E402
     Batch,

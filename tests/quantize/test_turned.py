@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 pytest.importorskip("torch", reason="the toolchain's extra is not installed")
 
 from edgeface.angles import angles_to_rotation, rotation_to_angles
-from quantize.detectors import DetectorSpec
-from quantize.evaluate import Trial
-from quantize.found import Found
-from quantize.turned import TURNS, TurnedDetector
+from quantize.evaluate.detectors import DetectorSpec
+from quantize.evaluate.evaluation import Trial
+from quantize.data.detections import Found
+from quantize.evaluate.turned import TURNS, TurnedDetector
 
 ANGLES = (25.0, -10.0, 15.0)
 """Of the head in the upright photo."""

@@ -10,8 +10,8 @@ import pytest
 
 scipy_io = pytest.importorskip("scipy.io", reason="scipy is not installed (pip install -e '.[quantize]')")
 
-from quantize.found import Found  # noqa: E402
-from quantize.wider_official import official, read_truth  # noqa: E402
+from quantize.data.detections import Found  # noqa: E402
+from quantize.evaluate.wider_official import official, read_truth  # noqa: E402
 
 
 def _cells(*values: Any) -> np.ndarray[Any, Any]:

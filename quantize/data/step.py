@@ -1,0 +1,48 @@
+"""Step ``data``: the sets of a recipe become one list of samples for training and one for decisions (dev)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from quantize.data.readers import read_set
+from quantize.data.sample import Sample, write_samples
+from quantize.data.splits import split
+from quantize.run import Run, StepError, console, perform
+
+
+def data(run: Run) -> dict[str, Any]:
+    """Reads every set; what cannot be read is written to ``skipped.txt`` and counted.
+
+    Raises:
+        StepError: there are no photos, or none of them has a face and no teacher is asked.
+    """
+    return perform(run, "data", _data, [s.path for s in run.recipe.data.sets], ["data", "label"])
+
+
+def _data(run: Run, folder: Path) -> dict[str, Any]:
+    samples: list[Sample] = []
+    skipped: list[str] = []
+    for options in run.recipe.data.sets:
+        found, bad = read_set(options.reader, options.path, options.name)
+        faces = sum(len(s.faces) for s in found)
+        console.print(f"  {options.name}: {len(found)} photos, {faces} faces, {len(bad)} skipped", highlight=False)
+        samples += found
+        skipped += bad
+    (folder / "skipped.txt").write_text("".join(f"{s}\n" for s in skipped))
+    faces = sum(len(s.faces) for s in samples)
+    if not samples:
+        raise StepError(
+            f"[data].sets must hold photos, but all {len(skipped)} files were skipped; see {folder / 'skipped.txt'}"
+            if skipped
+            else "[data].sets must hold photos, but the folders have none"
+        )
+    if not faces and run.recipe.label.teachers is None:
+        raise StepError(
+            "[data].sets must hold labelled faces where no teacher is asked, but got none: "
+            "name a reader that reads your labels, or a folder of teachers in label.teachers"
+        )
+    train, dev = split(samples, run.recipe.data.dev_share, run.recipe.seed)
+    write_samples(folder / "samples.jsonl", train)
+    write_samples(folder / "dev.jsonl", dev)
+    return {"photos": len(train), "dev": len(dev), "faces": faces, "skipped": len(skipped)}

@@ -1,0 +1,44 @@
+"""Other people's detectors, so that they can be measured on the same photos with the same scorer.
+
+A peer is named ``ADAPTER:FILE.onnx``. To add one, write a class with ``name``, ``rule`` (the input rule, for the table)
+and ``detect``, as in `quantize.evaluate.peers.yunet`, and name it in `ADAPTERS`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantize.data.detections import Found
+
+ADAPTERS = {"yunet": "quantize.evaluate.peers.yunet:YuNetPeer"}
+
+
+class Detector(Protocol):
+    """What `quantize.evaluate.evaluation` measures."""
+
+    name: str
+    rule: str
+    """How a photo becomes the network's input, such as "letterbox 640x640": a figure without it means nothing."""
+
+    def detect(self, image: NDArray[np.uint8]) -> Found:
+        """Faces of a BGR photo (h, w, 3), in its pixels."""
+
+
+def open_peer(spec: str, size: tuple[int, int], min_score: float) -> Detector:
+    """Opens ``ADAPTER:FILE`` for an input of ``size`` (width, height).
+
+    Raises:
+        ValueError: there is no such adapter.
+        FileNotFoundError: there is no such file.
+    """
+    adapter, _, file = spec.partition(":")
+    if adapter not in ADAPTERS:
+        raise ValueError(f"peer must be ADAPTER:FILE with an adapter of {', '.join(ADAPTERS)}, but got {spec}")
+    module, _, name = ADAPTERS[adapter].partition(":")
+    peer: Detector = getattr(importlib.import_module(module), name)(Path(file), size, min_score)
+    return peer

@@ -1,0 +1,128 @@
+"""The official WIDER FACE figures, easy, medium and hard, for people who have the full set.
+
+Follows the authors' evaluation: 1000 thresholds over scores stretched to 0…1 on all photos, IoU of boxes that count
+their last pixel (+1) of at least .5, faces outside of a subset ignored, VOC interpolation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quantize.data.readers import load_mat, unwrap
+from quantize.data.detections import Array, Found
+
+SUBSETS = ("easy", "medium", "hard")
+THRESHOLDS = 1000
+
+
+@dataclass
+class Truth:
+    """One photo: ``boxes`` (n, 4) xywh, and for each subset the indices of the boxes that count."""
+
+    boxes: Array
+    subsets: dict[str, Any]
+
+
+def read_truth(folder: Path) -> dict[str, Truth]:
+    """``wider_face_val.mat`` and the three ``wider_*_val.mat`` of the authors' ground truth, by the photo's
+    ``event/stem``.
+
+    Raises:
+        ValueError: a file is missing or is something else.
+    """
+    try:
+        whole = load_mat(folder / "wider_face_val.mat")
+        lists = {s: load_mat(folder / f"wider_{s}_val.mat")["gt_list"].ravel() for s in SUBSETS}
+        events, files, boxes = (whole[k].ravel() for k in ("event_list", "file_list", "face_bbx_list"))
+        truth = {}
+        for e, event in enumerate(events):
+            for i, entry in enumerate(files[e].ravel()):
+                subsets = {
+                    s: np.asarray(unwrap(lists[s][e].ravel()[i]), int).ravel() - 1 for s in SUBSETS
+                }  # MATLAB counts from one
+                xywh = np.asarray(unwrap(boxes[e].ravel()[i]), float).reshape(-1, 4)
+                if any(((k < 0) | (k >= len(xywh))).any() for k in subsets.values()):
+                    raise ValueError(f"indices must name faces of {unwrap(entry)}, but got others")
+                truth[f"{unwrap(event)}/{unwrap(entry)}"] = Truth(xywh, subsets)
+    except (KeyError, IndexError, TypeError, AttributeError, OSError) as error:
+        message = f"{folder} must hold the authors' ground truth, but got {type(error).__name__}: {error}"
+        raise ValueError(message) from None
+    return truth
+
+
+def official(truth: Mapping[str, Truth], found: Mapping[str, Found]) -> dict[str, float]:
+    """AP of each subset. ``found`` by ``event/stem``; a photo that is absent has no detections."""
+    stretched = _stretched(found)
+    result = {}
+    for subset in SUBSETS:
+        counts = np.zeros((THRESHOLDS, 2))
+        faces = 0
+        for key, t in truth.items():
+            kept = t.subsets[subset]
+            faces += len(kept)
+            said = stretched.get(key)
+            if len(t.boxes) and said is not None and len(said.scores):
+                counts += _photo(t, kept, said)
+        if faces:
+            with np.errstate(invalid="ignore"):
+                precision = np.nan_to_num(counts[:, 1] / counts[:, 0])
+            result[subset] = _voc(counts[:, 1] / faces, precision)
+    return result
+
+
+def _stretched(found: Mapping[str, Found]) -> dict[str, Found]:
+    """Scores from 0 to 1 over all photos, falling within each."""
+    every = np.concatenate([f.scores for f in found.values()]) if found else np.zeros(0)
+    if not len(every):
+        return {}
+    low, span = every.min(), max(float(np.ptp(every)), 1e-12)
+    result = {}
+    for key, f in found.items():
+        order = np.argsort(-f.scores, kind="stable")
+        result[key] = Found(f.boxes[order], (f.scores[order] - low) / span)
+    return result
+
+
+def _photo(truth: Truth, kept: Any, said: Found) -> Array:
+    """Detections that count and faces that they find, at each threshold: (1000, 2)."""
+    counts = np.zeros(len(truth.boxes), bool)
+    counts[kept] = True
+    xyxy = np.c_[truth.boxes[:, :2], truth.boxes[:, :2] + truth.boxes[:, 2:]]
+    overlap = _iou_with_last_pixel(said.boxes, xyxy)
+    taken = np.zeros(len(truth.boxes), bool)
+    proposal, recalled = np.ones(len(said.scores), bool), np.zeros(len(said.scores))
+    for i, row in enumerate(overlap):
+        best = int(row.argmax())
+        if row[best] >= 0.5:
+            if counts[best]:
+                taken[best] = True
+            else:
+                proposal[i] = False
+        recalled[i] = taken.sum()
+    proposals = np.cumsum(proposal)
+    thresholds = 1 - (np.arange(THRESHOLDS) + 1) / THRESHOLDS
+    last = np.searchsorted(-said.scores, -thresholds, side="right") - 1
+    result = np.zeros((THRESHOLDS, 2))
+    some = last >= 0
+    result[some] = np.c_[proposals[last[some]], recalled[last[some]]]
+    return result
+
+
+def _iou_with_last_pixel(a: Array, b: Array) -> Array:
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    inter = (high - low + 1).clip(0).prod(-1)
+    area_a, area_b = ((z[:, 2:] - z[:, :2] + 1).prod(-1) for z in (a, b))
+    return np.asarray(inter / (area_a[:, None] + area_b[None] - inter))
+
+
+def _voc(recall: Array, precision: Array) -> float:
+    recall, precision = np.r_[0, recall, 1], np.r_[0, precision, 0]
+    precision = np.maximum.accumulate(precision[::-1])[::-1]
+    step = np.flatnonzero(recall[1:] != recall[:-1])
+    return float(((recall[step + 1] - recall[step]) * precision[step + 1]).sum())

@@ -1,0 +1,83 @@
+"""Step ``label``: teachers fill in what the photos' own labels leave open, then every photo is packed for training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from quantize.data.mean_face import refine_rotations
+from quantize.data.pack import pack
+from quantize.data.sample import Sample, read_samples, write_samples
+from quantize.engines import Engine, open_engine
+from quantize.label.entropy import drop_doubtful
+from quantize.label.labeller import Labeller, cached
+from quantize.label.quality import make_tiles
+from quantize.run import Run, perform
+
+QUALITY = "quality"
+"""The source of the tiles that quality is learned from."""
+
+
+def label(run: Run) -> dict[str, Any]:
+    """Labels the training photos and those of the dev split. Results are cached by photo, so an interrupted run goes on."""
+    return perform(run, "label", _label, [run.need("data", "samples.jsonl"), run.need("data", "dev.jsonl")], ["label"])
+
+
+class _Worker:
+    """Sample to labelled sample, both as JSON; opens its teachers where it runs."""
+
+    _open: dict[Path, Labeller] = {}  # noqa: RUF012 - one for the whole process is what is wanted
+
+    def __init__(self, teachers: Path, cache: Path, uses: dict[str, str]) -> None:
+        self.teachers, self.cache, self.uses = teachers, cache, uses
+
+    def __call__(self, line: str) -> str | None:
+        if self.teachers not in self._open:
+            cv2.setNumThreads(1)
+            self._open[self.teachers] = Labeller(self.teachers)
+        sample = Sample.from_json(json.loads(line))
+        done = cached(sample, self._open[self.teachers], self.uses[sample.source], self.cache)
+        return None if done is None else json.dumps(done.to_json())
+
+
+def _label(run: Run, folder: Path) -> dict[str, Any]:
+    options = run.recipe.label
+    samples, dev = read_samples(run.need("data", "samples.jsonl")), read_samples(run.need("data", "dev.jsonl"))
+    unreadable = refined = dropped = 0
+    if options.teachers is not None:
+        engine = open_engine(run.engine, run.workers)
+        try:
+            samples, missing = _labelled(run, samples, engine)
+            dev, more = _labelled(run, dev, engine)
+            unreadable = missing + more
+            refined = refine_rotations(samples)
+            dropped = drop_doubtful(samples, options.pose_quantile)
+            wanted = [s for s in samples if s.source in options.quality_sets]
+            if wanted and options.quality_variants:
+                seed, variants = run.recipe.seed, options.quality_variants
+                samples += make_tiles(wanted, options.teachers, folder / "tiles", seed, variants, engine=engine)
+        finally:
+            engine.close()
+    write_samples(folder / "samples.jsonl", samples)
+    write_samples(folder / "dev.jsonl", dev)
+    messages = pack(samples, folder / "pack")
+    (folder / "skipped.txt").write_text("".join(f"{m}\n" for m in messages))
+    return {
+        "photos": len(samples),
+        "faces": sum(len(s.faces) for s in samples),
+        "unreadable": unreadable + len(messages),
+        "rotations_from_points": refined,
+        "rotations_dropped": dropped,
+    }
+
+
+def _labelled(run: Run, samples: list[Sample], engine: Engine) -> tuple[list[Sample], int]:
+    """The labelled samples, and how many photos could not be read."""
+    options = run.recipe.label
+    assert options.teachers is not None
+    worker = _Worker(options.teachers, options.cache, {s.name: s.use for s in run.recipe.data.sets})
+    lines = list(engine.map(worker, [json.dumps(s.to_json()) for s in samples], "label"))
+    return [Sample.from_json(json.loads(line)) for line in lines if line is not None], lines.count(None)
