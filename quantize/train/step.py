@@ -35,7 +35,8 @@ def _train(run: Run, folder: Path) -> dict[str, Any]:
     def validate(model: Network) -> dict[str, float]:
         return measure(model, dev, uses, DEV_PHOTOS)
 
-    trainer = Trainer(run.recipe, run.path("label", "pack"), folder, run.device)
+    init = run.need("pretrain", "backbone.pt") if run.recipe.pretrain.views else None
+    trainer = Trainer(run.recipe, run.path("label", "pack"), folder, run.device, init)
     try:
         with bar("train", lambda: trainer.seen, trainer.total):
             trainer.train(validate)
