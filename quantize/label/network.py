@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.teachers.session import open_session
+from quantize.label.session import open_session
 
 
 class Network:

@@ -1,4 +1,4 @@
-"""The ensemble that labels: each detector's outputs, the fusion and the cache by hand; all three on one drawn face."""
+"""The ensemble that labels: each detector's outputs, and the fusion by hand; all three on one drawn face."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from quantize.boxes import iou_matrix
-from quantize.label import cache, centerface, retinaface, yunet
+from quantize.label import centerface, retinaface, yunet
 from quantize.label.centerface import CenterFace
 from quantize.label.ensemble import Ensemble, padded, resized
 from quantize.label.fusion import Detections, Trust, best_of_overlapping, fuse, joined, within_range
@@ -192,35 +192,6 @@ def test_views_are_black_on_the_right_and_below() -> None:
     assert resized(np.zeros((31, 51, 3), np.uint8), 2).shape == (62, 102, 3)
 
 
-def test_the_cache_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    (tmp_path / "labels.jsonl").write_text("".join(json.dumps({"file": f"{i}.png"}) + "\n" for i in range(3)))
-    for i in range(3):
-        cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((8, 8, 3), i, np.uint8))
-    asked = []
-
-    def ensemble(image: Any) -> Detections:
-        asked.append(int(image[0, 0, 0]))
-        return found((0.12345, [0, 0, 1.23456, 2])) if asked[-1] else found()
-
-    out = tmp_path / "cache" / "set.jsonl"
-    assert cache.label_set(ensemble, tmp_path, out) == 3  # type: ignore[arg-type]
-    whole = out.read_text()
-    assert json.loads(whole.splitlines()[1]) == {
-        "file": "1.png",
-        "boxes": [[0.0, 0.0, 1.23, 2.0]],
-        "points": [[[0.0, 0.0]] * 5],
-        "scores": [0.123],
-    }
-    out.write_text(whole[:-5])  # interrupted inside the last line
-    assert list(cache.read(out)) == ["0.png", "1.png"] and cache.read(out)["0.png"].boxes.shape == (0, 4)
-    assert cache.label_set(ensemble, tmp_path, out) == 1  # type: ignore[arg-type]
-    assert (asked, out.read_text()) == ([0, 1, 2, 2], whole)
-    (tmp_path / "labels.jsonl").write_text(json.dumps({"file": "none.png"}))
-    with pytest.raises(ValueError, match=r"photo must be an image that OpenCV reads, but got .*none\.png"):
-        cache.label_set(ensemble, tmp_path, out)  # type: ignore[arg-type]
-
-
-@pytest.mark.skipif(not (SHARED / "teachers").is_dir(), reason="../shared is not there")
 def test_the_ensemble_agrees_with_labels_of_people() -> None:
     """One photo of one large face at three sizes: found with a high score where its 68 points are."""
     ensemble = Ensemble(SHARED / "teachers")

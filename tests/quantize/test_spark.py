@@ -64,7 +64,7 @@ def test_it_learns():
     ramp = torch.linspace(-1, 1, 64)[None, None, None].expand(4, 3, 64, 64)
     mask = random_mask(4, 2, 2, 0.5, torch.Generator().manual_seed(1))
     losses = []
-    for _ in range(12):
+    for _ in range(30):
         optimizer.zero_grad()
         loss = method(ramp, mask)
         loss.backward()
