@@ -225,6 +225,22 @@ class PretrainOptions(Table):
     mask: Share = 0.6
 
 
+class SearchOptions(Table):
+    """Search for a shape within a budget of executed instructions (DASS); ``views`` 0 leaves it out."""
+
+    views: Amount = 0
+    size: Side = 256
+    batch: Count = 24
+    lr: Positive = 3e-3
+    gate_lr: Positive = 0.02
+    costs: Path = Path("boards/results/layer_costs.json")
+    core: str = "cortex-a72"
+    budget: Positive = 30e6
+    """Executed instructions of the backbone and the branch at 320 × 320."""
+    weight: Weight = 5.0
+    """Of the cost beside the task's loss."""
+
+
 class BudgetOptions(Table):
     """The most that int8 may lose against its own float network; a broken budget fails the step."""
 
@@ -302,6 +318,7 @@ class Recipe(Table):
     data: DataOptions
     label: LabelOptions = LabelOptions()
     model: ModelOptions
+    search: SearchOptions = SearchOptions()
     pretrain: PretrainOptions = PretrainOptions()
     train: TrainOptions
     compress: CompressOptions = CompressOptions()

@@ -22,7 +22,7 @@ def train(run: Run) -> dict[str, Any]:
     Raises:
         StepError: no photo has a face, so that there would be nothing to learn.
     """
-    return perform(run, "train", _train, [run.need("label", "pack/samples.jsonl")], ["data", "model", "pretrain", "train"])
+    return perform(run, "train", _train, [run.need("label", "pack/samples.jsonl")], ["data", "model", "search", "pretrain", "train"])
 
 
 def _train(run: Run, folder: Path) -> dict[str, Any]:
@@ -35,7 +35,11 @@ def _train(run: Run, folder: Path) -> dict[str, Any]:
     def validate(model: Network) -> dict[str, float]:
         return measure(model, dev, uses, DEV_PHOTOS)
 
-    init = run.need("pretrain", "backbone.pt") if run.recipe.pretrain.views else None
+    init = None
+    if run.recipe.search.views:
+        init = run.need("search", "pruned.pt")
+    if run.recipe.pretrain.views:
+        init = run.need("pretrain", "backbone.pt")
     trainer = Trainer(run.recipe, run.path("label", "pack"), folder, run.device, init)
     try:
         with bar("train", lambda: trainer.seen, trainer.total):
