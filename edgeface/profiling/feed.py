@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -25,8 +25,8 @@ _CUT: Final = 10_000_000_000
 class Recording:
     """A recording's frames, over and over, decoded outside of what is timed.
 
-    All of them where they fit in memory. Of a longer recording each slice of a measurement gets the next part. Time stamps
-    go on where the recording begins again, with a pause that ends tracks.
+    All of them where they fit in memory. Of a longer recording each slice of a measurement gets the next part. Time
+    stamps go on where the recording begins again, with a pause that ends tracks.
 
     Args:
         source: that ends, and can be opened again.
@@ -147,7 +147,7 @@ def _endless(source: Source) -> Iterator[Frame]:
             raise must_be("source", "one that gives frames", source.name)
 
 
-def _good_frames(source: Source) -> Iterator[Frame]:
+def _good_frames(source: Source) -> Generator[Frame, None, None]:
     """Until the source ends; damaged frames are left out."""
     with source:
         while True:
