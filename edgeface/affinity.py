@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
+
 from edgeface.errors import must_be
 
 __all__ = ["checked_cpus", "pinned"]
@@ -23,13 +25,17 @@ def checked_cpus(cpus: Iterable[int]) -> frozenset[int]:
     """
     allowed = os.sched_getaffinity(0)
     try:
-        wanted = frozenset(cpus)
+        given = list(cpus)
     except TypeError:
-        wanted = frozenset()
-    if not wanted or not wanted <= allowed:
-        got = sorted(wanted - allowed, key=repr) if wanted else cpus
-        raise must_be("affinity", f"some of the cores {sorted(allowed)}", got)
-    return wanted
+        given = []
+    unusable = [cpu for cpu in given if not _is_number(cpu) or cpu not in allowed]
+    if not given or unusable:
+        raise must_be("affinity", f"some of the cores {sorted(allowed)}", unusable or repr(cpus))
+    return frozenset(map(int, given))
+
+
+def _is_number(cpu: object) -> bool:
+    return isinstance(cpu, (int, np.integer)) and not isinstance(cpu, bool)
 
 
 @contextmanager

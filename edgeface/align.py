@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from edgeface.errors import must_be
 from edgeface.faces import Face
-from edgeface.frame import Frame
+from edgeface.frame import MAX_SIDE, Frame, as_frame
 from edgeface.pixels import to_bgr_with_transform
+from edgeface.turns import turn_picture
 
 __all__ = ["ALIGNED_POINTS", "align_transform", "aligned_crop", "face_crop"]
 
@@ -34,14 +35,19 @@ def align_transform(landmarks: ArrayLike, size: int = 112) -> NDArray[np.float64
         (2, 3) float64 M with ``crop_xy = M @ [x, y, 1]``.
 
     Raises:
-        InvalidInputError: not five finite points, or all of them in one place.
+        InvalidInputError: not five finite points, all of them in one place, or a size that is no whole number of
+            pixels.
 
     Examples:
         >>> align_transform(ALIGNED_POINTS).round(6)
         array([[ 1., -0.,  0.],
                [ 0.,  1.,  0.]])
     """
-    points = np.asarray(landmarks, np.float64)
+    size = _side("size", size)
+    try:
+        points = np.asarray(landmarks, np.float64)
+    except (TypeError, ValueError):
+        raise must_be("landmarks", "a finite array of shape (5, 2)", repr(landmarks)) from None
     if points.shape != (5, 2) or not np.isfinite(points).all():
         raise must_be("landmarks", "a finite array of shape (5, 2)", f"{points.shape}")
     target = ALIGNED_POINTS * (size / 112)
@@ -55,25 +61,30 @@ def align_transform(landmarks: ArrayLike, size: int = 112) -> NDArray[np.float64
     return np.column_stack([turn, target.mean(0) - turn @ points.mean(0)])
 
 
-def aligned_crop(frame: Frame, landmarks: ArrayLike, size: int = 112) -> NDArray[np.uint8]:
+def aligned_crop(
+    frame: Frame | NDArray[np.uint8], landmarks: ArrayLike, size: int = 112, *, color: str | None = None
+) -> NDArray[np.uint8]:
     """Cut a face out of a frame, upright and with its landmarks at their standard places.
 
     Args:
-        frame: of any format; only the part around the face is converted.
-        landmarks: (5, 2) in pixels of the frame.
+        frame: a `Frame` of any format, or an array as `FaceEngine.detect` takes it; only the part around the face is
+            converted.
+        landmarks: (5, 2) in pixels of the frame as given.
         size: side of the crop in pixels.
+        color: of an array, required.
 
     Returns:
-        (size, size, 3) uint8, BGR; black where the frame ends.
+        (size, size, 3) uint8, BGR; black where the frame ends. The landmarks make it upright, whatever the rotation.
 
     Raises:
-        InvalidInputError: as `align_transform`.
+        InvalidInputError: as `align_transform`, or an array without its colour.
 
     Examples:
-        >>> crop = aligned_crop(Frame.from_array(image, "bgr"), faces.landmarks[0])     # doctest: +SKIP
+        >>> crop = aligned_crop(image, faces.landmarks[0], color="bgr")     # doctest: +SKIP
     """
     import cv2
 
+    frame = as_frame(frame, color)
     matrix = align_transform(landmarks, size)
     # the square of the crop, seen in the frame
     inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
@@ -94,18 +105,33 @@ def aligned_crop(frame: Frame, landmarks: ArrayLike, size: int = 112) -> NDArray
     return np.asarray(cv2.warpAffine(picture, whole, (size, size), flags=cv2.INTER_LINEAR), np.uint8)
 
 
-def face_crop(frame: Frame, face: Face, *, margin: float = 0.3, max_side: int = 512) -> NDArray[np.uint8]:
-    """The part of a frame around a face.
+def face_crop(
+    frame: Frame | NDArray[np.uint8],
+    face: Face,
+    *,
+    margin: float = 0.3,
+    max_side: int = 512,
+    color: str | None = None,
+) -> NDArray[np.uint8]:
+    """The part of a frame around a face, turned upright by the rotation that the face's frame was told.
 
     Args:
-        frame: of any format.
+        frame: a `Frame` of any format, or an array as `FaceEngine.detect` takes it.
         face: found in it.
         margin: added on every side, as a fraction of the box.
         max_side: larger crops are shrunk to this.
+        color: of an array, required.
 
     Returns:
         (h, w, 3) uint8, BGR; empty (0, 0, 3) for a box that lies outside the frame.
+
+    Raises:
+        InvalidInputError: an array without its colour, a negative margin, or a side that is no whole number of pixels.
     """
+    frame = as_frame(frame, color)
+    max_side = _side("max_side", max_side)
+    if isinstance(margin, bool) or not isinstance(margin, (int, float, np.number)) or not 0 <= margin < np.inf:
+        raise must_be("margin", "a finite number of at least 0", repr(margin))
     x1, y1, x2, y2 = (float(v) for v in face.box)
     dx, dy = margin * (x2 - x1), margin * (y2 - y1)
     edges = np.array([x1 - dx, y1 - dy, x2 + dx, y2 + dy])
@@ -118,4 +144,11 @@ def face_crop(frame: Frame, face: Face, *, margin: float = 0.3, max_side: int = 
         return np.zeros((0, 0, 3), np.uint8)
     scale = min(1.0, max_side / max(right - left, bottom - top))
     size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
-    return to_bgr_with_transform(frame, roi=(left, top, right, bottom), size=size)[0]
+    crop = to_bgr_with_transform(frame, roi=(left, top, right, bottom), size=size)[0]
+    return turn_picture(crop, face.frame_rotation)
+
+
+def _side(name: str, side: object) -> int:
+    if isinstance(side, bool) or not isinstance(side, (int, np.integer)) or not 1 <= side <= MAX_SIDE:
+        raise must_be(name, f"a whole number of pixels from 1 to {MAX_SIDE}", repr(side))
+    return int(side)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgeface.align import aligned_crop
 from edgeface.errors import InvalidInputError
 from edgeface.faces import Face
-from edgeface.frame import Frame
+from edgeface.frame import Frame, as_frame
 
 __all__ = ["Appearance", "measure_appearance"]
 
@@ -46,14 +46,23 @@ class Appearance(NamedTuple):
     bright: float
 
 
-def measure_appearance(frame: Frame, face: Face) -> Appearance | None:
+def measure_appearance(frame: Frame | NDArray[np.uint8], face: Face, *, color: str | None = None) -> Appearance | None:
     """Measure one face; None if its landmarks are unusable.
 
+    Args:
+        frame: a `Frame`, or an array as `FaceEngine.detect` takes it.
+        face: found in it.
+        color: of an array, required.
+
+    Raises:
+        InvalidInputError: an array without its colour.
+
     Examples:
-        >>> measure_appearance(Frame.from_array(image, "bgr"), faces[0]).sharpness     # doctest: +SKIP
+        >>> measure_appearance(image, faces[0], color="bgr").sharpness     # doctest: +SKIP
     """
     import cv2
 
+    frame = as_frame(frame, color)
     try:
         crop = aligned_crop(frame, face.landmarks)
     except InvalidInputError:

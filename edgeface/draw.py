@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgeface.errors import must_be
 from edgeface.faces import Face, Faces
+from edgeface.turns import turn_picture
 
 __all__ = ["draw_faces"]
 
@@ -36,11 +38,12 @@ def draw_faces(
     """Draw every face of one picture.
 
     The pose axes start between the eyes and the mouth: red to the person's left, green down, and a thicker blue one the
-        way
-    the nose points. Labels give the track id if there is one, the score, and the quality as q.
+    way the nose points. Labels give the track id if there is one, the score, and the quality as q. Where
+    `faces.rotation` tells that the picture is turned, labels read upright once the picture is turned upright. To draw
+    into a picture that is upright already, give ``faces.upright()``.
 
     Args:
-        image: (h, w, 3) uint8, BGR.
+        image: (h, w, 3) uint8, BGR, as the frame was given.
         faces: in pixels of this picture.
         boxes: whether to draw the boxes.
         landmarks: whether to draw the five points.
@@ -60,6 +63,12 @@ def draw_faces(
     if inplace and not (image.flags.c_contiguous and image.flags.writeable):
         raise must_be("image", "contiguous and writeable to be drawn into", f"strides {image.strides}")
     canvas = image if inplace else image.copy(order="C")
+    if faces.rotation:
+        shown = replace(faces, size=(image.shape[1], image.shape[0])).upright()
+        parts = {"boxes": boxes, "landmarks": landmarks, "axes": axes, "labels": labels}
+        upright = draw_faces(turn_picture(canvas, faces.rotation), shown, **parts, inplace=True)
+        canvas[:] = turn_picture(upright, -faces.rotation % 360)
+        return canvas
     line = max(1, round(min(image.shape[:2]) / 400))
     for face in faces[::-1]:  # the best one last, on top
         if not np.isfinite(face.box).all():

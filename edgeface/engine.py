@@ -19,13 +19,15 @@ from edgeface.affinity import checked_cpus, pinned
 from edgeface.bundle import Bundle
 from edgeface.errors import EngineClosedError, must_be
 from edgeface.faces import Faces
-from edgeface.frame import Frame
+from edgeface.frame import Frame, as_frame
 from edgeface.runtimes import Runtime, choose_and_open
 from edgeface.sizing import choose_size
+from edgeface.turns import turn_matrix
 
 if TYPE_CHECKING:
     from edgeface.sources.base import Source
     from edgeface.streaming.stream import Stream
+    from edgeface.tracking.clock import Timeline
     from edgeface.tracking.tracker import Tracker
 
 try:
@@ -140,6 +142,7 @@ class FaceEngine:
         self._lock = threading.Lock()
         self._runtime: Runtime | None = None
         self._tracker: Tracker | None = None
+        self._timeline: Timeline
         self._cpus = None if affinity is None else checked_cpus(affinity)
         threads = _integer("threads", threads, 1, 256)
         self._max_faces = _integer("max_faces", max_faces, 1, 65536)
@@ -208,10 +211,11 @@ class FaceEngine:
             frame: a `Frame`, which says the rest by itself, or a uint8 array in one of the shapes of
                 `Frame.from_array`.
             color: of an array, required: bgr, rgb, gray, nv12, nv21, i420, yuyv or uyvy.
-            rotation: of an array: degrees clockwise (0, 90, 180, 270) that make the picture upright.
+            rotation: of an array: degrees clockwise (0, 90, 180, 270) that make the picture upright. Angles and
+                rotations are then those of the upright picture.
             roi: of an array: (x1, y1, x2, y2), look only there.
             min_score: for this call only.
-            timestamp_ns: of an array: copied to the result.
+            timestamp_ns: of an array: an integer of nanoseconds; copied to the result.
             sequence: of an array: copied to the result.
 
         Returns:
@@ -222,7 +226,7 @@ class FaceEngine:
             RuntimeFailedError: the runtime failed.
             EngineClosedError: after `close`.
         """
-        frame = _as_frame(frame, color, rotation=rotation, roi=roi, timestamp_ns=timestamp_ns, sequence=sequence)
+        frame = as_frame(frame, color, rotation=rotation, roi=roi, timestamp_ns=timestamp_ns, sequence=sequence)
         threshold = self._min_score if min_score is None else _fraction("min_score", min_score)
         crop = None
         if frame.roi is not None:
@@ -263,15 +267,16 @@ class FaceEngine:
                 # which are best is known once all cells are heard; no worse face may have taken a place by then
                 max_faces=max(self._max_faces, _ROOM),
             )
-            boxes, scores, landmarks, rotations, quality = (part[: self._max_faces] for part in found)
+            boxes, scores, landmarks, camera_rotations, quality = (part[: self._max_faces] for part in found)
             decoded = perf_counter()
         return Faces(
             boxes=boxes,
             scores=scores,
             landmarks=landmarks,
-            rotations=rotations,
+            rotations=turn_matrix(frame.rotation) @ camera_rotations,
             quality=quality,
             size=frame.size,
+            rotation=frame.rotation,
             timestamp_ns=frame.timestamp_ns,
             sequence=frame.sequence,
             timings={
@@ -296,6 +301,7 @@ class FaceEngine:
 
         Args:
             frame: as for `detect`; frames in order. Time stamps make the motion model right when frames are missing.
+                All tracks end at another size, another rotation, or a time stamp that lies back: see `Tracker`.
             color: as for `detect`.
             tracker: that remembers the frames before, with settings of yours; one a camera. The engine's own if None.
             rotation: as for `detect`.
@@ -307,7 +313,7 @@ class FaceEngine:
             The faces seen, by falling score, with `track_ids`, smoothed (see `edgeface.tracking.Tracker`).
 
         Raises:
-            InvalidInputError: as `detect`, and a time stamp before the last one.
+            InvalidInputError: as `detect`, and with a tracker of yours a time stamp up to 0.2 s before the last one.
             EdgeFaceError: the tracker is in use by another thread.
 
         Examples:
@@ -315,13 +321,17 @@ class FaceEngine:
             ...     for face in engine.track(image, color="bgr"):
             ...         print(face.track_id, face.box, face.yaw)
         """
+        from edgeface.tracking.clock import Timeline
         from edgeface.tracking.engine import track_frame
         from edgeface.tracking.tracker import Tracker
 
-        frame = _as_frame(frame, color, rotation=rotation, roi=roi, timestamp_ns=timestamp_ns, sequence=sequence)
+        frame = as_frame(frame, color, rotation=rotation, roi=roi, timestamp_ns=timestamp_ns, sequence=sequence)
         with self._lock:
-            self._tracker = self._tracker or Tracker()
-        return track_frame(self, frame, self._tracker if tracker is None else tracker)
+            if self._tracker is None:
+                self._tracker, self._timeline = Tracker(), Timeline(live=False)
+        if tracker is not None:
+            return track_frame(self, frame, tracker)
+        return track_frame(self, frame, self._tracker, now_ns=self._timeline.time_of(frame.timestamp_ns, 0.0))
 
     def stream(self, source: int | str | os.PathLike[str] | Source, **options: Any) -> Stream:
         """Read a source in a background thread and find the faces of its newest frame whenever they are asked for.
@@ -381,18 +391,6 @@ def parse_size(size: object) -> tuple[int, int]:
         if all(isinstance(s, (int, np.integer)) and not isinstance(s, bool) and s > 0 for s in (width, height)):
             return int(width), int(height)
     raise must_be("size", "(width, height) or text such as 320x240", repr(size))
-
-
-def _as_frame(frame: Frame | NDArray[np.uint8], color: str | None, **attributes: Any) -> Frame:
-    if isinstance(frame, Frame):
-        unset = {"rotation": 0}
-        given = [name for name, value in {"color": color, **attributes}.items() if value != unset.get(name)]
-        if given:
-            raise must_be(given[0], "left out with a Frame, which has its own", f"{given[0]} as an argument too")
-        return frame
-    if color is None:
-        raise must_be("color", "given with an array (bgr for cv2, rgb for most others)", None)
-    return Frame.from_array(frame, color, **attributes)
 
 
 def _integer(name: str, value: object, low: int, high: int) -> int:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from edgeface.angles import rotation_to_angles
 from edgeface.errors import must_be
+from edgeface.stamps import checked_integer, checked_stamp
+from edgeface.turns import checked_rotation, turn_matrix, turn_points
 
 __all__ = ["LANDMARK_NAMES", "Face", "Faces"]
 
@@ -33,10 +35,11 @@ class Face:
     Attributes:
         box: (4,) float32, x1 y1 x2 y2 in pixels of the frame given; may reach beyond its edges.
         score: 0 to 1, how sure the detector is.
-        landmarks: (5, 2) float32, x y in pixels, in the order of `LANDMARK_NAMES`.
-        rotation: (3, 3) float32, head to the camera's optical frame.
+        landmarks: (5, 2) float32, x y in pixels of the frame given, in the order of `LANDMARK_NAMES`.
+        rotation: (3, 3) float32, head to the optical frame of the upright picture (x right, y down, z forward).
         quality: 0 to 1, how usable the face is for recognition.
         track_id: stable number of the face over frames, None outside `track` mode.
+        frame_rotation: degrees clockwise that make the frame upright, as `Faces.rotation`.
     """
 
     box: NDArray[np.float32]
@@ -45,15 +48,21 @@ class Face:
     rotation: NDArray[np.float32]
     quality: float
     track_id: int | None = None
+    frame_rotation: int = 0
+
+    @property
+    def camera_rotation(self) -> NDArray[np.float32]:
+        """(3, 3) float32, head to the optical frame of the camera as it is mounted."""
+        return np.asarray(turn_matrix(self.frame_rotation).T @ self.rotation, np.float32)
 
     @property
     def angles(self) -> NDArray[np.float64]:
-        """(3,) yaw, pitch, roll in degrees (see `edgeface.angles`)."""
+        """(3,) yaw, pitch, roll in degrees, in the upright picture (see `edgeface.angles`)."""
         return rotation_to_angles(self.rotation)
 
     @property
     def yaw(self) -> float:
-        """Degrees; positive when the person turns the face to image-left."""
+        """Degrees; positive when the person turns the face to image-left of the upright picture."""
         return float(self.angles[0])
 
     @property
@@ -63,7 +72,7 @@ class Face:
 
     @property
     def roll(self) -> float:
-        """Degrees; positive when the head tilts clockwise in the picture."""
+        """Degrees; positive when the head tilts clockwise in the upright picture."""
         return float(self.angles[2])
 
     @property
@@ -77,7 +86,11 @@ class Face:
         return float(self.box[3] - self.box[1])
 
     def to_dict(self) -> dict[str, Any]:
-        """The face as the JSON object of ``edgeface detect --format jsonl`` (plus ``track_id`` if it has one)."""
+        """The face as the JSON object of ``edgeface detect --format jsonl`` (plus ``track_id`` if it has one).
+
+        ``box`` and ``landmarks`` are in pixels of the frame given; ``rotation`` and the angles are those of the upright
+        picture.
+        """
         yaw, pitch, roll = (round(float(a), 2) for a in self.angles)
         out: dict[str, Any] = {
             "box": _rounded(self.box, 2),
@@ -105,17 +118,20 @@ class Faces:
         boxes: (n, 4) float32, x1 y1 x2 y2 in pixels of the frame given; the origin is the top left corner of its top
             left pixel.
         scores: (n,) float32, 0 to 1.
-        landmarks: (n, 5, 2) float32, pixels, in the order of `LANDMARK_NAMES`.
-        rotations: (n, 3, 3) float32, head to the camera's optical frame (x right, y down, z forward).
+        landmarks: (n, 5, 2) float32, pixels of the frame given, in the order of `LANDMARK_NAMES`.
+        rotations: (n, 3, 3) float32, head to the optical frame of the upright picture (x right, y down, z forward);
+            `camera_rotations` are those of the camera as it is mounted.
         quality: (n,) float32, 0 to 1.
         track_ids: (n,) int64 in `track` mode, else None.
         size: (width, height) of the frame given, in pixels.
-        timestamp_ns: when the frame was taken, as its source says; None if it does not.
+        rotation: degrees clockwise (0, 90, 180, 270) that make the frame upright, as the frame was told.
+        timestamp_ns: when the frame was taken, in nanoseconds, as its source says; None if it does not.
         sequence: running number of the frame, as its source says; None if it does not.
         timings: seconds spent by stage ("preprocess", "infer", "decode").
 
     Raises:
-        InvalidInputError: arrays of different lengths or wrong shapes.
+        InvalidInputError: arrays of different lengths or wrong shapes, an unknown rotation, or a time stamp that is no
+            integer of nanoseconds.
 
     Examples:
         >>> faces = Faces.empty((640, 480))
@@ -133,8 +149,12 @@ class Faces:
     timestamp_ns: int | None = None
     sequence: int | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
+    rotation: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "rotation", checked_rotation(self.rotation))
+        object.__setattr__(self, "timestamp_ns", checked_stamp(self.timestamp_ns))
+        object.__setattr__(self, "sequence", checked_integer(self.sequence, "sequence"))
         n = len(np.atleast_1d(self.scores))
         for name, tail in _SHAPES.items():
             array = np.asarray(getattr(self, name), dtype=np.float32)
@@ -177,6 +197,7 @@ class Faces:
                 rotation=self.rotations[i],
                 quality=float(self.quality[i]),
                 track_id=None if self.track_ids is None else int(self.track_ids[i]),
+                frame_rotation=self.rotation,
             )
         selector: Any = index if isinstance(index, slice) else self._selector(index)
         chosen: dict[str, Any] = {name: getattr(self, name)[selector] for name in _SHAPES}
@@ -211,14 +232,45 @@ class Faces:
             raise must_be("the gate's answer", "an array of bools", mask.dtype)
         return self[mask]
 
+    def upright(self) -> Faces:
+        """The same faces in pixels of the upright picture.
+
+        Returns:
+            Boxes and landmarks turned, `size` of the upright picture, `rotation` 0; angles stay as they are.
+
+        Raises:
+            InvalidInputError: the frame is turned, and its `size` is not known.
+
+        Examples:
+            >>> Faces.empty((640, 480), rotation=90).upright().size
+            (480, 640)
+        """
+        if self.rotation == 0:
+            return self
+        if not all(self.size):
+            raise must_be("Faces.size", "known to turn faces upright", self.size)
+        corners = turn_points(self.boxes.reshape(-1, 2, 2), self.size, self.rotation)
+        return replace(
+            self,
+            boxes=np.concatenate([corners.min(1), corners.max(1)], 1),
+            landmarks=turn_points(self.landmarks, self.size, self.rotation),
+            size=self.size[::-1] if self.rotation % 180 else self.size,
+            rotation=0,
+        )
+
+    @property
+    def camera_rotations(self) -> NDArray[np.float32]:
+        """(n, 3, 3) float32, head to the optical frame of the camera as it is mounted: `rotations` turned back."""
+        return np.asarray(turn_matrix(self.rotation).T @ self.rotations, np.float32)
+
     @property
     def angles(self) -> NDArray[np.float64]:
-        """(n, 3) yaw, pitch, roll in degrees, computed from `rotations` (see `edgeface.angles`)."""
+        """(n, 3) yaw, pitch, roll in degrees, in the upright picture; of `rotations` (see `edgeface.angles`)."""
         return rotation_to_angles(self.rotations)
 
     @property
     def yaw(self) -> NDArray[np.float64]:
-        """(n,) degrees; positive when the person turns the face to image-left."""
+        """(n,) degrees; positive when the person turns the face to image-left of the upright picture."""
         return self.angles[:, 0]
 
     @property
@@ -228,7 +280,7 @@ class Faces:
 
     @property
     def roll(self) -> NDArray[np.float64]:
-        """(n,) degrees; positive when the head tilts clockwise in the picture."""
+        """(n,) degrees; positive when the head tilts clockwise in the upright picture."""
         return self.angles[:, 2]
 
     @property

@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeface.errors import must_be
+from edgeface.stamps import checked_integer, checked_stamp
+from edgeface.turns import checked_rotation
 
-__all__ = ["COLORS", "MAX_SIDE", "Frame"]
+__all__ = ["COLORS", "MAX_SIDE", "Frame", "as_frame", "checked_roi", "checked_size"]
 
 #: The colour formats that can be given, as in ``FaceEngine.detect(frame, color=…)``.
 COLORS: Final = ("bgr", "rgb", "gray", "nv12", "nv21", "i420", "yuyv", "uyvy")
 MATRICES: Final = ("bt601", "bt709")
 RANGES: Final = ("limited", "full")
-ROTATIONS: Final = (0, 90, 180, 270)
 
 #: Longest side of a frame in pixels; the core's fixed-point coordinates hold no more.
 MAX_SIDE: Final = 16384
@@ -41,7 +42,7 @@ class Frame:
             coordinates.
         matrix: "bt601" or "bt709", for the YUV formats.
         range: "limited" (16–235) or "full" (0–255), for the YUV formats.
-        timestamp_ns: when it was taken, in nanoseconds of any clock; copied to the result.
+        timestamp_ns: when it was taken, an integer of nanoseconds of any clock; copied to the result.
         sequence: running number of the frame; copied to the result.
 
     Raises:
@@ -64,7 +65,9 @@ class Frame:
 
     def __post_init__(self) -> None:
         _check_choice("color", self.color, COLORS)
-        _check_choice("rotation", self.rotation, ROTATIONS)
+        object.__setattr__(self, "rotation", checked_rotation(self.rotation))
+        object.__setattr__(self, "timestamp_ns", checked_stamp(self.timestamp_ns))
+        object.__setattr__(self, "sequence", checked_integer(self.sequence, "sequence"))
         _check_choice("matrix", self.matrix, MATRICES)
         _check_choice("range", self.range, RANGES)
         count = _PLANAR.get(self.color, 1)
@@ -76,7 +79,7 @@ class Frame:
             _check_plane(f"plane {number} of a {self.color} frame", plane)
         _check_shapes(self.planes, self.color)
         if self.roi is not None:
-            object.__setattr__(self, "roi", _checked_roi(self.roi, self.size))
+            object.__setattr__(self, "roi", checked_roi(self.roi, self.size))
 
     @property
     def width(self) -> int:
@@ -151,7 +154,7 @@ class Frame:
             memory = np.frombuffer(buffer, dtype=np.uint8)
         except (TypeError, ValueError, BufferError) as error:
             raise must_be("buffer", "contiguous memory", f"{type(buffer).__name__} ({error})") from None
-        shapes = _plane_shapes(color, *_checked_size(size))
+        shapes = _plane_shapes(color, *checked_size(size))
         rows = [shape[1] * (shape[2] if len(shape) == 3 else 1) for shape in shapes]
         steps = list(rows if strides is None else strides)
         if len(steps) != len(shapes):
@@ -180,8 +183,34 @@ class Frame:
         return cls(tuple(planes), color, **attributes)
 
 
+def as_frame(frame: Frame | NDArray[np.uint8], color: str | None = None, **attributes: Any) -> Frame:
+    """A `Frame` as it is, or an array wrapped: what every function that takes a frame does with it.
+
+    Args:
+        frame: a `Frame`, or a uint8 array in one of the shapes of `Frame.from_array`.
+        color: of an array, required; left out with a `Frame`.
+        **attributes: of an array: those of `Frame`. Values that are None, or 0 for `rotation`, count as left out.
+
+    Raises:
+        InvalidInputError: an array without its colour, a `Frame` with one, or as `Frame.from_array`.
+
+    Examples:
+        >>> as_frame(np.zeros((480, 640), np.uint8), "gray").size
+        (640, 480)
+    """
+    if isinstance(frame, Frame):
+        given = {"color": color, **attributes}
+        for name, value in given.items():
+            if value is not None and not (name == "rotation" and isinstance(value, (int, np.integer)) and value == 0):
+                raise must_be(name, "left out with a Frame, which has its own", f"{name} as an argument too")
+        return frame
+    if color is None:
+        raise must_be("color", "given with an array (bgr for cv2, rgb for most others)", None)
+    return Frame.from_array(frame, color, **attributes)
+
+
 def _check_choice(name: str, value: object, choices: Sequence[object]) -> None:
-    if isinstance(value, bool) or value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise must_be(name, f"one of {', '.join(map(str, choices))}", repr(value))
 
 
@@ -259,17 +288,35 @@ def _split(array: NDArray[np.uint8], color: str) -> tuple[NDArray[np.uint8], ...
     return luma, np.lib.stride_tricks.as_strided(chroma, (height // 2, width // 2, 2), (rows, *inner))
 
 
-def _checked_size(size: object) -> tuple[int, int]:
+def checked_size(size: object) -> tuple[int, int]:
+    """(width, height) as ints.
+
+    Raises:
+        InvalidInputError: not two whole numbers from 1 to `MAX_SIDE`.
+    """
+    if isinstance(size, np.ndarray) and size.ndim == 1:
+        size = size.tolist()
     if isinstance(size, (tuple, list)) and len(size) == 2:
         width, height = size
-        if all(isinstance(side, (int, np.integer)) and 1 <= side <= MAX_SIDE for side in (width, height)):
+        if all(_is_whole(side) and 1 <= side <= MAX_SIDE for side in (width, height)):
             return int(width), int(height)
     raise must_be("size", f"(width, height), each 1 to {MAX_SIDE}", size)
 
 
-def _checked_roi(roi: object, size: tuple[int, int]) -> tuple[int, int, int, int]:
+def _is_whole(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def checked_roi(roi: object, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """(x1, y1, x2, y2) as ints, from a tuple, list or array.
+
+    Raises:
+        InvalidInputError: not a region of whole pixels inside a frame of `size`.
+    """
     width, height = size
-    if isinstance(roi, (tuple, list)) and len(roi) == 4 and all(isinstance(v, (int, np.integer)) for v in roi):
+    if isinstance(roi, np.ndarray) and roi.ndim == 1:
+        roi = roi.tolist()
+    if isinstance(roi, (tuple, list)) and len(roi) == 4 and all(map(_is_whole, roi)):
         x1, y1, x2, y2 = (int(v) for v in roi)
         if 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height:
             return x1, y1, x2, y2

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgeface.appearance import measure_appearance
 from edgeface.errors import must_be
 from edgeface.faces import Face, Faces
-from edgeface.frame import Frame
+from edgeface.frame import Frame, as_frame
 
 __all__ = ["PRESETS", "GateReport", "QualityGate", "Reason"]
 
@@ -97,7 +97,8 @@ class GateReport:
 
 @dataclass(frozen=True, slots=True)
 class QualityGate:
-    """Thresholds; None switches a test off. Sizes in pixels of the frame, angles in degrees, shares from 0 to 1.
+    """Thresholds; None switches a test off. Sizes in pixels of the frame, shares from 0 to 1, angles in degrees, in the
+    upright picture where the frame's rotation is told.
 
     Called with `Faces` it tests what is known without pixels; `check` and `on` take the frame as well. The default is
     made for "is this face usable at all": it discards about the worst fifth of the project's set of degraded faces
@@ -173,25 +174,42 @@ class QualityGate:
         """(n,) bools: which faces pass all tests that need no pixels."""
         return np.array([report.passed for report in self.check(faces)], np.bool_)
 
-    def on(self, frame: Frame) -> Callable[[Faces], NDArray[np.bool_]]:
-        """The gate with a frame's pixels, for ``faces.filter(gate.on(frame))``."""
-        return lambda faces: np.array([report.passed for report in self.check(faces, frame)], np.bool_)
+    def on(self, frame: Frame | NDArray[np.uint8], color: str | None = None) -> Callable[[Faces], NDArray[np.bool_]]:
+        """The gate with a frame's pixels, for ``faces.filter(gate.on(frame))``.
 
-    def check(self, faces: Faces, frame: Frame | None = None) -> list[GateReport]:
+        Args:
+            frame: that the faces were found in: a `Frame`, or an array as `FaceEngine.detect` takes it.
+            color: of an array, required.
+
+        Raises:
+            InvalidInputError: as `check`.
+        """
+        seen = as_frame(frame, color)
+        return lambda faces: np.array([report.passed for report in self.check(faces, seen)], np.bool_)
+
+    def check(
+        self, faces: Faces, frame: Frame | NDArray[np.uint8] | None = None, color: str | None = None
+    ) -> list[GateReport]:
         """Test each face and say what is wrong with it.
 
         Args:
             faces: of one frame.
-            frame: that frame, for the tests of light and sharpness.
+            frame: that frame, for the tests of light and sharpness: a `Frame`, or an array as `FaceEngine.detect` takes
+                it.
+            color: of an array, required.
 
         Returns:
             One report a face, in their order.
+
+        Raises:
+            InvalidInputError: an array without its colour.
 
         Examples:
             >>> for face, report in zip(faces, gate.check(faces, frame)):     # doctest: +SKIP
             ...     print(report.passed, [reason.advice for reason in report.reasons])
         """
-        return [self._report(face, faces, frame) for face in faces]
+        seen = None if frame is None else as_frame(frame, color)
+        return [self._report(face, faces, seen) for face in faces]
 
     def _report(self, face: Face, faces: Faces, frame: Frame | None) -> GateReport:
         yaw, pitch, roll = (float(angle) for angle in face.angles)

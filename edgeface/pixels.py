@@ -9,22 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeface import _core
-from edgeface.errors import must_be
-from edgeface.frame import Frame
+from edgeface.frame import Frame, as_frame, checked_roi, checked_size
 
 __all__ = ["to_bgr", "to_bgr_with_transform"]
 
 
 def to_bgr(
-    frame: Frame, *, roi: tuple[int, int, int, int] | None = None, size: tuple[int, int] | None = None
+    frame: Frame | NDArray[np.uint8],
+    *,
+    roi: tuple[int, int, int, int] | None = None,
+    size: tuple[int, int] | None = None,
+    color: str | None = None,
 ) -> NDArray[np.uint8]:
     """A part of a frame as a BGR picture, turned as the frame is (its `rotation` is not applied).
 
     Args:
-        frame: of any format.
+        frame: a `Frame` of any format, or an array as `FaceEngine.detect` takes it.
         roi: (x1, y1, x2, y2) in whole pixels, inside the frame; all of it if None. `Frame.roi` is ignored.
         size: (width, height) of the picture; that of the region if None. Shrinking averages pixels, and the aspect is
             not kept.
+        color: of an array, required.
 
     Returns:
         (height, width, 3) uint8, BGR, newly allocated.
@@ -37,19 +41,15 @@ def to_bgr(
         >>> to_bgr(frame, size=(320, 240)).shape
         (240, 320, 3)
     """
-    return to_bgr_with_transform(frame, roi=roi, size=size)[0]
+    return to_bgr_with_transform(as_frame(frame, color), roi=roi, size=size)[0]
 
 
 def to_bgr_with_transform(
     frame: Frame, *, roi: tuple[int, int, int, int] | None = None, size: tuple[int, int] | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """Like `to_bgr`, with the (2, 3) affine A for which ``frame_xy = A @ [picture_x, picture_y, 1]``."""
-    x1, y1, x2, y2 = (0, 0, *frame.size) if roi is None else roi
-    if not (0 <= x1 < x2 <= frame.width and 0 <= y1 < y2 <= frame.height):
-        raise must_be("roi", f"(x1, y1, x2, y2) inside the {frame.width}x{frame.height} frame", roi)
-    width, height = (x2 - x1, y2 - y1) if size is None else size
-    if width < 1 or height < 1:
-        raise must_be("size", "at least 1x1", f"{width}x{height}")
+    x1, y1, x2, y2 = (0, 0, *frame.size) if roi is None else checked_roi(roi, frame.size)
+    width, height = (x2 - x1, y2 - y1) if size is None else checked_size(size)
     picture = np.empty((height, width, 3), np.uint8)
     transform = _core.preprocess(
         frame.planes,

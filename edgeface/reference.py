@@ -225,7 +225,8 @@ def decode(
     Returns:
         boxes (n, 4) xyxy, scores (n,), landmarks (n, 5, 2), rotations (n, 3, 3), quality (n,); float32, in descending
         order of score. Boxes and landmarks are in pixels of the frame that `transform` leads to, rotations go from the
-        head to the camera's optical frame as that frame shows it. A cell with a number that is not finite is no face.
+        head to the camera's optical frame as that frame shows it. A cell with a number that is not finite is no face, nor
+        is one whose box has no area or whose box or landmarks float32 cannot hold, in the tensor or in the frame.
     """
     f32 = np.float32
     real, stride, column, row = [], [], [], []
@@ -248,11 +249,15 @@ def decode(
     order = order[np.argsort(-channels[order, 0], kind="stable")]
     channels, cell, size = channels[order], cell[order], size[order]
 
-    centre = (cell + channels[:, 2:4]) * size
-    extent = np.exp(np.minimum(channels[:, 4:6], f32(_MAX_LOG_SIZE)).astype(np.float64)).astype(f32) * size
-    boxes = np.concatenate((centre - extent * f32(0.5), centre + extent * f32(0.5)), axis=1)
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        centre = (cell + channels[:, 2:4]) * size
+        extent = np.exp(np.minimum(channels[:, 4:6], f32(_MAX_LOG_SIZE)).astype(np.float64)).astype(f32) * size
+        boxes = np.concatenate((centre - extent * f32(0.5), centre + extent * f32(0.5)), axis=1)
+        landmarks = (cell[:, None] + channels[:, 6:16].reshape(-1, 5, 2)) * size[:, None]
+    keep = np.isfinite(landmarks).all(axis=(1, 2)) & np.isfinite(boxes).all(axis=1)
+    keep[keep] = (boxes[keep, 2:] > boxes[keep, :2]).all(axis=1)
+    channels, size, boxes, landmarks = channels[keep], size[keep], boxes[keep], landmarks[keep]
     scores, quality = _sigmoid(channels[:, 0]), _sigmoid(channels[:, 1])
-    landmarks = (cell[:, None] + channels[:, 6:16].reshape(-1, 5, 2)) * size[:, None]
     columns = _rotations(channels[:, 16:].astype(np.float64)).astype(f32)[:, :, :2]
     groups, support, boxes = _suppress(boxes, scores, size[:, 0], nms_iou, max_faces)
     agreed = _agreed(scores[[group[0] for group in groups]], support)
@@ -262,14 +267,16 @@ def decode(
     landmarks, columns, quality = (_averaged(values, scores, groups) for values in (landmarks, columns, quality))
 
     linear, shift = transform[:, :2], transform[:, 2]
-    corners = (boxes.reshape(-1, 2, 2).astype(np.float64) @ linear.T + shift).astype(f32)
-    boxes = np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1)
-    landmarks = (landmarks.astype(np.float64) @ linear.T + shift).astype(f32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        corners = (boxes.reshape(-1, 2, 2).astype(np.float64) @ linear.T + shift).astype(f32)
+        boxes = np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1)
+        landmarks = (landmarks.astype(np.float64) @ linear.T + shift).astype(f32)
+    keep = np.isfinite(boxes).all(axis=1) & np.isfinite(landmarks).all(axis=(1, 2))
     turn = np.eye(3)
     turn[:2, :2] = np.sign(linear)
     six = columns.transpose(0, 2, 1).reshape(-1, 6).astype(np.float64)
     rotations = turn @ _rotations(six).astype(f32)
-    return boxes, agreed[best_first], landmarks, rotations.astype(f32), quality
+    return boxes[keep], agreed[best_first][keep], landmarks[keep], rotations.astype(f32)[keep], quality[keep]
 
 
 def _sigmoid(x: NDArray[np.float32]) -> NDArray[np.float32]:

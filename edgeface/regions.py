@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgeface.errors import must_be
 from edgeface.faces import Faces
-from edgeface.frame import Frame
+from edgeface.frame import Frame, as_frame, checked_size
 
 if TYPE_CHECKING:
     from edgeface.tracking.engine import Detector
@@ -33,7 +33,8 @@ def tiles(size: tuple[int, int], across: int, down: int, *, overlap: float = 0.2
         (x1, y1, x2, y2) each, row by row.
 
     Raises:
-        InvalidInputError: less than one tile, an overlap outside 0 to 0.9, or tiles of less than a pixel.
+        InvalidInputError: a size that is none, less than one tile, an overlap outside 0 to 0.9, or tiles of less than a
+            pixel.
 
     Examples:
         >>> tiles((640, 480), 2, 1, overlap=0.0)
@@ -41,12 +42,19 @@ def tiles(size: tuple[int, int], across: int, down: int, *, overlap: float = 0.2
     """
     if not 0 <= overlap <= 0.9:
         raise must_be("overlap", "from 0 to 0.9", overlap)
+    size = checked_size(size)
     columns, rows = (_spans(*pair, overlap) for pair in ((size[0], across), (size[1], down)))
     return [(x1, y1, x2, y2) for y1, y2 in rows for x1, x2 in columns]
 
 
 def detect_regions(
-    engine: Detector, frame: Frame, regions: Iterable[tuple[int, int, int, int]], *, nms_iou: float = 0.45
+    engine: Detector,
+    frame: Frame | NDArray[np.uint8],
+    regions: Iterable[tuple[int, int, int, int]],
+    *,
+    nms_iou: float = 0.45,
+    color: str | None = None,
+    rotation: int = 0,
 ) -> Faces:
     """Detect in each region and merge: one inference a region.
 
@@ -54,19 +62,25 @@ def detect_regions(
 
     Args:
         engine: a `FaceEngine`.
-        frame: its own `roi` is ignored.
+        frame: a `Frame`, whose own `roi` is ignored, or an array as `FaceEngine.detect` takes it.
         regions: (x1, y1, x2, y2) in whole pixels of the frame; an extra one of the whole frame finds the large faces.
         nms_iou: of two boxes from different regions that overlap by more than this the lower-scored one goes.
+        color: of an array, required.
+        rotation: of an array: degrees clockwise (0, 90, 180, 270) that make the picture upright.
 
     Returns:
         By falling score, in pixels of the frame; `timings` are sums.
 
     Raises:
-        InvalidInputError: no regions, or one outside the frame.
+        InvalidInputError: no regions, one outside the frame, a threshold outside 0 to 1, or an array without its
+            colour.
 
     Examples:
         >>> faces = detect_regions(engine, frame, tiles(frame.size, 2, 2))       # doctest: +SKIP
     """
+    frame = as_frame(frame, color, rotation=rotation)
+    if isinstance(nms_iou, bool) or not isinstance(nms_iou, (int, float, np.number)) or not 0 <= nms_iou <= 1:
+        raise must_be("nms_iou", "from 0 to 1", repr(nms_iou))
     parts = [engine.detect(replace(frame, roi=region)) for region in regions]
     if not parts:
         raise must_be("regions", "at least one", "none")
@@ -76,6 +90,7 @@ def detect_regions(
     merged = Faces(
         **arrays,
         size=frame.size,
+        rotation=frame.rotation,
         timestamp_ns=frame.timestamp_ns,
         sequence=frame.sequence,
         timings={stage: sum(part.timings.get(stage, 0.0) for part in parts) for stage in sorted(stages)},

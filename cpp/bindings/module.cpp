@@ -19,14 +19,30 @@ namespace py = pybind11;
 namespace {
 
 [[noreturn]] void must_be(const std::string& name, const std::string& expected, const std::string& got) {
+  const py::gil_scoped_acquire held;  // also called while the library works
   const py::object error = py::module_::import("edgeface.errors").attr("must_be")(name, expected, got);
   PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.ptr())), error.ptr());
   throw py::error_already_set();
 }
 
-// Arguments are checked before the call: a status here is a fault of the binding, except for the sizes of memory.
+std::vector<std::string> available_isas() {
+  std::vector<std::string> names;
+  for (const ef_isa isa : {EF_ISA_SCALAR, EF_ISA_NEON, EF_ISA_AVX2})
+    if (ef_isa_available(isa)) names.emplace_back(ef_isa_name(isa));
+  return names;
+}
+
+// Arguments are checked before the call: a status here is a fault of the binding, except for those of memory, of steps that lead out of
+// it, and of the environment.
 void expect_ok(ef_status status) {
   if (status == EF_ERROR_MEMORY) throw std::bad_alloc();
+  if (status == EF_ERROR_STRIDE) must_be("strides", "such that all of the array lies in memory", "an array that does not");
+  if (status == EF_ERROR_UNSUPPORTED) {
+    std::string names;
+    for (const std::string& name : available_isas()) names += (names.empty() ? "" : ", ") + name;
+    const char* asked = std::getenv("EDGEFACE_ISA");
+    must_be("EDGEFACE_ISA", "one that this CPU and this build have (" + names + ")", std::string("'") + (asked ? asked : "") + "'");
+  }
   if (status != EF_OK) throw std::runtime_error(std::string("libedgeface: ") + ef_status_string(status));
 }
 
@@ -355,13 +371,6 @@ std::string isa() {
   const std::string name = ef_isa_name(ef_context_isa(entry.context.get()));
   pool().give(std::move(entry));
   return name;
-}
-
-std::vector<std::string> available_isas() {
-  std::vector<std::string> names;
-  for (const ef_isa isa : {EF_ISA_SCALAR, EF_ISA_NEON, EF_ISA_AVX2})
-    if (ef_isa_available(isa)) names.emplace_back(ef_isa_name(isa));
-  return names;
 }
 
 }  // namespace

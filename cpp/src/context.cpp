@@ -39,6 +39,14 @@ uint32_t cells(const ef_config& c) {
   return n;
 }
 
+// The largest power of two that is at most the number of cells: one box a bucket where every cell holds a face.
+uint32_t heads(const ef_config& c) {
+  const uint32_t most = cells(c);
+  uint32_t n = 1;
+  while (n <= most / 2) n *= 2;
+  return n;
+}
+
 // Lays the context out from `base` (nullptr: only measures) and returns the bytes used.
 size_t lay_out(const ef_config& c, unsigned char* base, ef_context** context) {
   using ef::kBlockRows;
@@ -58,6 +66,7 @@ size_t lay_out(const ef_config& c, unsigned char* base, ef_context** context) {
   for (auto& p : s.offsets) p = arena.take<int32_t>(side + kPad);
   for (auto& p : s.weights) p = arena.take<uint32_t>(side + kPad);
   s.keys = arena.take<uint64_t>(cells(c));
+  s.heads = arena.take<uint32_t>(heads(c));
   if (base) {
     ef_context& x = **context;
     x.max_width = c.max_width;
@@ -66,6 +75,7 @@ size_t lay_out(const ef_config& c, unsigned char* base, ef_context** context) {
     x.tensor_height = c.tensor_height;
     x.max_side = static_cast<uint32_t>(side);
     x.max_cells = cells(c);
+    x.head_count = heads(c);
     x.scratch = s;
   }
   return arena.used();
@@ -133,7 +143,7 @@ const char* ef_status_string(ef_status status) {
     case EF_ERROR_STRUCT_SIZE: return "struct_size is too small";
     case EF_ERROR_ARGUMENT: return "a value is outside its range";
     case EF_ERROR_SIZE: return "a frame, crop or tensor is empty, too large, or larger than ef_create was told";
-    case EF_ERROR_STRIDE: return "a row stride is shorter than a row";
+    case EF_ERROR_STRIDE: return "a row stride is shorter than a row, or a step leads out of the address space";
     case EF_ERROR_MEMORY: return "the memory is too small, not aligned, or could not be allocated";
     case EF_ERROR_UNSUPPORTED: return "this CPU or this build lacks the instruction set asked for";
   }

@@ -19,6 +19,7 @@ struct Scratch {
   int32_t* offsets[4];      // taps: luma x, luma y, chroma x, chroma y
   uint32_t* weights[4];
   uint64_t* keys;           // candidates of ef_decode
+  uint32_t* heads;          // of its index of kept boxes
 };
 
 }  // namespace ef
@@ -28,6 +29,7 @@ struct ef_context {
   uint32_t max_width, max_height, tensor_width, tensor_height;
   uint32_t max_side;   // longer side of the largest tensor
   uint32_t max_cells;  // of all levels of the largest tensor
+  uint32_t head_count;
   ef::Scratch scratch;
   void (*release)(void* user, void* block);
   void* user;

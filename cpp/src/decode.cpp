@@ -4,6 +4,8 @@
 // candidates are sorted by keys that are all different, which makes the result independent of the sort.
 #include "context.h"
 #include "math.h"
+#include "memory.h"
+#include "neighbours.h"
 
 namespace ef {
 namespace {
@@ -59,12 +61,14 @@ struct Level {
 // Calls found(column, row, q) for each cell whose score channel is at least `threshold`.
 template <typename T, typename Found>
 void scan(const Level& level, T threshold, Found found) {
-  const T* row = static_cast<const T*>(level.output->data);
-  for (uint32_t y = 0; y < level.output->rows; ++y, row += level.row_step)
+  const T* data = static_cast<const T*>(level.output->data);
+  for (uint32_t y = 0; y < level.output->rows; ++y) {
+    const T* row = data + static_cast<ptrdiff_t>(y) * level.row_step;
     for (uint32_t x = 0; x < level.output->columns; ++x) {
       const T q = row[static_cast<ptrdiff_t>(x) * level.cell_step];
       if (q >= threshold) found(x, y, static_cast<float>(q));
     }
+  }
 }
 
 // The smallest stored integer of [low, low + 255] whose logit is at least `threshold`; false where there is none.
@@ -85,12 +89,14 @@ void scan(const Level& level, float threshold, Found found) {
       if (integer_threshold(level, threshold, 0, &q)) scan<uint8_t>(level, static_cast<uint8_t>(q), found);
       return;
     default: {
-      const float* row = static_cast<const float*>(level.output->data);
-      for (uint32_t y = 0; y < level.output->rows; ++y, row += level.row_step)
+      const float* data = static_cast<const float*>(level.output->data);
+      for (uint32_t y = 0; y < level.output->rows; ++y) {
+        const float* row = data + static_cast<ptrdiff_t>(y) * level.row_step;
         for (uint32_t x = 0; x < level.output->columns; ++x) {
           const float q = row[static_cast<ptrdiff_t>(x) * level.cell_step];
           if (level.logit(q, 0) >= threshold) found(x, y, q);
         }
+      }
     }
   }
 }
@@ -154,8 +160,13 @@ void rotation_of(const float six[6], float r[9]) {
 
 class Decoder {
  public:
-  Decoder(const Level* levels, int count, const ef_decode_options& options, const double m[6], uint64_t* keys)
-      : levels_(levels), count_(count), options_(options), m_(m), keys_(keys) {}
+  Decoder(const Level* levels, int count, const ef_decode_options& options, const double m[6], const ef_context& context)
+      : levels_(levels),
+        count_(count),
+        options_(options),
+        m_(m),
+        keys_(context.scratch.keys),
+        neighbours_(context.scratch.heads, context.head_count, keys_, static_cast<float>(levels[0].output->stride)) {}
 
   // Fills `faces` and returns how many.
   uint32_t run(ef_faces& faces) {
@@ -176,7 +187,7 @@ class Decoder {
       uint32_t column, row;
       if (!read(static_cast<uint32_t>(keys_[i]), channels, &level, &column, &row)) continue;
       ef_face candidate;
-      box_of(*level, column, row, channels, candidate.box);
+      if (!places_of(*level, column, row, channels, candidate)) continue;
       const uint32_t k = suppressing(faces, kept, candidate.box);
       if (k < kept) {
         const float score = sigmoid(channels[0]);
@@ -185,25 +196,33 @@ class Decoder {
         better.rotation[kSupport] += score;
         const Overlap overlap(better.box, candidate.box);
         if (overlap.above(kAlike)) {
-          fill(*level, column, row, channels, candidate);
+          fill(channels, candidate);
           average(candidate, better);
         }
         const bool finer = level->output->stride < level_of(keys_[k]).output->stride;
-        if (!finer && overlap.above(kNear)) average_box(candidate.box, score, better);
+        if (!finer && overlap.above(kNear)) {
+          float before[4];
+          memcpy(before, better.box, sizeof before);
+          average_box(candidate.box, score, better);
+          if (kept >= Neighbours::kFrom) neighbours_.move(k, before, better.box);
+        }
       } else if (kept < faces.capacity) {
-        fill(*level, column, row, channels, candidate);
+        fill(channels, candidate);
         keys_[kept] = keys_[i];  // those before i are not needed any more
         at(faces, kept++) = candidate;
+        remember(faces, kept);
       }  // else there is no room for it; what follows may still belong to a face that is there
     }
     kept = best_first(faces, kept);
+    uint32_t left = 0;
     for (uint32_t k = 0; k < kept; ++k) {
+      ef_face& face = at(faces, k);
       float columns[6];
-      memcpy(columns, at(faces, k).rotation, sizeof columns);
-      rotation_of(columns, at(faces, k).rotation);
-      to_frame(at(faces, k));
+      memcpy(columns, face.rotation, sizeof columns);
+      rotation_of(columns, face.rotation);
+      if (to_frame(face)) at(faces, left++) = face;
     }
-    return kept;
+    return left;
   }
 
  private:
@@ -212,8 +231,25 @@ class Decoder {
     return *reinterpret_cast<ef_face*>(reinterpret_cast<unsigned char*>(faces.items) + static_cast<size_t>(i) * faces.face_size);
   }
 
+  // Takes the last of the kept boxes into the index, which begins when there are enough of them.
+  void remember(ef_faces& faces, uint32_t kept) {
+    if (kept < Neighbours::kFrom) return;
+    if (kept == Neighbours::kFrom) {
+      neighbours_.clear();
+      for (uint32_t k = 0; k < kept - 1; ++k) neighbours_.insert(k, at(faces, k).box);
+    }
+    neighbours_.insert(kept - 1, at(faces, kept - 1).box);
+  }
+
   // The best face whose box overlaps `box` too much, or `kept`.
   uint32_t suppressing(ef_faces& faces, uint32_t kept, const float box[4]) const {
+    if (kept >= Neighbours::kFrom) {
+      uint32_t best = kept;
+      const bool looked_up = neighbours_.each(box, options_.nms_iou, kept, [&](uint32_t k) {
+        if (k < best && Overlap(at(faces, k).box, box).above(options_.nms_iou)) best = k;
+      });
+      if (looked_up) return best;
+    }
     uint32_t k = 0;
     while (k < kept && !Overlap(at(faces, k).box, box).above(options_.nms_iou)) ++k;
     return k;
@@ -228,15 +264,22 @@ class Decoder {
       ef_face& face = at(faces, k);
       const double own = face.score, agreed = own * __builtin_sqrt(face.rotation[kSupport] / kUsual);
       face.score = static_cast<float>(agreed / (agreed + (1 - own)));
-      if (face.score >= options_.min_score) keys_[left++] = static_cast<uint64_t>(~ordered(face.score)) << 32 | k;
+      if (!(face.score >= options_.min_score)) continue;
+      at(faces, static_cast<uint32_t>(left)) = face;
+      keys_[left] = static_cast<uint64_t>(~ordered(face.score)) << 32 | left;
+      ++left;
     }
     sort(keys_, left);
+    // each cycle of the permutation once; what is in its place refers to itself
     for (uint32_t i = 0; i < left; ++i) {
-      uint32_t k = static_cast<uint32_t>(keys_[i]);
-      while (k < i) k = static_cast<uint32_t>(keys_[k]);  // where the face that lay at k has been put since
-      const ef_face face = at(faces, k);
-      at(faces, k) = at(faces, i);
-      at(faces, i) = face;
+      const ef_face first = at(faces, i);
+      uint32_t to = i;
+      for (uint32_t from; (from = static_cast<uint32_t>(keys_[to])) != i; to = from) {
+        at(faces, to) = at(faces, from);
+        keys_[to] = to;
+      }
+      at(faces, to) = first;
+      keys_[to] = to;
     }
     return static_cast<uint32_t>(left);
   }
@@ -284,25 +327,34 @@ class Decoder {
     return levels_[i];
   }
 
-  static void box_of(const Level& level, uint32_t column, uint32_t row, const float* channels, float box[4]) {
+  // Box and landmarks; false where they are no face's: a number beyond float's range, or a box without area.
+  static bool places_of(const Level& level, uint32_t column, uint32_t row, const float* channels, ef_face& face) {
     const float s = static_cast<float>(level.output->stride);
     const float x = (static_cast<float>(column) + 0.5f + channels[2]) * s, y = (static_cast<float>(row) + 0.5f + channels[3]) * s;
     const float w = size_of(channels[4], s), h = size_of(channels[5], s);
+    float* const box = face.box;
     box[0] = x - w * 0.5f, box[1] = y - h * 0.5f, box[2] = x + w * 0.5f, box[3] = y + h * 0.5f;
-  }
-
-  static float size_of(float log_size, float s) { return static_cast<float>(exp64(log_size > kMaxLogSize ? kMaxLogSize : log_size)) * s; }
-
-  // All but the box. Until all cells are seen, `rotation` holds the two first columns, one after the other, and behind them the sums of
-  // weights, of scores, and of the box's weights.
-  static void fill(const Level& level, uint32_t column, uint32_t row, const float* channels, ef_face& face) {
-    const float s = static_cast<float>(level.output->stride);
-    face.score = sigmoid(channels[0]);
-    face.quality = sigmoid(channels[1]);
     for (int i = 0; i < EF_LANDMARKS; ++i) {
       face.landmarks[i][0] = (static_cast<float>(column) + 0.5f + channels[6 + 2 * i]) * s;
       face.landmarks[i][1] = (static_cast<float>(row) + 0.5f + channels[7 + 2 * i]) * s;
     }
+    return box[2] > box[0] && box[3] > box[1] && all_finite(face);
+  }
+
+  static bool all_finite(const ef_face& face) {
+    bool ok = true;
+    for (const float v : face.box) ok = ok && finite(v);
+    for (const auto& p : face.landmarks) ok = ok && finite(p[0]) && finite(p[1]);
+    return ok;
+  }
+
+  static float size_of(float log_size, float s) { return static_cast<float>(exp64(log_size > kMaxLogSize ? kMaxLogSize : log_size)) * s; }
+
+  // All but box and landmarks. Until all cells are seen, `rotation` holds the two first columns, one after the other, and behind them the sums of
+  // weights, of scores, and of the box's weights.
+  static void fill(const float* channels, ef_face& face) {
+    face.score = sigmoid(channels[0]);
+    face.quality = sigmoid(channels[1]);
     float r[9];
     rotation_of(channels + 16, r);
     for (int i = 0; i < 3; ++i) face.rotation[i] = r[3 * i], face.rotation[3 + i] = r[3 * i + 1];
@@ -312,12 +364,19 @@ class Decoder {
   }
 
   void map(float x, float y, float* out_x, float* out_y) const {
-    *out_x = static_cast<float>(m_[0] * x + m_[1] * y + m_[2]);
-    *out_y = static_cast<float>(m_[3] * x + m_[4] * y + m_[5]);
+    *out_x = narrowed(m_[0] * x + m_[1] * y + m_[2]);
+    *out_y = narrowed(m_[3] * x + m_[4] * y + m_[5]);
   }
 
-  // From the tensor to the frame. The transform is made of scales and a turn by a multiple of 90 degrees about the optical axis.
-  void to_frame(ef_face& face) const {
+  // To float, without asking for what float cannot hold.
+  static float narrowed(double v) {
+    const double limit = 3.4028234e38;
+    return v > limit ? __builtin_inff() : v < -limit ? -__builtin_inff() : static_cast<float>(v);
+  }
+
+  // From the tensor to the frame; false where that is beyond float's range. The transform is made of scales and a turn by a multiple of 90
+  // degrees about the optical axis.
+  bool to_frame(ef_face& face) const {
     float x[2], y[2];
     map(face.box[0], face.box[1], &x[0], &y[0]);
     map(face.box[2], face.box[3], &x[1], &y[1]);
@@ -330,6 +389,7 @@ class Decoder {
       for (int j = 0; j < 3; ++j) turned[i][j] = a * face.rotation[j] + b * face.rotation[3 + j];
     }
     for (int i = 0; i < 6; ++i) face.rotation[i] = turned[i / 3][i % 3];
+    return all_finite(face);
   }
 
   static float sign(double v) { return v > 0 ? 1.0f : v < 0 ? -1.0f : 0.0f; }
@@ -340,7 +400,8 @@ class Decoder {
   int count_;
   const ef_decode_options& options_;
   const double* m_;
-  uint64_t* keys_;
+  uint64_t* keys_;  // of the faces kept so far: the cell in the lower half, a link of the index in the upper
+  Neighbours neighbours_;
 };
 
 bool finite64(double x) {
@@ -379,6 +440,8 @@ ef_status level_of(const ef_output& output, Level* level) {
     level->row_step = level->cell_step * static_cast<ptrdiff_t>(output.columns);
     level->channel_step = planar ? level->row_step * static_cast<ptrdiff_t>(output.rows) : 1;
   }
+  const Extent extents[] = {{output.columns, level->cell_step}, {output.rows, level->row_step}, {EF_HEAD_CHANNELS, level->channel_step}};
+  if (!reachable(output.data, output.dtype == EF_DTYPE_FLOAT32 ? sizeof(float) : 1, extents)) return EF_ERROR_STRIDE;
   return EF_OK;
 }
 
@@ -413,6 +476,6 @@ extern "C" ef_status ef_decode(ef_context* context, const ef_output* outputs, ui
     cells += static_cast<uint64_t>(levels[i].output->columns) * levels[i].output->rows;
     if (cells > context->max_cells) return EF_ERROR_SIZE;
   }
-  faces->count = ef::Decoder(levels, static_cast<int>(output_count), *options, m, context->scratch.keys).run(*faces);
+  faces->count = ef::Decoder(levels, static_cast<int>(output_count), *options, m, *context).run(*faces);
   return EF_OK;
 }

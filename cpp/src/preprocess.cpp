@@ -5,6 +5,7 @@
 // (1/128 of a pixel) and nothing is rounded between the two directions, so any order of evaluation gives the same integer.
 #include "context.h"
 #include "geometry.h"
+#include "memory.h"
 
 namespace ef {
 namespace {
@@ -417,7 +418,11 @@ ef_status check(const ef_context& context, const ef_image& image, const ef_input
   for (int p = 0; p < format->planes; ++p) {
     if (!image.planes[p]) return EF_ERROR_NULL;
     const ptrdiff_t stride = image.strides[p];
-    if (stride == PTRDIFF_MIN || static_cast<uint64_t>(stride < 0 ? -stride : stride) < row_bytes(image.format, p, image.width)) return EF_ERROR_STRIDE;
+    const uint64_t row = row_bytes(image.format, p, image.width);
+    if (stride == PTRDIFF_MIN || static_cast<uint64_t>(stride < 0 ? -stride : stride) < row) return EF_ERROR_STRIDE;
+    const uint32_t rows = p > 0 ? (image.height + 1) / 2 : image.height;
+    const Extent extents[] = {{rows, stride}, {static_cast<uint32_t>(row), 1}};
+    if (!reachable(image.planes[p], 1, extents)) return EF_ERROR_STRIDE;
   }
   return EF_OK;
 }

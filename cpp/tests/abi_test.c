@@ -169,6 +169,11 @@ static void preprocessing(void) {
   REFUSES(f.image.strides[0] = 63, EF_ERROR_STRIDE);
   REFUSES(f.image.strides[1] = -63, EF_ERROR_STRIDE);
   REFUSES(f.image.strides[1] = PTRDIFF_MIN, EF_ERROR_STRIDE);
+  REFUSES(f.image.strides[0] = PTRDIFF_MAX, EF_ERROR_STRIDE);
+  REFUSES(f.image.strides[1] = PTRDIFF_MAX / 8, EF_ERROR_STRIDE);
+  REFUSES(f.image.strides[1] = -(PTRDIFF_MAX / 8), EF_ERROR_STRIDE);
+  REFUSES(f.image.planes[1] = (const uint8_t *)(UINTPTR_MAX - 64), EF_ERROR_STRIDE); /* wraps around the end of memory */
+  REFUSES(f.image.planes[1] = (const uint8_t *)64; f.image.strides[1] = -64, EF_ERROR_STRIDE); /* around its beginning */
   REFUSES(f.image.crop[2] = 65; f.image.crop[3] = 1, EF_ERROR_SIZE);
   REFUSES(f.image.crop[0] = 1; f.image.crop[2] = 64; f.image.crop[3] = 1, EF_ERROR_SIZE);
   REFUSES(f.image.crop[0] = 0xffffffffu; f.image.crop[2] = 2; f.image.crop[3] = 1, EF_ERROR_SIZE);
@@ -262,6 +267,12 @@ static void decoding(void) {
   REFUSES_HEAD(n.output.columns = 100, EF_ERROR_SIZE); /* more cells than ef_create was told of */
   REFUSES_HEAD(n.output.data = NULL, EF_ERROR_NULL);
   REFUSES_HEAD(n.output.scale = -1.0f, EF_ERROR_ARGUMENT);
+  REFUSES_HEAD(n.output.row_step = PTRDIFF_MAX, EF_ERROR_STRIDE);
+  REFUSES_HEAD(n.output.row_step = PTRDIFF_MAX / 8, EF_ERROR_STRIDE);
+  REFUSES_HEAD(n.output.row_step = PTRDIFF_MIN, EF_ERROR_STRIDE);
+  REFUSES_HEAD(n.output.cell_step = PTRDIFF_MAX / 3, EF_ERROR_STRIDE);
+  REFUSES_HEAD(n.output.channel_step = PTRDIFF_MIN / 21, EF_ERROR_STRIDE);
+  REFUSES_HEAD(n.output.row_step = n.output.cell_step = n.output.channel_step = PTRDIFF_MAX / 30, EF_ERROR_STRIDE);
   REFUSES_HEAD(n.options.min_score = 0.0f, EF_ERROR_ARGUMENT);
   REFUSES_HEAD(n.options.min_score = 1.0f, EF_ERROR_ARGUMENT);
   REFUSES_HEAD(n.options.nms_iou = 1.5f, EF_ERROR_ARGUMENT);
@@ -270,6 +281,35 @@ static void decoding(void) {
   fill_network(&n);
   EXPECT(ef_decode(context, &n.output, 0, NULL, &n.options, &faces) == EF_ERROR_ARGUMENT);
   EXPECT(ef_decode(context, &n.output, EF_MAX_LEVELS + 1, NULL, &n.options, &faces) == EF_ERROR_ARGUMENT);
+
+  /* A step that is not used may be anything. */
+  n.output.rows = 1;
+  n.output.row_step = PTRDIFF_MAX;
+  n.output.cell_step = EF_HEAD_CHANNELS;
+  n.output.channel_step = 1;
+  face_at(&n, 1, 0, 1.0f);
+  EXPECT(ef_decode(context, &n.output, 1, NULL, &n.options, &faces) == EF_OK && faces.count == 1);
+
+  /* What leaves is finite: a cell that says more than a float holds is no face, here and in pixels of the frame. */
+  for (int channel = 2; channel < 16; ++channel) {
+    fill_network(&n);
+    face_at(&n, 1, 2, 1.0f);
+    face_at(&n, 3, 0, 2.0f);
+    n.head[(2 * 4 + 1) * EF_HEAD_CHANNELS + channel] = channel == 4 || channel == 5 ? -3e38f : 3e38f;
+    EXPECT(ef_decode(context, &n.output, 1, NULL, &n.options, &faces) == EF_OK && faces.count == 1 && items[0].face.box[0] == 24);
+  }
+  {
+    ef_transform far;
+    memset(&far, 0, sizeof far);
+    far.struct_size = sizeof far;
+    far.m[0] = far.m[4] = 1e38;
+    fill_network(&n);
+    face_at(&n, 0, 0, 2.0f);
+    n.head[4] = n.head[5] = -3.0f; /* its landmarks lie at 4e38 */
+    EXPECT(ef_decode(context, &n.output, 1, &far, &n.options, &faces) == EF_OK && faces.count == 0);
+    far.m[0] = far.m[4] = 1e300;
+    EXPECT(ef_decode(context, &n.output, 1, &far, &n.options, &faces) == EF_OK && faces.count == 0);
+  }
   ef_destroy(context);
 }
 

@@ -159,10 +159,20 @@ void decode(ef_context* context, Random& random, Checksum& sum) {
   for (Guarded* m : memory) delete m;
 }
 
+// Values that name nothing are answered in words; a C++ compiler must not take it that there are none.
+void names() {
+  for (const int value : {-1, 8, 1000, 0x7fffffff}) {
+    EXPECT(!strcmp(ef_status_string(static_cast<ef_status>(value)), "unknown status"), "status %d", value);
+    EXPECT(!strcmp(ef_isa_name(static_cast<ef_isa>(value)), "unknown"), "isa %d", value);
+    EXPECT(!ef_isa_available(static_cast<ef_isa>(value)), "isa %d", value);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const int rounds = argc > 1 ? atoi(argv[1]) : 400;
+  names();
   ef_context* contexts[4];
   int count = 0;
   for (const ef_isa isa : {EF_ISA_SCALAR, EF_ISA_NEON, EF_ISA_AVX2})

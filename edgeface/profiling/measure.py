@@ -21,7 +21,10 @@ MIN_FRAMES: Final = 5
 
 
 class Subject(Protocol):
-    """Something to time. Opened and closed once a run, so that start-up and memory layout are sampled too."""
+    """Something to time. Opened and closed once a run, so that start-up and memory layout are sampled too.
+
+    It may have a ``fetch(number)``, called before it is opened for round `number`: to get what the run needs, untimed.
+    """
 
     @property
     def key(self) -> str:
@@ -128,6 +131,9 @@ def _one_run(
     clock: Callable[[], int],
     joules: Callable[[], float | None] | None,
 ) -> None:
+    fetch = getattr(subject, "fetch", None)
+    if fetch is not None:
+        fetch(run.number)
     opening = clock()
     subject.open()
     run.open_ns = clock() - opening

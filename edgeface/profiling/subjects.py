@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from edgeface.errors import EdgeFaceError, must_be
+from edgeface.profiling.feed import Feed, Recording, frame_feed
 
 if TYPE_CHECKING:
     from edgeface.engine import FaceEngine
-    from edgeface.frame import Frame
 
 __all__ = ["Config", "EngineSubject", "Feed", "combinations", "frame_feed", "parse_threads", "prepare"]
-
-Feed = Callable[[], "Frame"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +71,10 @@ class EngineSubject:
         cpus = "" if self.config.cpus is None else f" on {','.join(map(str, self.config.cpus))}"
         text = f"{self.info['model']} {self.info['precision']} {width}x{height} {self.info['runtime']}"
         return f"{text} t{self.config.threads}{cpus}{' track' if self.config.track else ''}"
+
+    def fetch(self, number: int) -> None:
+        if isinstance(self._feed, Recording):
+            self._feed.fetch(number)
 
     def open(self) -> None:
         self._engine = self.config.open()
@@ -149,48 +151,3 @@ def parse_threads(text: str) -> list[int]:
     if not numbers or not all(1 <= number <= 256 for number in numbers):
         raise must_be("threads", "numbers from 1 to 256", repr(text))
     return sorted(set(numbers))
-
-
-def frame_feed(source: str | None, width: int = 640, height: int = 480) -> tuple[Feed, str]:
-    """Frames for ever, and what they are.
-
-    Args:
-        source: a picture, folder, video or camera as `edgeface.sources.open_source` takes it; None for a repeatable
-            picture of noise, in which there are no faces.
-        width, height: of the noise.
-    """
-    from edgeface.frame import Frame
-
-    if source is None:
-        import numpy as np
-
-        noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-        frame = Frame.from_array(noise, "bgr")
-        return lambda: frame, f"noise {width}x{height} bgr"
-    from edgeface.sources import open_source
-
-    opened = open_source(source)
-    frames = _endless(opened)
-    first = next(frames)
-    if not opened.live:
-        # decoding a picture again and again is not what a camera does: keep some frames in memory
-        kept = [first, *(frame for frame, _ in zip(frames, range(15), strict=False))]
-        state = {"next": 0}
-
-        def feed() -> Frame:
-            state["next"] = (state["next"] + 1) % len(kept)
-            return kept[state["next"]]
-
-        return feed, f"{opened.name} {first.width}x{first.height} {first.color}, kept in memory"
-    return lambda: next(frames), f"{opened.name} {first.width}x{first.height} {first.color}"
-
-
-def _endless(source: Any) -> Iterator[Frame]:
-    while True:
-        some = False
-        with source:
-            while (frame := source.read()) is not None:
-                some = True
-                yield frame
-        if not some:
-            raise must_be("source", "one that gives frames", source.name)

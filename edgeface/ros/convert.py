@@ -16,6 +16,7 @@ __all__ = ["CLASS_ID", "detections", "fill", "quaternion", "to_detection_array"]
 
 #: Of every hypothesis.
 CLASS_ID: Final = "face"
+_ORIENTATIONS: Final = ("upright", "camera")
 
 
 def quaternion(rotation: ArrayLike) -> tuple[float, float, float, float]:
@@ -53,44 +54,54 @@ def quaternion(rotation: ArrayLike) -> tuple[float, float, float, float]:
     return x, y, z, w
 
 
-def detections(faces: Faces, *, stamp: tuple[int, int], frame_id: str) -> dict[str, Any]:
+def detections(faces: Faces, *, stamp: tuple[int, int], frame_id: str, orientation: str = "upright") -> dict[str, Any]:
     """A ``vision_msgs/Detection2DArray`` as nested dicts, field by field.
 
     - ``header`` of the array and of each detection: those of the image, so that messages can be matched with it.
       `frame_id` has to be the camera's optical frame (REP 103: x right, y down, z forward; by custom
-      ``…_optical_frame`` or ``…_optical``): the orientation is in it.
-    - ``bbox``: in pixels of the image.
+      ``…_optical_frame`` or ``…_optical``).
+    - ``bbox``: in pixels of the image as given.
     - ``results[0].hypothesis``: class "face" and the score.
-    - ``results[0].pose.pose.orientation``: head to camera, the identity for a face that looks into the lens. The
-      position is unknown, hence 0, with a variance of infinity.
+    - ``results[0].pose.pose.orientation``: of the head; the identity for an upright face that looks into the lens.
+      Where the frame's rotation was told, "upright" gives it in the upright picture, like all angles of edgeface;
+      "camera" gives it in the optical frame of the camera as it is mounted, which is what tf transforms. Without a
+      rotation both are the same. The position is unknown, hence 0, with a variance of infinity.
     - ``id``: the track id as text, empty without tracking.
 
     Args:
         faces: of one frame.
         stamp: (seconds, nanoseconds) of the image's header.
         frame_id: of the image's header.
+        orientation: "upright" or "camera".
 
     Returns:
         Dicts, lists, numbers and strings only.
+
+    Raises:
+        InvalidInputError: another orientation.
 
     Examples:
         >>> detections(Faces.empty(), stamp=(1, 2), frame_id="camera_optical_frame")
         {'header': {'stamp': {'sec': 1, 'nanosec': 2}, 'frame_id': 'camera_optical_frame'}, 'detections': []}
     """
+    if orientation not in _ORIENTATIONS:
+        raise must_be("orientation", " or ".join(_ORIENTATIONS), repr(orientation))
     seconds, nanoseconds = stamp
     header = {"stamp": {"sec": int(seconds), "nanosec": int(nanoseconds)}, "frame_id": frame_id}
-    return {"header": header, "detections": [_detection(face, header) for face in faces]}
+    return {"header": header, "detections": [_detection(face, header, orientation) for face in faces]}
 
 
-def to_detection_array(faces: Faces, header: Any) -> Any:
+def to_detection_array(faces: Faces, header: Any, *, orientation: str = "upright") -> Any:
     """A ``vision_msgs.msg.Detection2DArray`` for publishing.
 
     Args:
         faces: of one frame.
         header: the ``std_msgs.msg.Header`` of the image they were found in.
+        orientation: as of `detections`: "camera" where the header's frame is turned by tf.
 
     Raises:
         EdgeFaceError: vision_msgs cannot be imported.
+        InvalidInputError: another orientation.
 
     Examples:
         >>> publisher.publish(to_detection_array(faces, image.header))      # doctest: +SKIP
@@ -103,7 +114,7 @@ def to_detection_array(faces: Faces, header: Any) -> Any:
         ) from None
     stamp = (header.stamp.sec, header.stamp.nanosec)
     message = messages.Detection2DArray()
-    fill(message, detections(faces, stamp=stamp, frame_id=header.frame_id))
+    fill(message, detections(faces, stamp=stamp, frame_id=header.frame_id, orientation=orientation))
     return message
 
 
@@ -131,9 +142,9 @@ def fill(message: Any, values: Mapping[str, Any]) -> None:
             setattr(message, name, value)
 
 
-def _detection(face: Face, header: dict[str, Any]) -> dict[str, Any]:
+def _detection(face: Face, header: dict[str, Any], orientation: str) -> dict[str, Any]:
     x1, y1, x2, y2 = (float(v) for v in face.box)
-    x, y, z, w = quaternion(face.rotation)
+    x, y, z, w = quaternion(face.rotation if orientation == "upright" else face.camera_rotation)
     covariance = np.zeros((6, 6))
     covariance[range(3), range(3)] = np.inf
     return {

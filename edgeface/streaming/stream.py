@@ -16,6 +16,7 @@ from edgeface.sources.base import Source
 from edgeface.streaming.capture import Capture
 from edgeface.streaming.slot import FrameSlot
 from edgeface.streaming.stats import StreamState, StreamStats
+from edgeface.tracking.clock import Timeline
 from edgeface.tracking.engine import Detector, track_frame
 from edgeface.tracking.tracker import Tracker
 
@@ -99,8 +100,7 @@ class Stream:
         self._capture = Capture(source, self._slot, self._stats, retry=retry, patience=patience)
         self._started = self._closed = False
         self._starting = threading.Lock()
-        self._last_size: tuple[int, int] | None = None
-        self._last_stamp: int | None = None
+        self._timeline = Timeline(source.live)
 
     @property
     def stats(self) -> StreamStats:
@@ -143,7 +143,7 @@ class Stream:
             self._stats.dropped += taken.dropped
             try:
                 frame = self._prepared(taken.frame)
-                faces = self._faces(frame)
+                faces = self._faces(frame, taken.arrived)
             except InvalidInputError as error:  # this frame's fault: too large, or the region lies outside it
                 self._stats.damaged += 1
                 self._stats.last_error = str(error)
@@ -171,16 +171,11 @@ class Stream:
             changes["roi"] = (max(0, x1), max(0, y1), min(x2, frame.width), min(y2, frame.height))
         return replace(frame, **changes) if changes else frame
 
-    def _faces(self, frame: Frame) -> Faces:
+    def _faces(self, frame: Frame, arrived: float) -> Faces:
         if self.tracker is None:
             return self._engine.detect(frame)
-        stamp = frame.timestamp_ns
-        earlier = stamp is not None and self._last_stamp is not None and stamp < self._last_stamp
-        if earlier or self._last_size not in (None, frame.size):
-            # another clock or other pixels: what was known of the tracks means nothing here
-            self.tracker.reset()
-        self._last_size, self._last_stamp = frame.size, stamp
-        return track_frame(self._engine, frame, self.tracker)
+        now_ns = self._timeline.time_of(frame.timestamp_ns, arrived)
+        return track_frame(self._engine, frame, self.tracker, now_ns=now_ns)
 
     def __iter__(self) -> Iterator[StreamResult]:
         """Results until the source ends or the stream is closed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,10 @@ class BestShot:
 
     Attributes:
         track_id: of the track.
-        face: as detected in that frame, not smoothed.
+        face: as detected in that frame, not smoothed; box and landmarks in pixels of the frame as given.
         rank: what it was chosen by: the quality times the share of the box inside the frame.
-        crop: (h, w, 3) uint8 BGR, the face with a margin, at most 512 pixels a side; None if crops are off.
+        crop: (h, w, 3) uint8 BGR, the face with a margin, turned upright, at most 512 pixels a side; None if crops are
+            off.
         aligned: (112, 112, 3) uint8 BGR, upright, landmarks at `edgeface.align.ALIGNED_POINTS`; None if crops are off
             or the landmarks are unusable.
         timestamp_ns: of the frame.
@@ -50,8 +51,8 @@ def rank(face: Face, size: tuple[int, int]) -> float:
 
 def take(track_id: int, face: Face, value: float, frame: Frame | None, when: tuple[int | None, int | None]) -> BestShot:
     """Copy everything that has to survive the frame."""
-    kept = Face(
-        face.box.copy(), face.score, face.landmarks.copy(), face.rotation.copy(), face.quality, track_id=track_id
+    kept = replace(
+        face, box=face.box.copy(), landmarks=face.landmarks.copy(), rotation=face.rotation.copy(), track_id=track_id
     )
     crop = aligned = None
     if frame is not None:

@@ -24,14 +24,21 @@ class Detector(Protocol):
         """As `FaceEngine.detect`."""
 
 
-def track_frame(engine: Detector, frame: Frame, tracker: Tracker) -> Faces:
-    """Detect or predict, whichever is due, and give the tracked faces (see `FaceEngine.track`)."""
+def track_frame(engine: Detector, frame: Frame, tracker: Tracker, *, now_ns: int | None = None) -> Faces:
+    """Detect or predict, whichever is due, and give the tracked faces (see `FaceEngine.track`).
+
+    Args:
+        engine: that detects.
+        frame: the next one.
+        tracker: of the frames before.
+        now_ns: the frame's time for the tracker, if not its stamp.
+    """
     if not tracker.due:
         started = perf_counter()
-        faces = tracker.predict(frame)
+        faces = tracker.predict(frame, now_ns=now_ns)
         return replace(faces, timings={"track": perf_counter() - started})
     threshold = float(engine.info.min_score) if tracker.new_score is None else tracker.new_score
     found = engine.detect(frame, min_score=min(threshold, tracker.low_score))
     started = perf_counter()
-    faces = tracker.update(found, frame, new_score=threshold)
+    faces = tracker.update(found, frame, new_score=threshold, now_ns=now_ns)
     return replace(faces, timings={**found.timings, "track": perf_counter() - started})

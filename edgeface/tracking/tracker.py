@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from edgeface.errors import EdgeFaceError, must_be
 from edgeface.faces import Faces
-from edgeface.frame import Frame
+from edgeface.frame import Frame, as_frame
+from edgeface.stamps import checked_stamp
 from edgeface.tracking.association import match, similarity
 from edgeface.tracking.best_shot import BestShot
 from edgeface.tracking.camera import CameraMotion, camera_motion, lone_motion, travelled
@@ -35,6 +36,11 @@ _PANS: Final = 0.5
 _PANNED_S: Final = 1.0
 # Tracks that have ended and were not asked for: their pictures must not pile up.
 _KEPT_ENDED: Final = 16
+# A face that was seen when last searched may be unseen for so many usual pauses between searches, even where that is
+# longer than `lost_after`: a slow board would lose everybody from search to search. The usual one is the median of so
+# many.
+_PAUSES: Final = 2
+_PAUSES_KEPT: Final = 7
 
 
 class TrackState(enum.StrEnum):
@@ -74,6 +80,9 @@ class TrackInfo:
 class Tracker:
     """Follows faces by motion, overlap and landmarks; knows nothing of identity. One camera, frames in order.
 
+    All tracks end, and ids go on, where a frame has another size or rotation than the last one, or a time stamp that
+    lies back by more than 0.2 s: another scene, or another clock.
+
     Low-scored detections only continue tracks, they never begin one (Zhang et al., ByteTrack, ECCV 2022). Faces keep a
     Kalman filter of constant velocity (Bewley et al., SORT, ICIP 2016); what is reported is smoothed by One-Euro
     filters.
@@ -86,7 +95,8 @@ class Tracker:
         between: "motion" (by their velocity; costs nothing) or "flow" (sparse optical flow in a small grey picture;
             follows turns, costs a millisecond or so, imports OpenCV).
         min_hits: report a face from its nth detection on.
-        lost_after: seconds for which an unseen face keeps its id.
+        lost_after: seconds for which an unseen face keeps its id, whether it was not found or no frame came. Frames
+            that usually lie further apart are no outage.
         new_score: least score to begin a track; the engine's `min_score` if None.
         low_score: least score to continue one.
         smoothing: how to smooth; None for the raw detections.
@@ -121,11 +131,11 @@ class Tracker:
                 raise must_be(name, "an integer of at least 1", repr(value))
         if between not in ("motion", "flow"):
             raise must_be("between", "motion or flow", repr(between))
-        if not lost_after >= 0:
-            raise must_be("lost_after", "0 seconds or more", lost_after)
+        if not _is_number(lost_after) or not lost_after >= 0:
+            raise must_be("lost_after", "0 seconds or more", repr(lost_after))
         for name, score in (("new_score", new_score), ("low_score", low_score)):
-            if score is not None and not 0 < score < 1:
-                raise must_be(name, "between 0 and 1", score)
+            if score is not None and not (_is_number(score) and 0 < score < 1):
+                raise must_be(name, "between 0 and 1", repr(score))
         if smoothing is not None and not isinstance(smoothing, Smoothing):
             raise must_be("smoothing", "a Smoothing or None", repr(smoothing))
         self.detect_every = detect_every
@@ -143,6 +153,9 @@ class Tracker:
         self._next_id = 1
         self._frames_to_detection = 0
         self._panned: int | None = None  # when the camera was last seen to move
+        self._scene: tuple[tuple[int, int], int] | None = None  # size and rotation of the last frame
+        self._searched: int | None = None  # when a frame was last searched
+        self._pauses: deque[int] = deque(maxlen=_PAUSES_KEPT)  # between searches, in nanoseconds
 
     @property
     def due(self) -> bool:
@@ -168,32 +181,40 @@ class Tracker:
     def reset(self) -> None:
         """End all tracks, for a new scene or camera. Ids go on."""
         with self._exclusive():
-            ended = (track for track in self._tracks if track.confirmed)
-            self._ended.extend(replace(self._info(track), state=TrackState.ENDED) for track in ended)
-            self._tracks.clear()
-            self._clock.reset()
-            self._frames_to_detection = 0
-            self._panned = None
-            if self._flow is not None:
-                self._flow.reset()
+            self._begin_anew()
 
-    def update(self, faces: Faces, frame: Frame | None = None, *, new_score: float | None = None) -> Faces:
+    def update(
+        self,
+        faces: Faces,
+        frame: Frame | NDArray[np.uint8] | None = None,
+        *,
+        color: str | None = None,
+        new_score: float | None = None,
+        now_ns: int | None = None,
+    ) -> Faces:
         """Take in the detections of the next frame.
 
         Args:
             faces: of any score; those under `low_score` are ignored. `timestamp_ns` drives the motion model.
             frame: that they were found in, for best shots and optical flow; without it best shots have no crops.
+            color: of a frame that is an array, required.
             new_score: for a tracker that has none of its own; 0.5 if None.
+            now_ns: the frame's time in nanoseconds, if not `faces.timestamp_ns`.
 
         Returns:
             The faces seen in this frame that are reported, with `track_ids`, smoothed, by falling score.
 
         Raises:
-            InvalidInputError: a time stamp before the last frame's.
+            InvalidInputError: a time stamp up to 0.2 s before the last frame's, or an array without its colour.
             EdgeFaceError: another thread is in this tracker.
         """
+        if frame is not None:
+            frame = as_frame(frame, color, rotation=0 if isinstance(frame, Frame) else faces.rotation)
         with self._exclusive():
-            dt = self._clock.advance(faces.timestamp_ns)
+            dt = self._go_on(faces, now_ns)
+            if self._searched is not None:
+                self._pauses.append(self._clock.now - self._searched)
+            self._searched = self._clock.now
             self._frames_to_detection = self.detect_every - 1
             faces = _usable(faces, self.low_score)
             for track in self._tracks:
@@ -235,11 +256,15 @@ class Tracker:
                 self._flow.remember(frame)
             return _report(faces, [(track, faces.scores[i]) for track, i in pairs if track.confirmed])
 
-    def predict(self, frame: Frame | Faces) -> Faces:
+    def predict(
+        self, frame: Frame | Faces | NDArray[np.uint8], *, color: str | None = None, now_ns: int | None = None
+    ) -> Faces:
         """Move the faces on to a frame that is not searched.
 
         Args:
-            frame: the frame; empty `Faces` with its size and time stamp will do without optical flow.
+            frame: the frame; empty `Faces` with its size, rotation and time stamp will do without optical flow.
+            color: of a frame that is an array, required.
+            now_ns: the frame's time in nanoseconds, if not its own stamp.
 
         Returns:
             The reported faces that were seen when last searched, moved on; scores and quality are those of then.
@@ -247,10 +272,15 @@ class Tracker:
         Raises:
             InvalidInputError, EdgeFaceError: as `update`.
         """
+        if not isinstance(frame, Faces):
+            frame = as_frame(frame, color)
         with self._exclusive():
-            dt = self._clock.advance(frame.timestamp_ns)
+            before = len(self._visible())
+            dt = self._go_on(frame, now_ns)
             self._frames_to_detection -= 1
-            visible = [track for track in self._tracks if track.confirmed and not track.missed]
+            visible = self._visible()
+            if len(visible) < before:  # an outage: whoever is there now is not known before the next search
+                self._frames_to_detection = 0
             boxes = np.array([track.motion.box for track in visible], np.float32).reshape(-1, 4)
             for track in self._tracks:
                 track.predict(dt)
@@ -258,8 +288,51 @@ class Tracker:
                 for track, box in zip(visible, self._flow.follow(frame, boxes), strict=True):
                     if box is not None:
                         track.shift(box)
-            blank = Faces.empty(frame.size, timestamp_ns=frame.timestamp_ns, sequence=frame.sequence)
+            blank = Faces.empty(
+                frame.size, rotation=frame.rotation, timestamp_ns=frame.timestamp_ns, sequence=frame.sequence
+            )
             return _report(blank, [(track, track.face.score) for track in visible])
+
+    def _go_on(self, frame: Frame | Faces, now_ns: int | None) -> float:
+        """To the time of the next frame, before anything is paired; seconds since the last one.
+
+        Whoever was not seen for too long ends here, and everybody where the frame is of another scene or clock.
+        """
+        stamp = frame.timestamp_ns if now_ns is None else checked_stamp(now_ns, "now_ns")
+        size = frame.size if all(frame.size) or self._scene is None else self._scene[0]  # (0, 0): not known
+        if self._scene not in (None, (size, frame.rotation)) or self._clock.is_another(stamp):
+            self._begin_anew()
+        dt = self._clock.advance(stamp)
+        self._scene = size, frame.rotation
+        pause = float(np.median(self._pauses)) if self._pauses else self._clock.nominal_ns * self.detect_every
+        seen_lately = max(self._lost_after, _PAUSES * pause / 1e9)
+        self._end(
+            track
+            for track in self._tracks
+            if self._unseen_s(track) > (self._lost_after if track.missed else seen_lately)
+        )
+        return dt
+
+    def _begin_anew(self) -> None:
+        self._end(self._tracks)
+        self._clock.reset()
+        self._scene = self._searched = self._panned = None
+        self._pauses.clear()
+        self._frames_to_detection = 0
+        if self._flow is not None:
+            self._flow.reset()
+
+    def _end(self, tracks: Iterable[Track]) -> None:
+        ended = list(tracks)
+        gone = {id(track) for track in ended}
+        self._ended.extend(replace(self._info(t), state=TrackState.ENDED) for t in ended if t.confirmed)
+        self._tracks = [track for track in self._tracks if id(track) not in gone]
+
+    def _unseen_s(self, track: Track) -> float:
+        return (self._clock.now - track.last_seen) / 1e9
+
+    def _visible(self) -> list[Track]:
+        return [track for track in self._tracks if track.confirmed and not track.missed]
 
     def _pair(
         self,
@@ -301,14 +374,7 @@ class Tracker:
         return lone_motion(before[standing[0]], after[standing[0]])
 
     def _bury(self) -> None:
-        alive = []
-        for track in self._tracks:
-            unseen = (self._clock.now - track.last_seen) / 1e9
-            if track.confirmed and unseen > self._lost_after:
-                self._ended.append(replace(self._info(track), state=TrackState.ENDED))
-            elif track.confirmed or not track.missed:
-                alive.append(track)
-        self._tracks = alive
+        self._end(t for t in self._tracks if t.missed and (not t.confirmed or self._unseen_s(t) > self._lost_after))
 
     def _info(self, track: Track) -> TrackInfo:
         state = TrackState.TENTATIVE
@@ -321,7 +387,7 @@ class Tracker:
             velocity=track.motion.velocity,
             hits=track.hits,
             age_s=(self._clock.now - track.first_seen) / 1e9,
-            unseen_s=(self._clock.now - track.last_seen) / 1e9,
+            unseen_s=self._unseen_s(track),
             best_shot=track.best,
         )
 
@@ -335,6 +401,10 @@ class Tracker:
             self._busy.release()
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+
+
 def _usable(faces: Faces, low_score: float) -> Faces:
     """Without what no network should give, but a broken one may: numbers that are none, boxes turned inside out."""
     finite = np.isfinite(faces.boxes).all(1) & np.isfinite(faces.landmarks).all((1, 2))
@@ -345,7 +415,7 @@ def _usable(faces: Faces, low_score: float) -> Faces:
 def _report(faces: Faces, seen: list[tuple[Track, float]]) -> Faces:
     """Faces of the tracks that were seen, by falling score."""
     seen = sorted(seen, key=lambda pair: (-float(pair[1]), pair[0].track_id))
-    frame = {name: getattr(faces, name) for name in ("size", "timestamp_ns", "sequence", "timings")}
+    frame = {name: getattr(faces, name) for name in ("size", "rotation", "timestamp_ns", "sequence", "timings")}
     if not seen:
         return Faces.empty(**frame, track_ids=np.zeros(0, np.int64))
     points = np.stack([track.points for track, _ in seen]).astype(np.float32)

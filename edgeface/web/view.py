@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from http.server import ThreadingHTTPServer
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 
 from edgeface.errors import SourceError, must_be
 from edgeface.faces import Faces
-from edgeface.frame import Frame
+from edgeface.frame import Frame, as_frame
+from edgeface.turns import turn_picture
 from edgeface.web.board import Board
 from edgeface.web.handler import make_handler
 
@@ -85,25 +87,30 @@ class LiveView:
 
     def show(
         self,
-        frame: Frame,
+        frame: Frame | NDArray[np.uint8],
         faces: Faces,
         *,
+        color: str | None = None,
         reports: list[GateReport] | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        """Show a frame. Costs next to nothing while nobody watches.
+        """Show a frame, upright. Costs next to nothing while nobody watches.
 
         Args:
-            frame: of any format.
-            faces: found in it.
+            frame: a `Frame` of any format, or an array as `FaceEngine.detect` takes it.
+            faces: found in it. The record gives boxes and landmarks in pixels of the frame as given, angles in the
+                upright picture, and ``rotation``, the degrees from one to the other.
+            color: of an array, required.
             reports: of a quality gate, one a face: drawn and given as ``reasons``.
             extra: JSON-ready values that are added to the record.
         """
+        frame = as_frame(frame, color, rotation=0 if isinstance(frame, Frame) else faces.rotation)
         record: dict[str, Any] = {
             "sequence": faces.sequence,
             "timestamp_ns": faces.timestamp_ns,
             "width": frame.width,
             "height": frame.height,
+            "rotation": faces.rotation,
             **(extra or {}),
             "faces": faces.to_dicts(),
         }
@@ -127,11 +134,10 @@ class LiveView:
 
         scale = min(1.0, self._max_width / frame.width)
         size = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
-        shown = _scaled(faces, size[0] / frame.width, size[1] / frame.height)
-        picture: NDArray[np.uint8] = draw_faces(to_bgr(frame, size=size), shown, inplace=True)
-        turns = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
-        if frame.rotation:
-            picture = np.asarray(cv2.rotate(picture, turns[frame.rotation]), np.uint8)
+        # turned before it is drawn into, so that labels read upright
+        given = _scaled(faces, size[0] / frame.width, size[1] / frame.height)
+        shown = replace(given, size=size, rotation=frame.rotation).upright()
+        picture = draw_faces(turn_picture(to_bgr(frame, size=size), frame.rotation), shown, inplace=True)
         return bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, self._quality])[1].tobytes())
 
     def __enter__(self) -> Self:
@@ -144,8 +150,6 @@ class LiveView:
 
 
 def _scaled(faces: Faces, x: float, y: float) -> Faces:
-    from dataclasses import replace
-
     return replace(
         faces,
         boxes=faces.boxes * np.array([x, y, x, y], np.float32),

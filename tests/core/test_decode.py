@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -217,6 +221,115 @@ def test_with_room_for_fewer_faces_those_are_as_they_were(case: Heads) -> None:
 
     known = rows(all_faces)
     assert all(row in known for row in rows(few))
+
+
+MANY = {
+    "as large as their cells": lambda a, rng: None,
+    "larger than their cells": lambda a, rng: a[..., 4:6].fill(np.log(3)),
+    "of all sizes": lambda a, rng: a.__setitem__(
+        (..., slice(2, 6)), rng.normal([0, 0, -1, -1], [5, 5, 1.5, 1.5], (*a.shape[:2], 4))
+    ),
+    "far away": lambda a, rng: a.__setitem__((..., slice(2, 4)), rng.normal(0, 1000, (*a.shape[:2], 2))),
+    "much smaller than their cells": lambda a, rng: a[..., 4:6].fill(-6),
+    "without area": lambda a, rng: a[..., 4:6].fill(-80),
+    "one of them huge": lambda a, rng: a[0, 0].__setitem__([0, 4, 5], [9, 6, 6]),
+    "the last the best": lambda a, rng: a[-1, -1].__setitem__(0, 8),
+    "in groups": lambda a, rng: a.__setitem__(
+        (..., slice(2, 4)), np.mgrid[: a.shape[0], : a.shape[1]].T[..., ::1] % 3 * -0.9
+    ),
+}
+
+
+def crowd(cells: int, kind: str) -> np.ndarray:
+    """(1, cells, cells, 22): a face in every cell."""
+    head, rng = np.zeros((1, cells, cells, 22), np.float32), np.random.default_rng(0)
+    head[..., [16, 20]] = 1
+    head[..., 0] = 3 if kind in ("as large as their cells", "the last the best") else rng.normal(3, 1, head.shape[:3])
+    MANY[kind](head[0], rng)
+    return head
+
+
+@pytest.mark.parametrize("kind", MANY)
+@pytest.mark.parametrize("nms_iou", [0.0, 0.05, 0.45, 0.9, 1.0])
+def test_many_faces_equal_the_reference(kind: str, nms_iou: float) -> None:
+    """More than are looked through one by one: found by where they are."""
+    head, scales = crowd(24, kind), [np.ones(22, np.float32)]
+    options = {"min_score": 0.3, "nms_iou": nms_iou, "max_faces": 65536}
+    arguments = ([head], [8], ["NHWC"], [1.0], [0], scales, np.array([[1.5, 0, 3], [0, 2.0, -1]]))
+    expected, got = reference.decode(*arguments, **options), _core.decode(*arguments, **options)
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-3)
+    assert len(got[0]) > 70 or kind == "without area" or nms_iou < 0.5
+
+
+@pytest.mark.parametrize("kind", MANY)
+@pytest.mark.parametrize("nms_iou", [0.0, 0.45, 1.0])
+def test_the_time_of_suppression_is_not_quadratic(kind: str, nms_iou: float) -> None:
+    """65,536 faces, which took 9 s and more."""
+    head = crowd(256, kind)
+    started = time.process_time()
+    one_face(outputs=[head], strides=[8], min_score=0.3, nms_iou=nms_iou, max_faces=65536)
+    assert time.process_time() - started < 4
+
+
+HUGE = [3e38, -3e38, 1e38, float("inf"), float("-inf"), float("nan"), 1e30, -1e30]
+
+
+@pytest.mark.parametrize("channel", range(22))
+@pytest.mark.parametrize("value", HUGE)
+def test_what_leaves_is_finite(channel: int, value: float) -> None:
+    head = np.zeros((1, 4, 4, 22), np.float32)
+    head[..., [16, 20]] = 1
+    head[..., 0] = -9
+    head[0, 1, 1, 0] = head[0, 3, 3, 0] = 3
+    head[0, 1, 1, channel] = value
+    for transform in ([[2, 0, 1], [0, 2, 1]], [[0, 1e30, 0], [-1e30, 0, 0]]):
+        faces = one_face(outputs=[head], strides=[8], transform=np.array(transform, float), min_score=0.3)
+        expected = reference.decode(
+            [head],
+            [8],
+            ["NHWC"],
+            [1.0],
+            [0],
+            [np.ones(22, np.float32)],
+            np.array(transform, float),
+            min_score=0.3,
+            nms_iou=0.5,
+        )
+        for part, wanted in zip(faces, expected, strict=True):
+            assert np.isfinite(part).all()
+            np.testing.assert_allclose(part, wanted, rtol=1e-5, atol=1e-3)
+        assert len(faces[0]) in (1, 2)
+
+
+@pytest.mark.parametrize("scale", [1e37, 1e38, 1e300])
+def test_what_the_transform_leads_out_of_range_is_no_face(scale: float) -> None:
+    faces = one_face(transform=np.array([[scale, 0, 0], [0, scale, 0]]))
+    assert len(faces[0]) == 0
+
+
+def test_steps_that_lead_out_of_memory_are_refused() -> None:
+    head = np.zeros((1, 4, 4, 22), np.float32)
+    strange = np.lib.stride_tricks.as_strided(head, head.shape, (0, 2**62, 88, 4))
+    with pytest.raises(InvalidInputError, match="strides must be such that all of the array lies in memory"):
+        one_face(outputs=[strange])
+    frame = np.lib.stride_tricks.as_strided(np.zeros((4, 4), np.uint8), (4, 4), (2**62, 1))
+    with pytest.raises(InvalidInputError, match="strides must be such that all of the array lies in memory"):
+        _core.preprocess([frame], "gray", 4, 4, np.zeros((4, 4, 3), np.uint8), layout="NHWC", color="rgb")
+
+
+@pytest.mark.parametrize("name", ["foo", "neon" if "avx2" in _core.available_isas() else "avx2", "SCALAR"])
+def test_an_instruction_set_that_is_none_is_named(name: str) -> None:
+    code = (
+        "import numpy as np\nfrom edgeface import _core\nfrom edgeface.errors import InvalidInputError\n"
+        "try: _core.preprocess([np.zeros((4, 4), np.uint8)], 'gray', 4, 4, np.zeros((4, 4, 3), np.uint8), "
+        "layout='NHWC', color='rgb')\n"
+        "except InvalidInputError as error: print(error)"
+    )
+    environment = {**os.environ, "EDGEFACE_ISA": name}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("EDGEFACE_ISA must be one that this CPU and this build have (scalar")
+    assert done.stdout.endswith(f"but got '{name}'\n")
 
 
 def test_turned_camera() -> None:

@@ -116,7 +116,8 @@ def test_a_rotated_camera_gives_pixels_and_pose_of_the_frame(engine: FaceEngine,
     turn = np.radians(-rotation)
     back = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
     upright_rotation = engine.detect(upright, color="bgr").rotations[0]
-    np.testing.assert_allclose(faces.rotations[0], back @ upright_rotation, atol=1e-5)
+    np.testing.assert_allclose(faces.camera_rotations[0], back @ upright_rotation, atol=1e-5)
+    np.testing.assert_allclose(faces.rotations[0], upright_rotation, atol=1e-5)
 
 
 def test_a_frame_carries_its_stamps(engine: FaceEngine) -> None:

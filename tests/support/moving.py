@@ -73,7 +73,8 @@ class ScriptedEngine:
     def detect(self, frame: Frame, *, min_score: float | None = None) -> Faces:
         number = frame.sequence or 0
         self.calls.append(number)
-        found = faces(self._script(number), frame.size, timestamp_ns=frame.timestamp_ns, sequence=frame.sequence)
+        stamps = {"timestamp_ns": frame.timestamp_ns, "sequence": frame.sequence, "rotation": frame.rotation}
+        found = faces(self._script(number), frame.size, **stamps)
         return found[found.scores >= (self.info.min_score if min_score is None else min_score)]
 
 

@@ -34,6 +34,13 @@
 extern "C" {
 #endif
 
+/* C lets an enum hold any int, C++ only if it is told so. */
+#ifdef __cplusplus
+#define EF_ENUM(name) enum name : int
+#else
+#define EF_ENUM(name) enum name
+#endif
+
 #define EF_VERSION_MAJOR 0
 #define EF_VERSION_MINOR 1
 #define EF_VERSION_PATCH 0
@@ -43,18 +50,18 @@ extern "C" {
 #define EF_HEAD_CHANNELS 22
 #define EF_LANDMARKS 5
 
-typedef enum ef_status {
+typedef EF_ENUM(ef_status) {
   EF_OK = 0,
   EF_ERROR_NULL = 1,         /* a required pointer is NULL */
   EF_ERROR_STRUCT_SIZE = 2,  /* struct_size is smaller than the library's first version of the struct */
   EF_ERROR_ARGUMENT = 3,     /* a value is outside its range or names nothing */
   EF_ERROR_SIZE = 4,         /* a frame, crop or tensor is empty, too large, or does not fit what ef_create was told */
-  EF_ERROR_STRIDE = 5,       /* a row stride is shorter than a row */
+  EF_ERROR_STRIDE = 5,       /* a row stride is shorter than a row, or a step leads out of the address space */
   EF_ERROR_MEMORY = 6,       /* the allocator returned NULL, or the caller's block is too small or not aligned */
   EF_ERROR_UNSUPPORTED = 7   /* the CPU lacks the instruction set asked for */
 } ef_status;
 
-typedef enum ef_format {
+typedef EF_ENUM(ef_format) {
   EF_FORMAT_BGR = 1,
   EF_FORMAT_RGB = 2,
   EF_FORMAT_GRAY = 3,
@@ -65,17 +72,17 @@ typedef enum ef_format {
   EF_FORMAT_UYVY = 8  /* U Y0 V Y1; the width is even */
 } ef_format;
 
-typedef enum ef_matrix { EF_MATRIX_BT601 = 0, EF_MATRIX_BT709 = 1 } ef_matrix;
-typedef enum ef_range { EF_RANGE_LIMITED = 0, EF_RANGE_FULL = 1 } ef_range;
-typedef enum ef_fit { EF_FIT_LETTERBOX = 0, EF_FIT_STRETCH = 1 } ef_fit;
-typedef enum ef_filter {
+typedef EF_ENUM(ef_matrix) { EF_MATRIX_BT601 = 0, EF_MATRIX_BT709 = 1 } ef_matrix;
+typedef EF_ENUM(ef_range) { EF_RANGE_LIMITED = 0, EF_RANGE_FULL = 1 } ef_range;
+typedef EF_ENUM(ef_fit) { EF_FIT_LETTERBOX = 0, EF_FIT_STRETCH = 1 } ef_fit;
+typedef EF_ENUM(ef_filter) {
   EF_FILTER_BILINEAR = 0,
   EF_FILTER_AREA = 1 /* mean over k x k pixels, k = floor(ratio), before the bilinear step: keeps small faces in shrunk frames */
 } ef_filter;
-typedef enum ef_layout { EF_LAYOUT_NHWC = 0, EF_LAYOUT_NCHW = 1 } ef_layout;
-typedef enum ef_dtype { EF_DTYPE_INT8 = 0, EF_DTYPE_UINT8 = 1, EF_DTYPE_FLOAT32 = 2 } ef_dtype;
-typedef enum ef_color { EF_COLOR_RGB = 0, EF_COLOR_BGR = 1 } ef_color;
-typedef enum ef_isa { EF_ISA_AUTO = 0, EF_ISA_SCALAR = 1, EF_ISA_NEON = 2, EF_ISA_AVX2 = 3 } ef_isa;
+typedef EF_ENUM(ef_layout) { EF_LAYOUT_NHWC = 0, EF_LAYOUT_NCHW = 1 } ef_layout;
+typedef EF_ENUM(ef_dtype) { EF_DTYPE_INT8 = 0, EF_DTYPE_UINT8 = 1, EF_DTYPE_FLOAT32 = 2 } ef_dtype;
+typedef EF_ENUM(ef_color) { EF_COLOR_RGB = 0, EF_COLOR_BGR = 1 } ef_color;
+typedef EF_ENUM(ef_isa) { EF_ISA_AUTO = 0, EF_ISA_SCALAR = 1, EF_ISA_NEON = 2, EF_ISA_AVX2 = 3 } ef_isa;
 
 typedef struct ef_context ef_context;
 
@@ -155,8 +162,9 @@ typedef struct ef_face {
   float score, quality;             /* 0..1; the odds of the score are the best cell's times the root of half the sum of the scores
                                        of all cells that say this box (docs/bundle.md) */
   float landmarks[EF_LANDMARKS][2]; /* right eye, left eye, nose tip, right and left mouth corner OF THE PERSON */
-  float rotation[9];                /* row-major, head to optical camera frame (x right, y down, z forward) of the frame given */
-} ef_face;
+  float rotation[9];                /* row-major, head to the optical frame (x right, y down, z forward) of the camera as it is mounted,
+                                       whatever ef_image.rotation; docs/conventions.md says how to speak of the upright picture */
+} ef_face; /* every number is finite */
 
 typedef struct ef_faces {
   uint32_t struct_size;

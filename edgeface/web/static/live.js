@@ -2,12 +2,14 @@
 const byId = (id) => document.getElementById(id);
 const degrees = (value) => `${value > 0 ? "+" : ""}${value.toFixed(0)}°`;
 
-function row(face) {
+const by = (width, height, turned) => (turned ? `${height}×${width}` : `${width}×${height}`);
+
+function row(face, turned) {
   const [x1, y1, x2, y2] = face.box;
   const gate = face.reasons === undefined ? "" : face.reasons.length ? face.reasons.join(", ").replaceAll("_", " ") : "good";
   const values = [
     face.track_id ?? "", face.score.toFixed(2), degrees(face.yaw), degrees(face.pitch), degrees(face.roll),
-    face.quality.toFixed(2), `${Math.round(x2 - x1)}×${Math.round(y2 - y1)}`, gate,
+    face.quality.toFixed(2), by(Math.round(x2 - x1), Math.round(y2 - y1), turned), gate,
   ];
   const line = document.createElement("tr");
   for (const value of values) {
@@ -20,9 +22,10 @@ function row(face) {
 }
 
 function show(record) {
+  const turned = record.rotation % 180 !== 0;  // the record is of the frame as given, the page shows it upright
   byId("count").textContent = record.faces.length;
-  byId("faces").replaceChildren(...record.faces.map(row));
-  const numbers = { picture: `${record.width}×${record.height}`, frame: record.sequence ?? "", ...record.stream };
+  byId("faces").replaceChildren(...record.faces.map((face) => row(face, turned)));
+  const numbers = { picture: by(record.width, record.height, turned), frame: record.sequence ?? "", ...record.stream };
   byId("numbers").replaceChildren(...Object.entries(numbers).flatMap(([name, value]) => {
     const term = document.createElement("dt"), text = document.createElement("dd");
     term.textContent = name.replaceAll("_", " ");

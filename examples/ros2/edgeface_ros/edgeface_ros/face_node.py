@@ -21,10 +21,11 @@ class FaceNode(Node):
     def __init__(self) -> None:
         super().__init__("edgeface")
         defaults = {"model": "edgeface-s", "threads": 1, "min_score": 0.5, "rotation": 0, "detect_every": 1}
+        defaults["orientation"] = "upright"  # "camera": in the optical frame of a turned camera, for tf
         value = {name: self.declare_parameter(name, default).value for name, default in defaults.items()}
         self.engine = edgeface.FaceEngine(value["model"], threads=value["threads"], min_score=value["min_score"])
         self.tracker = edgeface.Tracker(detect_every=value["detect_every"])
-        self.rotation = value["rotation"]
+        self.rotation, self.orientation = value["rotation"], value["orientation"]
         self.publisher = self.create_publisher(Detection2DArray, "faces", NEWEST)
         self.create_subscription(Image, "image", self.on_image, NEWEST)
         self.get_logger().info(f"{self.engine}")
@@ -33,11 +34,11 @@ class FaceNode(Node):
         try:
             faces = self.engine.track(frame_from_image(message, rotation=self.rotation), tracker=self.tracker)
         except edgeface.errors.InvalidInputError as error:
-            # an encoding that is not supported, or a clock that was set back (a bag that starts anew)
+            # an encoding that is not supported, or images out of order
             self.get_logger().warning(str(error), throttle_duration_sec=5.0)
             self.tracker.reset()
             return
-        self.publisher.publish(to_detection_array(faces, message.header))
+        self.publisher.publish(to_detection_array(faces, message.header, orientation=self.orientation))
 
 
 def main() -> None:

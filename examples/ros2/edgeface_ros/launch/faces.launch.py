@@ -10,18 +10,19 @@ ARGUMENTS = {
     "image": ("/camera/image_raw", "image topic"),
     "faces": ("/faces", "topic to publish"),
     "rotation": ("0", "degrees clockwise that make the picture upright"),
+    "orientation": ("upright", "of heads: in the upright picture, or camera: in the camera's frame, for tf"),
     "detect_every": ("1", "detect in every Nth image"),
     "threads": ("1", "threads that compute one inference"),
     "min_score": ("0.5", "least score"),
 }
-NUMBERS = {"rotation": int, "detect_every": int, "threads": int, "min_score": float}
+TYPES = {"rotation": int, "orientation": str, "detect_every": int, "threads": int, "min_score": float}
 
 
 def generate_launch_description() -> LaunchDescription:
     declared = [
         DeclareLaunchArgument(name, default_value=value, description=text) for name, (value, text) in ARGUMENTS.items()
     ]
-    parameters = {name: ParameterValue(LaunchConfiguration(name), value_type=kind) for name, kind in NUMBERS.items()}
+    parameters = {name: ParameterValue(LaunchConfiguration(name), value_type=kind) for name, kind in TYPES.items()}
     node = Node(
         package="edgeface_ros",
         executable="face_node",
