@@ -17,7 +17,7 @@ from edgeface.sources.base import Source
 from edgeface.sources.redaction import hide_secrets
 from edgeface.sources.v4l2 import is_camera
 
-__all__ = ["Kind", "kind_of", "open_source"]
+__all__ = ["INSTEAD", "Kind", "kind_of", "open_source"]
 
 _SCHEMES: Final = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp", "srt")
 _HEIC: Final = frozenset((".heic", ".heif"))
@@ -56,9 +56,9 @@ class Kind(enum.Enum):
 
 
 #: What to do instead of an option that a kind does not have.
-_INSTEAD: Final = {
-    "size": "its frames come in their own size; bare frames need color too",
-    "color": "its frames come with their own format; bare frames need size too",
+INSTEAD: Final = {
+    "size": "its frames come in their own size; bare frames need size and color, --camera-size and --pixel-format",
+    "color": "its frames come in their own format; bare frames need size and color, --camera-size and --pixel-format",
     "pixel_format": "it is a camera's",
     "fps": "its frames come at their own rate",
     "loop": "it has no end to begin again at",
@@ -162,7 +162,7 @@ def _check_options(kind: Kind, text: str, options: dict[str, Any]) -> None:
     known = kind.options()
     for name in options:
         if name not in known:
-            instead = f" ({_INSTEAD[name]})" if name in _INSTEAD else ""
+            instead = f" ({INSTEAD[name]})" if name in INSTEAD else ""
             raise must_be(
                 f"options of {kind.value.title} ({hide_secrets(text)})", f"among {', '.join(known)}", f"{name}{instead}"
             )

@@ -105,10 +105,10 @@ class Stream:
         self._stats = StreamStats()
         self._slot = FrameSlot(source.live if latest is None else latest)
         self._capture = Capture(source, self._slot, self._stats, retry=retry, patience=patience)
+        weakref.finalize(self, self._capture.ask_to_stop).atexit = False  # a capture knows of no stream
+        self._unusable = 0
         self._started = self._closed = False
         self._starting = threading.Lock()
-        self._unusable = 0
-        weakref.finalize(self, self._capture.ask_to_stop).atexit = False  # a capture knows of no stream
         self._last_size: tuple[int, int] | None = None
         self._last_stamp: int | None = None
 

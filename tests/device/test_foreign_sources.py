@@ -241,7 +241,11 @@ def test_schemes_in_capitals(scheme: str) -> None:
         ("gopher://x/y", {}, "begins with none of rtsp://"),
         ("a\0b", {}, "does not exist"),
         ("rtsp://u:s3cret@h/x", {"loop": True}, r"options of a network stream \(rtsp://u:\*\*\*@h/x\) must be among"),
-        (__file__, {"size": (4, 4)}, "a video file .* among loop, realtime, but got size .*bare frames need color"),
+        (
+            __file__,
+            {"size": (4, 4)},
+            "a video file .* among loop, realtime, but got size .*bare frames need size and color",
+        ),
         (0, {"loop": True}, "no end to begin again at"),
     ],
 )
