@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from edgeface.errors import BundleCorruptError, BundleError
+from edgeface.files import written_whole
 from edgeface.manifest import DecodeSpec, InputSpec, Manifest, ModelSpec, OutputSpec
 
 __all__ = ["Bundle", "DecodeSpec", "InputSpec", "Manifest", "ModelSpec", "OutputSpec", "bundled_models", "write_bundle"]
@@ -153,19 +153,15 @@ def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> 
         BundleError: it cannot be written there.
     """
     text = json.dumps(manifest.to_dict(), indent=1, ensure_ascii=False)
-    part = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        with written_whole(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
             for name, data in [(_MANIFEST, text.encode()), *((m.file, files[m.file]) for m in manifest.models)]:
                 info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
                 info.compress_type = zipfile.ZIP_DEFLATED
                 info.external_attr = 0o644 << 16
                 archive.writestr(info, data)
-        part.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
         raise BundleError(f"bundle must be written where files can be, but got {path}: {error.strerror}") from error
 
 

@@ -20,6 +20,7 @@ from edgeface.bundle import Bundle
 from edgeface.errors import EngineClosedError, must_be
 from edgeface.faces import Faces
 from edgeface.frame import Frame, as_frame
+from edgeface.forking import abandon, let_go_in_forks
 from edgeface.runtimes import Runtime, choose_and_open
 from edgeface.sizing import choose_size
 from edgeface.turns import turn_matrix
@@ -91,7 +92,8 @@ class FaceEngine:
     """Finds faces in frames. Loads and checks the model once, allocates its buffers once, downloads nothing.
 
     One engine may be shared by threads: calls take turns. For parallel inference give each thread its own engine, or
-    raise `threads`. The interpreter lock is released while the core and the network compute.
+    raise `threads`. The interpreter lock is released while the core and the network compute. A process that is forked
+    from this one cannot use the engine, which raises `EngineClosedError` there: open one in each process.
 
     Args:
         model: name of a bundled model, or path of a bundle.
@@ -141,6 +143,8 @@ class FaceEngine:
     ) -> None:
         self._lock = threading.Lock()
         self._runtime: Runtime | None = None
+        self._closed = "a closed one"
+        let_go_in_forks(self)
         self._tracker: Tracker | None = None
         self._timeline: Timeline
         self._cpus = None if affinity is None else checked_cpus(affinity)
@@ -236,7 +240,7 @@ class FaceEngine:
         with self._lock:
             runtime = self._runtime
             if runtime is None:
-                raise EngineClosedError("engine must be open, but got a closed one")
+                raise EngineClosedError(f"engine must be open, but got {self._closed}")
             started = perf_counter()
             # runtime.input stays a temporary: an interpreter does not run while a view of its memory is alive
             transform = _core.preprocess(
@@ -361,6 +365,14 @@ class FaceEngine:
             if self._runtime is not None:
                 self._runtime.close()
                 self._runtime = None
+
+    def _forked(self) -> None:
+        """In a new process: neither the runtime's threads nor whoever holds the lock came with it."""
+        self._lock = threading.Lock()
+        if self._runtime is not None:
+            abandon(self._runtime)
+            self._runtime = None
+            self._closed = "one of the process that this one was forked from (open one in each process)"
 
     def __enter__(self) -> Self:
         return self

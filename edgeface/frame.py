@@ -103,7 +103,8 @@ class Frame:
         Args:
             array: uint8. bgr, rgb: (h, w, 3); gray: (h, w) or (h, w, 1); yuyv, uyvy: (h, w, 2); nv12, nv21, i420:
                 (h * 3/2, w) as OpenCV and most cameras give it, h and w even. Views with any row stride are used in
-                place; mirrored or channel-reversed views (``image[:, ::-1]``, ``image[..., ::-1]``) are copied once.
+                place, but for i420, whose array must be whole (see `from_buffer`). Mirrored or channel-reversed views
+                (``image[:, ::-1]``, ``image[..., ::-1]``) of bgr, rgb and gray are copied once, of others refused.
             color: one of `COLORS`.
             **attributes: the other attributes of `Frame`.
 
@@ -116,6 +117,8 @@ class Frame:
             array = array[..., 0]
         if color in _PLANAR:
             planes = _split(array, color)
+        elif color in ("yuyv", "uyvy") and array.ndim == 3 and min(array.strides[1:]) < 0:
+            raise must_be(f"a {color} frame", "not a mirrored view (its U and V change places)", array.strides)
         else:
             planes = (array if _is_packed(array) else np.ascontiguousarray(array),)
         return cls(planes, color, **attributes)
@@ -155,7 +158,7 @@ class Frame:
         except (TypeError, ValueError, BufferError) as error:
             raise must_be("buffer", "contiguous memory", f"{type(buffer).__name__} ({error})") from None
         shapes = _plane_shapes(color, *checked_size(size))
-        rows = [shape[1] * (shape[2] if len(shape) == 3 else 1) for shape in shapes]
+        rows = [row for _, row in plane_rows(color, *checked_size(size))]
         steps = list(rows if strides is None else strides)
         if len(steps) != len(shapes):
             raise must_be("strides", f"{len(shapes)} numbers for {color}", len(steps))
@@ -255,6 +258,13 @@ def _plane_shapes(color: str, width: int, height: int) -> list[tuple[int, ...]]:
             return [(height, width), (*half, 2)]
 
 
+def plane_rows(color: str, width: int, height: int) -> list[tuple[int, int]]:
+    """(rows, bytes a row) of each plane of a frame without padding."""
+    return [
+        (shape[0], shape[1] * (shape[2] if len(shape) == 3 else 1)) for shape in _plane_shapes(color, width, height)
+    ]
+
+
 def _check_shapes(planes: Sequence[NDArray[np.uint8]], color: str) -> None:
     height, width = planes[0].shape[:2]
     if max(height, width) > MAX_SIDE:
@@ -276,10 +286,17 @@ def _split(array: NDArray[np.uint8], color: str) -> tuple[NDArray[np.uint8], ...
     if array.ndim != 2 or array.shape[0] % 3 or array.shape[1] % 2:
         raise must_be(f"a {color} frame", "of shape (h * 3/2, w) with even h and w", array.shape)
     height, width = array.shape[0] // 3 * 2, array.shape[1]
-    # i420 chroma rows are half as long as a row of the array: only packed memory can be seen as such
-    array = (
-        array if _is_packed(array) and (color != "i420" or array.flags.c_contiguous) else np.ascontiguousarray(array)
-    )
+    if array.strides[0] < 0 or array.strides[1] < 0:
+        # chroma lies under the luma, and in the rows of i420 two of its rows side by side: a mirror mixes them up
+        raise must_be(f"a {color} frame", "not a mirrored view (mirror what comes of it)", f"strides {array.strides}")
+    if color == "i420" and _is_packed(array) and not array.flags.c_contiguous:
+        raise must_be(
+            "an i420 frame",
+            "without columns or rows cut off, since each row of the array holds two rows of chroma (rows with padding: "
+            "Frame.from_buffer(whole_array, 'i420', size, strides=[stride, stride // 2, stride // 2]))",
+            f"rows of {width} bytes that are {array.strides[0]} apart",
+        )
+    array = array if _is_packed(array) else np.ascontiguousarray(array)
     luma, chroma = array[:height], array[height:]
     if color == "i420":
         u, v = chroma.reshape(2, height // 2, width // 2)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeface.errors import ImageError
+from edgeface.files import write_whole
 from edgeface.frame import MAX_SIDE
 
 __all__ = ["SUFFIXES", "find_images", "read_image", "write_image"]
@@ -117,7 +118,7 @@ def write_image(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:
     if not known:
         raise ImageError(f"image must be written as one of {', '.join(sorted(SUFFIXES))}, but got {path.name}")
     try:
-        path.write_bytes(data.tobytes())
+        write_whole(path, data.tobytes())
     except OSError as error:
         raise ImageError(
             f"image must be written to a writable file, but got {path}: {error.strerror or error}"

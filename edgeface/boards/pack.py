@@ -17,6 +17,7 @@ from typing import Final
 
 from edgeface.boards.board import Board, data_folder, load_boards
 from edgeface.errors import EdgeFaceError, must_be
+from edgeface.files import written_whole
 
 __all__ = ["PackError", "pack_board", "platform_tags"]
 
@@ -134,7 +135,7 @@ def _extract_models(wheel: Path, into: Path) -> None:
 
 
 def _write_tar(root: Path, out: Path) -> None:
-    with tarfile.open(out, "w", format=tarfile.PAX_FORMAT) as tar:
+    with written_whole(out) as file, tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for path in [root, *sorted(root.rglob("*"))]:
             info = tarfile.TarInfo(str(path.relative_to(root.parent)))
             if path.is_dir():

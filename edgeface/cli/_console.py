@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import codecs
+import contextlib
+import io
+import os
+import sys
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["wide_console"]
+__all__ = ["discard_output", "tolerate_narrow_encodings", "wide_console"]
+
+_ASCII: Final = {
+    "°": "",
+    "→": "->",
+    "×": "x",
+    "–": "-",
+    "—": "-",
+    "−": "-",
+    "…": "...",
+    "±": "+-",
+    "≥": ">=",
+    "≤": "<=",
+}
+_ERRORS: Final = "edgeface.terminal"
 
 
 def wide_console(width: int = 160) -> Console:
@@ -16,3 +35,31 @@ def wide_console(width: int = 160) -> Console:
 
     console = Console()
     return console if console.is_terminal else Console(width=width)
+
+
+def tolerate_narrow_encodings() -> None:
+    """Let stdout and stderr print what their encoding lacks: signs in plain letters, odd file names as they are."""
+    codecs.register_error(_ERRORS, _replacement)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_ERRORS)
+
+
+def discard_output() -> None:
+    """What could not be written to stdout never can: without this Python tries again at exit, and complains."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+
+
+def _replacement(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    parts = []
+    for sign in error.object[error.start : error.end]:
+        if "\udc80" <= sign <= "\udcff":  # a byte of a file's name that is no text
+            parts.append(bytes([ord(sign) - 0xDC00]))
+        else:
+            parts.append(_ASCII.get(sign, "?").encode("ascii"))
+    return b"".join(parts), error.end

@@ -10,8 +10,8 @@ to stdout, everything else to stderr.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-import os
 import pkgutil
 import sys
 from collections.abc import Sequence
@@ -22,6 +22,7 @@ from typer.core import TyperGroup
 
 import edgeface
 from edgeface import cli
+from edgeface.cli._console import discard_output, tolerate_narrow_encodings
 from edgeface.errors import EdgeFaceError
 
 __all__ = ["app", "main"]
@@ -72,17 +73,35 @@ def _root(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
+    tolerate_narrow_encodings()
+    try:
+        status = _run(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except EdgeFaceError as error:
+        return _failed(str(error))
+    except BrokenPipeError:  # the reader of stdout has gone (``… | head``)
+        discard_output()
+        return 1
+    except OSError as error:
+        if error.filename is not None:
+            return _failed(str(error))
+        discard_output()
+        return _failed(f"standard output must take what is written, but got: {error.strerror or error}")
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         app(args=None if arguments is None else list(arguments), prog_name="edgeface", standalone_mode=True)
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-    except EdgeFaceError as error:
-        typer.echo(f"error: {error}", err=True)
-        return 1
-    except BrokenPipeError:
-        # the reader of stdout has gone (``… | head``): without this Python complains again when it flushes at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        return 130
     return 0
+
+
+def _failed(message: str) -> int:
+    with contextlib.suppress(OSError):  # a terminal that has gone
+        typer.echo(f"error: {message}", err=True)
+    return 1

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import enum
 import json
-import time
+import sys
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from edgeface.errors import ImageError, must_be
+from edgeface.cli._best_shots import BestShots
+from edgeface.cli._stopping import Stopping
+from edgeface.errors import must_be
 
 if TYPE_CHECKING:
+    from edgeface.gate import QualityGate
     from edgeface.streaming import Stream, StreamResult
-    from edgeface.tracking import Tracker
+    from edgeface.web import LiveView
 
 app = typer.Typer()
+
+# How long to wait for a frame before looking whether to stop.
+_TICK_S: Final = 0.2
 
 
 class Format(enum.StrEnum):
@@ -38,10 +45,15 @@ class Between(enum.StrEnum):
 
 @app.command()
 def camera(
-    source: Annotated[
-        str,
-        typer.Option(help="Camera number, path, address, GStreamer pipeline, file or folder; - is stdin."),
-    ] = "0",
+    given: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Camera number, device, address, GStreamer pipeline, video file or folder; - is stdin.",
+            show_default="0",
+        ),
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="The same as SOURCE.", show_default=False)] = None,
     output_format: Annotated[Format, typer.Option("--format", help="How to print each frame.")] = Format.LINE,
     model: Annotated[str, typer.Option(help="Bundled model, or path of a bundle.")] = "edgeface-s",
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Input size of the network.")] = None,
@@ -56,72 +68,155 @@ def camera(
     ] = None,
     rotation: Annotated[int, typer.Option(help="Degrees clockwise that make the picture upright.")] = 0,
     roi: Annotated[str | None, typer.Option(metavar="X1,Y1,X2,Y2", help="Look only there.")] = None,
-    camera_size: Annotated[str | None, typer.Option(metavar="WxH", help="To ask a camera for; of raw frames.")] = None,
-    fps: Annotated[float | None, typer.Option(help="To ask a camera for; of raw frames.")] = None,
-    pixel_format: Annotated[
-        str | None, typer.Option(metavar="FORMAT", help="yuyv, nv12, mjpg … of a camera; color of raw frames.")
+    camera_size: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Resolution to request from a camera, or of bare frames.")
     ] = None,
+    fps: Annotated[float | None, typer.Option(help="Rate to request from a camera, or of bare frames.")] = None,
+    pixel_format: Annotated[
+        str | None, typer.Option(metavar="FORMAT", help="yuyv, nv12, mjpg … of a camera; color of bare frames.")
+    ] = None,
+    strides: Annotated[
+        str | None, typer.Option(metavar="N[,N,N]", help="Bytes from row to row, one a plane, of bare frames.")
+    ] = None,
+    offsets: Annotated[
+        str | None, typer.Option(metavar="N[,N,N]", help="Byte where each plane of bare frames begins.")
+    ] = None,
+    matrix: Annotated[str | None, typer.Option(help="bt601 or bt709, of YUV frames.")] = None,
+    range_: Annotated[str | None, typer.Option("--range", help="limited or full, of YUV frames.")] = None,
+    realtime: Annotated[
+        bool, typer.Option("--realtime", help="Play a file at its own pace, dropping late frames.")
+    ] = False,
+    loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end of a file.")] = False,
     serve: Annotated[bool, typer.Option("--serve", help="Show it in a browser, on the loopback interface.")] = False,
     host: Annotated[str, typer.Option(help="Interface of --serve; any but 127.0.0.1 is open to all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of --serve; 0 for any.")] = 8080,
     best_shots: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the best aligned crop of everybody who leaves.")
     ] = None,
-    frames: Annotated[int | None, typer.Option(metavar="N", help="Stop after so many.")] = None,
+    frames: Annotated[int | None, typer.Option(metavar="N", help="Stop after N results.")] = None,
 ) -> None:
-    """Find and follow faces in a camera's newest frame. Ctrl-C ends it.
+    """Find and follow faces in a camera's newest frame, or in a recording. Ctrl-C or SIGTERM ends it.
 
     The source may disappear and come back. With --format jsonl one JSON object a frame goes to stdout. With --serve
-    open the address it prints (from elsewhere: ssh -L 8080:localhost:8080 BOARD).
+    open the address it prints (from elsewhere: ssh -L 8080:localhost:8080 BOARD). To watch a file: FILE --serve
+    --realtime --loop.
     """
     from edgeface.engine import FaceEngine, parse_size
     from edgeface.gate import QualityGate
     from edgeface.tracking import Tracker
 
+    if given is not None and source is not None:
+        raise must_be("source", "given once", f"SOURCE {given} and --source {source}")
+    chosen = next(text for text in (given, source, "0") if text is not None)
+    if frames is not None and frames < 1:
+        raise must_be("--frames", "at least 1", frames)
     judge = None if gate is None else (QualityGate() if gate == "default" else QualityGate.preset(gate))
     tracker: Tracker | bool = Tracker(detect_every=every, between=between.value) if track else False
-    if every != 1 and not track:
-        raise must_be("--every", "used with --track", every)
-    options = _source_options(source, None if camera_size is None else parse_size(camera_size), fps, pixel_format)
+    if not track and (every != 1 or best_shots is not None):
+        raise must_be("--every" if every != 1 else "--best-shots", "used with --track", "--no-track")
+    options = _source_options(
+        chosen,
+        {
+            "--camera-size": None if camera_size is None else parse_size(camera_size),
+            "--fps": fps,
+            "--pixel-format": pixel_format,
+            "--strides": None if strides is None else _numbers_of("--strides", strides),
+            "--offsets": None if offsets is None else _numbers_of("--offsets", offsets),
+            "--matrix": matrix,
+            "--range": range_,
+            "--realtime": realtime or None,
+            "--loop": loop or None,
+        },
+    )
     region = None if roi is None else _region(roi)
     with ExitStack() as stack:
+        stopping = stack.enter_context(Stopping())
         engine = stack.enter_context(
             FaceEngine(model, runtime=runtime, size=size, min_score=min_score, threads=threads)
         )
-        stream = engine.stream(source, tracker=tracker, rotation=rotation or None, roi=region, **options)
+        stream = engine.stream(chosen, tracker=tracker, rotation=rotation or None, roi=region, **options)
         view = None
         if serve:
             from edgeface.web import LiveView
 
             view = stack.enter_context(LiveView(host, port, status=lambda: asdict(stream.stats)))
             typer.echo(f"live view: {view.url}", err=True)
-        writer = None if best_shots is None else _BestShots(best_shots)
+        shots = None if best_shots is None else BestShots(best_shots)
         stack.enter_context(stream)
-        with suppress(KeyboardInterrupt):  # what follows the loop still has to be done
-            for number, result in enumerate(stream, start=1):
-                reports = None if judge is None else judge.check(result.faces, result.frame)
-                if output_format is not Format.NONE:
-                    _SHOW[output_format](result, reports)
-                if view is not None:
-                    extra = {"stream": _numbers(stream, result)}
-                    view.show(result.frame, result.faces, reports=reports, extra=extra)
-                if writer is not None and stream.tracker is not None:
-                    writer.save(stream.tracker)
-                if number == frames:
-                    break
-        if writer is not None and stream.tracker is not None:
-            stream.tracker.reset()  # those who are still there
-            writer.save(stream.tracker)
-        typer.echo(_summary(stream), err=True)
+        try:
+            with suppress(KeyboardInterrupt):  # what follows the loop still has to be done
+                for number, result in enumerate(_results(stream, stopping), start=1):
+                    _show(result, stream, judge, output_format, view)
+                    if shots is not None and stream.tracker is not None:
+                        shots.save(stream.tracker)
+                    if number == frames:
+                        break
+        finally:  # after a full disk or a camera that is lost for good too
+            stopping.heeded()
+            with suppress(OSError):  # a terminal that has gone
+                typer.echo(_summary(stream), err=True)
+            if shots is not None and stream.tracker is not None:
+                shots.finish(stream.tracker)
 
 
-def _source_options(
-    source: str, size: tuple[int, int] | None, fps: float | None, pixel_format: str | None
-) -> dict[str, Any]:
-    """The options that this kind of source has, of those that were given."""
-    is_camera = source.isdecimal() or source.startswith("/dev/video")
-    names = {"size": size, "fps": fps, ("pixel_format" if is_camera else "color"): pixel_format}
-    return {name: value for name, value in names.items() if value is not None}
+#: The source's name of an option of the command.
+_OPTIONS: Final = {
+    "--camera-size": "size",
+    "--fps": "fps",
+    "--pixel-format": "color",
+    "--strides": "strides",
+    "--offsets": "offsets",
+    "--matrix": "matrix",
+    "--range": "range",
+    "--realtime": "realtime",
+    "--loop": "loop",
+}
+
+
+def _source_options(source: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The source's options of those that were given, or an error in the words of the command."""
+    from edgeface.sources.choose import INSTEAD, Kind, kind_of
+    from edgeface.sources.redaction import hide_secrets
+
+    given = {flag: value for flag, value in given.items() if value is not None}
+    kind = kind_of(source, bare={"--camera-size", "--pixel-format"} <= set(given))
+    names = _OPTIONS | ({"--pixel-format": "pixel_format"} if kind is Kind.CAMERA else {})
+    for flag in given:
+        if names[flag] not in kind.options():
+            raise must_be(
+                flag, f"left out with {kind.value.title} ({INSTEAD[names[flag]]})", f"{flag} for {hide_secrets(source)}"
+            )
+    if kind is Kind.IMAGES and "--loop" not in given and Path(source).is_file():
+        raise must_be("SOURCE", "a camera, a video or a folder (edgeface detect reads one picture)", source)
+    return {names[flag]: value for flag, value in given.items()}
+
+
+def _results(stream: Stream, stopping: Stopping) -> Iterator[StreamResult]:
+    """What comes until the stream ends or somebody wants to stop, which is noticed without a frame too."""
+    while not stopping.asked:
+        finished = stream.finished  # before the last frames are taken
+        result = stream.read(timeout=0 if finished else _TICK_S)
+        if result is not None:
+            yield result
+        elif finished:
+            return
+
+
+def _show(
+    result: StreamResult, stream: Stream, judge: QualityGate | None, output_format: Format, view: LiveView | None
+) -> None:
+    reports = None if judge is None else judge.check(result.faces, result.frame)
+    if output_format is not Format.NONE:
+        _SHOW[output_format](result, reports)
+    if view is not None:
+        view.show(result.frame, result.faces, reports=reports, extra={"stream": _numbers(stream, result)})
+
+
+def _numbers_of(flag: str, text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise must_be(flag, "whole numbers such as 640,320,320", repr(text)) from None
 
 
 def _region(text: str) -> tuple[int, int, int, int]:
@@ -156,7 +251,8 @@ def _show_line(result: StreamResult, reports: list[Any] | None) -> None:
             text += f" ({', '.join(reports[i].reasons)})"
         parts.append(text)
     head = f"{result.frame.sequence} age {result.age_s * 1e3:.0f} ms dropped {result.dropped}"
-    typer.echo(f"{head}: {'; '.join(parts) or 'no face'}")
+    # named, or click writes UTF-8 to terminals that cannot show it
+    typer.echo(f"{head}: {'; '.join(parts) or 'no face'}", file=sys.stdout)
 
 
 def _show_jsonl(result: StreamResult, reports: list[Any] | None) -> None:
@@ -185,25 +281,3 @@ def _summary(stream: Stream) -> str:
         f"{stats.results} results of {stats.frames} frames, {stats.dropped} dropped, {stats.damaged} damaged, "
         f"{stats.reconnects} reconnects{trouble}"
     )
-
-
-class _BestShots:
-    """Writes the best shots of tracks that have ended."""
-
-    def __init__(self, folder: Path) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ImageError(
-                f"--best-shots must be a folder that can be made, but got {folder}: {error.strerror}"
-            ) from None
-        self._folder = folder
-        self._run = time.strftime("%Y%m%d-%H%M%S")  # ids begin at 1 in every run
-
-    def save(self, tracker: Tracker) -> None:
-        from edgeface.images import write_image
-
-        for track in tracker.take_ended():
-            shot = track.best_shot
-            if shot is not None and shot.aligned is not None:
-                write_image(self._folder / f"{self._run}-{track.track_id}-q{shot.face.quality:.2f}.png", shot.aligned)

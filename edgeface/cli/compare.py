@@ -33,6 +33,7 @@ def compare(
     from rich.text import Text
 
     from edgeface.errors import must_be
+    from edgeface.files import write_whole
     from edgeface.profiling.compare import columns_of, compare_columns
     from edgeface.profiling.html import render_compare, verdict
     from edgeface.profiling.report import read_report
@@ -64,7 +65,7 @@ def compare(
     if out is not None:
         page = render_compare(columns, rows, datetime.now(UTC).isoformat(timespec="seconds"), confidence)
         try:
-            out.write_text(page, encoding="utf-8")
+            write_whole(out, page)
         except OSError as error:
             raise must_be("--out", "a file that can be written", f"{out}: {error.strerror}") from None
 

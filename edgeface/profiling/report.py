@@ -14,6 +14,7 @@ from typing import Any, Final
 from edgeface.boards import Host, recognise
 from edgeface.boards.schemas import check
 from edgeface.errors import must_be
+from edgeface.files import write_whole
 from edgeface.profiling.layers import Layer
 from edgeface.profiling.measure import TOTAL, Run
 from edgeface.profiling.sensors import Missing, Monitor
@@ -162,7 +163,7 @@ def write_report(document: Mapping[str, Any], path: Path) -> None:
     else:
         text = json.dumps(document, ensure_ascii=False) + "\n"
     try:
-        path.write_text(text, encoding="utf-8")
+        write_whole(path, text)
     except OSError as error:
         raise must_be("report", "a file that can be written", f"{path}: {error.strerror}") from None
 

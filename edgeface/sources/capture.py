@@ -18,6 +18,8 @@ __all__ = ["CaptureSource"]
 class CaptureSource(Source):
     """Opens a ``cv2.VideoCapture`` and turns what it gives into frames."""
 
+    _hint = ""  #: for the error of an opening that fails
+
     def __init__(self) -> None:
         self._capture: Any = None
         self._count = 0
@@ -29,9 +31,13 @@ class CaptureSource(Source):
     def open(self) -> None:
         self.close()
         self._capture = self._make()
-        if not self._capture.isOpened():
+        try:
+            if not self._capture.isOpened():
+                raise SourceError(f"source must be one that OpenCV can open, but got {self.name}{self._hint}")
+            self._opened()
+        except BaseException:
             self.close()
-            raise SourceError(f"source must be one that OpenCV can open, but got {self.name}")
+            raise
         self._count = 0
 
     def read(self) -> Frame | None:
@@ -39,7 +45,7 @@ class CaptureSource(Source):
             raise SourceError(f"source must be open, but got {self.name} closed")
         if not self._capture.grab():
             return self._ended()
-        stamp = time.monotonic_ns() if self.live else round(self._position_ms() * 1e6)
+        stamp = self._stamp()
         good, picture = self._capture.retrieve()
         number, self._count = self._count, self._count + 1
         if not good or picture is None or picture.size == 0:
@@ -60,7 +66,9 @@ class CaptureSource(Source):
             raise SourceError(f"source must go on giving frames, but got none from {self.name}")
         return None
 
-    def _position_ms(self) -> float:
-        import cv2
+    def _opened(self) -> None:
+        """Look at what was opened; raise what is wrong with it."""
 
-        return float(self._capture.get(cv2.CAP_PROP_POS_MSEC))
+    def _stamp(self) -> int:
+        """Nanoseconds of the frame that was just grabbed."""
+        return time.monotonic_ns()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any, Final
 
 from edgeface.errors import ImageError, SourceError, must_be
 from edgeface.frame import Frame
 from edgeface.sources.base import Source
+from edgeface.sources.layout import color_options
+from edgeface.sources.redaction import hide_secrets
+from edgeface.sources.stamps import RisingStamps
 
 __all__ = ["GstSource"]
 
@@ -22,6 +26,9 @@ _FORMATS: Final = {
     "uyvy": "UYVY",
 }
 _COLORS: Final = {text: color for color, text in _FORMATS.items()}
+# Names of GstVideoColorMatrix and GstVideoColorRange.
+_MATRICES: Final = {"bt601": "bt601", "fcc": "bt601", "bt709": "bt709"}
+_RANGES: Final = {"16-235": "limited", "0-255": "full"}
 _SINK: Final = "edgeface_sink"
 # How long a read waits before it looks whether it should stop, and how long without a frame is a loss.
 _POLL_S: Final = 0.2
@@ -31,32 +38,43 @@ _LOST_S: Final = 10.0
 class GstSource(Source):
     """A pipeline such as ``v4l2src device=/dev/video0 ! video/x-raw,width=640,height=480``, without its sink.
 
-    The core reads the strides and the YUV format that arrive, so that nothing has to be converted on the way; a
-    ``videoconvert`` is put at the end and does nothing unless a format comes that edgeface does not know.
+    The core reads the strides, the YUV format and the colorimetry that arrive, so that nothing has to be converted on
+    the way; a ``videoconvert`` is put at the end and does nothing unless a format comes that edgeface does not know.
 
     Args:
         pipeline: in the syntax of ``gst-launch-1.0``. The sink is added: an appsink that keeps the latest frame.
         color: insist on this format; any that edgeface knows if None.
         live: whether old frames may be dropped.
+        matrix: "bt601" or "bt709", for YUV formats; as the caps say if None.
+        range: "limited" or "full", for YUV formats; as the caps say if None.
 
     Raises:
-        InvalidInputError: no such color.
+        InvalidInputError: no such color, matrix or range.
     """
 
-    def __init__(self, pipeline: str, *, color: str | None = None, live: bool = True) -> None:
+    def __init__(
+        self,
+        pipeline: str,
+        *,
+        color: str | None = None,
+        live: bool = True,
+        matrix: str | None = None,
+        range: str | None = None,  # noqa: A002 - as of a Frame
+    ) -> None:
         if color is not None and color not in _FORMATS:
             raise must_be("color", f"one of {', '.join(_FORMATS)}", repr(color))
-        self.name = pipeline
+        self._colors = color_options(color or "nv12", matrix, range)
+        self.name = hide_secrets(pipeline)
         self.live = live
         formats = _FORMATS[color] if color else f"{{{','.join(_FORMATS.values())}}}"
         queue = "max-buffers=1 drop=true sync=false" if live else "max-buffers=2 drop=false sync=false"
-        # a sink of 8 rows alignment would be wrong for many cameras: strides come with each buffer
         self._text = f"{pipeline} ! videoconvert ! video/x-raw,format={formats} ! appsink name={_SINK} {queue}"
         self._gst: Any = None
         self._video: Any = None
         self._pipeline: Any = None
         self._sink: Any = None
         self._count = 0
+        self._stamps = RisingStamps(0)
 
     def open(self) -> None:
         self.close()
@@ -111,7 +129,9 @@ class GstSource(Source):
             data = bytes(mapped.data)  # the memory goes back to its pool: a copy, the only one
         finally:
             buffer.unmap(mapped)
-        stamp = time.monotonic_ns() if self.live or buffer.pts == self._gst.CLOCK_TIME_NONE else buffer.pts
+        if number == 0:
+            self._stamps = RisingStamps(info.fps_n / info.fps_d if info.fps_d else 0)
+        stamp = time.monotonic_ns() if self.live else self._stamps.next(self._position_ms(buffer))
         try:
             return Frame.from_buffer(
                 data,
@@ -121,9 +141,26 @@ class GstSource(Source):
                 offsets=list(layout.offset)[:planes],
                 timestamp_ns=stamp,
                 sequence=number,
+                **self._colorimetry(color, info.colorimetry),
             )
         except ValueError as error:
             raise ImageError(f"frame {number} of {self.name}: {error}") from None
+
+    def _position_ms(self, buffer: Any) -> float:
+        return math.nan if buffer.pts == self._gst.CLOCK_TIME_NONE else buffer.pts / 1e6
+
+    def _colorimetry(self, color: str, said: Any) -> dict[str, str]:
+        """Matrix and range, as told or as the caps say."""
+        if color in ("bgr", "rgb", "gray"):
+            return {}
+        matrix = said.matrix.value_nick
+        if "matrix" not in self._colors and matrix not in (*_MATRICES, "unknown"):
+            raise SourceError(
+                f"colours of a pipeline must be bt601 or bt709, but got {matrix} from {self.name}: convert them (… ! "
+                "videoconvert ! video/x-raw,colorimetry=bt709), or say with matrix which comes closest"
+            )
+        known = {"matrix": _MATRICES.get(matrix), "range": _RANGES.get(said.range.value_nick)}
+        return {name: value for name, value in known.items() if value is not None} | self._colors
 
     def _error(self) -> str | None:
         message = self._pipeline.get_bus().pop_filtered(self._gst.MessageType.ERROR)
@@ -131,7 +168,7 @@ class GstSource(Source):
 
 
 def _said(error: Any) -> str:
-    return str(getattr(error, "message", error))
+    return hide_secrets(str(getattr(error, "message", error)))
 
 
 def _import() -> tuple[Any, Any]:

@@ -28,33 +28,36 @@ class ImagesSource(Source):
     def __init__(
         self, paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, fps: float = 30.0, loop: bool = False
     ) -> None:
-        if not fps > 0:
+        if not 0 < fps < 1e6:
             raise must_be("fps", "above 0", fps)
         self._paths = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
         self._step_ns = round(1e9 / fps)
         self._loop = loop
         self._left: Iterator[Path] = iter(())
-        self._count = 0
+        self._files: list[Path] = []
+        self._count, self._some = 0, False
         self.name = ", ".join(map(str, self._paths[:3]))
 
     def open(self) -> None:
         files = list(find_images(self._paths))
         if not files:
             raise SourceError(f"source must hold pictures, but got none in {self.name}")
-        self._left = _endless(files) if self._loop else iter(files)
-        self._count = 0
+        self._files = files
+        self._left = iter(files)
+        self._count, self._some = 0, False
 
     def read(self) -> Frame | None:
         path = next(self._left, None)
+        if path is None and self._loop and self._some:
+            self._left, self._some = iter(self._files), False
+            path = next(self._left, None)
         if path is None:
             return None
         number, self._count = self._count, self._count + 1
-        return Frame.from_array(read_image(path), "bgr", timestamp_ns=number * self._step_ns, sequence=number)
+        frame = Frame.from_array(read_image(path), "bgr", timestamp_ns=number * self._step_ns, sequence=number)
+        self._some = True  # a round without a picture that can be read is the last one
+        return frame
 
     def close(self) -> None:
         self._left = iter(())
-
-
-def _endless(files: list[Path]) -> Iterator[Path]:
-    while True:
-        yield from files
+        self._some = False

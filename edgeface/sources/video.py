@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+import numpy as np
+
 from edgeface.errors import must_be
 from edgeface.frame import Frame
 from edgeface.sources.capture import CaptureSource
+from edgeface.sources.redaction import hide_secrets
+from edgeface.sources.stamps import RisingStamps
 
 __all__ = ["NetworkSource", "VideoSource"]
 
 
 class VideoSource(CaptureSource):
-    """A video file. Every frame is given, stamped with its time in the file, upright if the file says how.
+    """A video file. Every frame is given, upright if the file says how.
+
+    Time stamps are the container's while they rise, and frames counted at its rate where they do not.
 
     Args:
         path: of the file.
@@ -24,42 +31,50 @@ class VideoSource(CaptureSource):
     """
 
     live = False
+    _hint = " (is it a video? for bare frames say their color and size)"
 
     def __init__(self, path: str | os.PathLike[str], *, loop: bool = False) -> None:
         super().__init__()
         self.name = os.fspath(path)
         self._loop = loop
-        self._passed_ms = self._last_ms = 0.0
+        self._stamps = RisingStamps(0)
+        self._some = False  # whether this round had a frame that could be decoded
 
     def _make(self) -> Any:
         import cv2
 
-        self._passed_ms = self._last_ms = 0.0
         return cv2.VideoCapture(self.name)
 
-    def _ended(self) -> Frame | None:
+    def _opened(self) -> None:
         import cv2
 
-        if not self._loop or not self._count:
+        self._stamps = RisingStamps(float(self._capture.get(cv2.CAP_PROP_FPS)))
+        self._some = False
+
+    def _frame(self, picture: np.ndarray[Any, np.dtype[Any]], **stamps: Any) -> Frame:
+        self._some = True
+        return super()._frame(picture, **stamps)
+
+    def _ended(self) -> Frame | None:
+        if not self._loop or not self._some:
             return None
-        # a step of one frame, by the file's own rate
-        rate = float(self._capture.get(cv2.CAP_PROP_FPS)) or 30.0
         self._capture.release()
-        self._capture = cv2.VideoCapture(self.name)
-        self._passed_ms = self._last_ms + 1000 / rate
-        self._count = 0
+        self._capture = self._make()
+        self._stamps.restart()
+        self._count, self._some = 0, False
         return self.read() if self._capture.isOpened() else None
 
-    def _position_ms(self) -> float:
-        self._last_ms = self._passed_ms + super()._position_ms()
-        return self._last_ms
+    def _stamp(self) -> int:
+        import cv2
+
+        return self._stamps.next(float(self._capture.get(cv2.CAP_PROP_POS_MSEC)))
 
 
 class NetworkSource(CaptureSource):
     """An RTSP, RTMP, HTTP (MJPEG) or UDP stream.
 
     Args:
-        address: as FFmpeg takes it.
+        address: as FFmpeg takes it. `name` is the address without passwords.
         transport: "tcp" or "udp", of RTSP. UDP is a little earlier, TCP loses nothing.
         timeout: seconds to wait for the connection and for each frame.
 
@@ -68,14 +83,17 @@ class NetworkSource(CaptureSource):
     """
 
     live = True
+    _hint = " (is the address right, the camera reachable, the login known to it?)"
 
     def __init__(self, address: str, *, transport: str = "tcp", timeout: float = 5.0) -> None:
         super().__init__()
         if transport not in ("tcp", "udp"):
             raise must_be("transport", "tcp or udp", repr(transport))
-        if not timeout > 0:
+        if not 0 < timeout < 1e6:
             raise must_be("timeout", "above 0 seconds", timeout)
-        self.name = address
+        self._address = _lower_scheme(address)
+        # in the name of the address no login is left; blanks and quotes would end what is taken for one
+        self.name = hide_secrets(re.sub(r"[\s\"']", "_", self._address))
         self._transport = transport
         self._timeout_ms = max(1, round(timeout * 1000))
 
@@ -84,7 +102,13 @@ class NetworkSource(CaptureSource):
 
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, self._timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, self._timeout_ms]
         with _ffmpeg_options(f"rtsp_transport;{self._transport}|fflags;nobuffer"):
-            return cv2.VideoCapture(self.name, cv2.CAP_FFMPEG, limits)
+            return cv2.VideoCapture(self._address, cv2.CAP_FFMPEG, limits)
+
+
+def _lower_scheme(address: str) -> str:
+    """FFmpeg knows protocols in lower case only; people and cameras write RTSP:// too."""
+    scheme, separator, rest = address.partition("://")
+    return f"{scheme.lower()}{separator}{rest}"
 
 
 _OPTIONS: Final = "OPENCV_FFMPEG_CAPTURE_OPTIONS"

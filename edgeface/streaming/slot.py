@@ -63,6 +63,12 @@ class FrameSlot:
             self._changed.notify_all()
             return Taken(frame, arrived, dropped)
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether `take` will give no more."""
+        with self._changed:
+            return self._closed and not self._frames
+
     def close(self, *, discard: bool) -> None:
         """No more frames will come; `discard` those that are there."""
         with self._changed:

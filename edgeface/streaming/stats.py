@@ -11,7 +11,7 @@ __all__ = ["StreamState", "StreamStats"]
 class StreamState(enum.StrEnum):
     """What the capture thread is doing."""
 
-    CONNECTING = "connecting"  #: opening the source for the first time
+    CONNECTING = "connecting"  #: opening the source for the first time, or waiting for its first frame
     RUNNING = "running"  #: frames come
     LOST = "lost"  #: the source is gone, and is tried again from time to time
     ENDED = "ended"  #: there will be no more frames
@@ -29,9 +29,10 @@ class StreamStats:
         results: that were given out.
         damaged: frames that could not be used (corrupt, of a wrong size or format).
         reconnects: how often the source was lost and found again.
-        last_error: message of the last trouble, None if there was none.
-        age_s: of the last result: from the frame's capture to its faces.
-        fps: of the source, over the last second or so.
+        last_error: message of the last trouble, without passwords; None if there was none.
+        age_s: of the last result: from the frame's capture to its faces. None while no frames come.
+        fps: of the source, over the last second or so. None while no frames come.
+        last_frame_s: seconds since the source gave its last frame; None if it never did.
     """
 
     state: StreamState = StreamState.CONNECTING
@@ -43,3 +44,4 @@ class StreamStats:
     last_error: str | None = None
     age_s: float | None = None
     fps: float | None = None
+    last_frame_s: float | None = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -25,6 +27,11 @@ __all__ = ["Stream", "StreamResult"]
 # Under a second together with what else closing does.
 _STOP_S: Final = 0.8
 _UNUSABLE_IN_A_ROW: Final = 100
+# No frame for so many seconds, and for so many periods: the numbers of the last one say nothing any more.
+_STALE_S: Final = 2.0
+_STALE_PERIODS: Final = 3
+
+_log = logging.getLogger("edgeface.stream")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +55,8 @@ class Stream:
     """Reads a source in a background thread; detects in the thread that asks, on the newest frame there is.
 
     So a slow board sees fewer frames, never old ones. Iterate, or call `read`, from one thread. Leaving the ``with``
-    block stops the capture thread within a second.
+    block stops the capture thread within a second; so does dropping the stream. Losses of the source, its return and
+    damaged frames are told to the logger ``edgeface.stream``.
 
     Args:
         engine: that detects; it stays open.
@@ -98,6 +106,8 @@ class Stream:
         self._stats = StreamStats()
         self._slot = FrameSlot(source.live if latest is None else latest)
         self._capture = Capture(source, self._slot, self._stats, retry=retry, patience=patience)
+        weakref.finalize(self, self._capture.ask_to_stop).atexit = False  # a capture knows of no stream
+        self._unusable = 0
         self._started = self._closed = False
         self._starting = threading.Lock()
         self._timeline = Timeline(source.live)
@@ -105,10 +115,25 @@ class Stream:
     @property
     def stats(self) -> StreamStats:
         """A copy of the counts as they are now."""
-        return replace(self._stats)
+        stats = replace(self._stats, last_frame_s=self._capture.seconds_since_frame())
+        since = stats.last_frame_s
+        stale = since is None or since > max(_STALE_S, _STALE_PERIODS / (stats.fps or _STALE_PERIODS))
+        return replace(stats, fps=None, age_s=None) if stale or stats.state is not StreamState.RUNNING else stats
+
+    @property
+    def finished(self) -> bool:
+        """Whether there will be no more results: the source has ended or was lost for good, or `close` was called."""
+        return self._closed or self._slot.exhausted
 
     def start(self) -> None:
-        """Begin to read the source. Done by ``with``, by iteration and by `read` too."""
+        """Begin to read the source. Done by ``with``, by iteration and by `read` too.
+
+        Raises:
+            EngineClosedError: the stream was closed, or started in another process.
+            SourceError: another stream reads the source.
+        """
+        if self._capture.forked:
+            raise EngineClosedError("stream must be read in the process that started it, but got a fork of that")
         with self._starting:
             if self._closed:
                 raise EngineClosedError("stream must be open, but got a closed one")
@@ -123,7 +148,7 @@ class Stream:
             timeout: seconds; None to wait for as long as the source lives.
 
         Returns:
-            None if no frame came in time, or if there will be no more (`stats.state` tells which).
+            None if no frame came in time, or if there will be no more (`finished` tells which).
 
         Raises:
             SourceError: the source could not be opened, or was lost for good.
@@ -132,7 +157,7 @@ class Stream:
         """
         self.start()
         until = None if timeout is None else time.monotonic() + timeout
-        dropped = unusable = 0
+        dropped = 0
         while True:
             taken = self._slot.take(None if until is None else max(0.0, until - time.monotonic()))
             if taken is None:
@@ -147,10 +172,15 @@ class Stream:
             except InvalidInputError as error:  # this frame's fault: too large, or the region lies outside it
                 self._stats.damaged += 1
                 self._stats.last_error = str(error)
-                unusable += 1
-                if unusable >= _UNUSABLE_IN_A_ROW:
-                    raise SourceError(f"source must give usable frames, but got {unusable} others: {error}") from error
+                self._unusable += 1
+                if self._unusable == 1:
+                    _log.warning("a frame could not be used: %s", error)
+                if self._unusable >= _UNUSABLE_IN_A_ROW:
+                    raise SourceError(
+                        f"source must give usable frames, but got {self._unusable} others: {error}"
+                    ) from error
                 continue
+            self._unusable = 0
             age = time.monotonic() - taken.arrived
             self._stats.results += 1
             self._stats.age_s = age
@@ -158,6 +188,9 @@ class Stream:
 
     def close(self) -> None:
         """Stop reading, within a second. May be called more than once, and from another thread."""
+        if self._capture.forked:  # its locks are as they were when the process was made
+            self._closed = True
+            return
         with self._starting:
             self._closed = True
         if self._started and not self._capture.stop(_STOP_S):
@@ -178,8 +211,16 @@ class Stream:
         return track_frame(self._engine, frame, self.tracker, now_ns=now_ns)
 
     def __iter__(self) -> Iterator[StreamResult]:
-        """Results until the source ends or the stream is closed."""
-        while (result := self.read()) is not None:
+        """Results until the source ends or the stream is closed, by another thread too."""
+        while True:
+            try:
+                result = self.read()
+            except EngineClosedError:
+                if not self._closed:  # but the engine is
+                    raise
+                return
+            if result is None:
+                return
             yield result
 
     def __enter__(self) -> Self:

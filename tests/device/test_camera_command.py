@@ -6,15 +6,30 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
+import numpy as np
 import pytest
 from support import tiny
+from support.moving import Person, faces, frame
 
+from edgeface.cli._best_shots import BestShots
 from edgeface.cli.app import main
+from edgeface.errors import ImageError
+from edgeface.faces import Faces
+from edgeface.frame import Frame
+from edgeface.tracking import BestShot, Tracker
+
+
+class Ended(NamedTuple):
+    """Of a `TrackInfo` what is written."""
+
+    best_shot: BestShot
 
 
 @pytest.fixture(scope="module")
@@ -79,16 +94,102 @@ def test_raw_frames_of_a_region(bundle: Path, tmp_path: Path, capsys: pytest.Cap
         (["--roi", "1,2,3"], "--roi must be four whole numbers"),
         (["--every", "3", "--no-track"], "--every must be used with --track"),
         (["--source", "FOLDER", "--fps", "0"], "fps must be above 0"),
+        (["--source", "FOLDER", "--frames", "0"], "--frames must be at least 1, but got 0"),
+        (["--source", ""], "source must be a camera number"),
+        (["FOLDER", "--source", "FOLDER"], "source must be given once"),
+        (["FOLDER/00.png"], r"SOURCE must be .*edgeface detect reads one picture"),
+        (
+            ["FOLDER", "--camera-size", "64x64"],
+            r"--camera-size must be left out with pictures \(its frames come in their",
+        ),
+        (["0", "--loop"], "--loop must be left out with a camera"),
+        (["rtsp://u:s3cret@h/x", "--range", "full"], r"--range for rtsp://u:\*\*\*@h/x"),
+        (["FOLDER", "--strides", "a"], "--strides must be whole numbers"),
+        (["-"], "say their color and size"),
+        (["FOLDER", "--no-track", "--best-shots", "x"], "--best-shots must be used with --track"),
     ],
 )
 def test_wrong_use(
     bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    arguments = [str(folder) if argument == "FOLDER" else argument for argument in arguments]
+    arguments = [argument.replace("FOLDER", str(folder)) for argument in arguments]
     assert main(["camera", "--model", str(bundle), *arguments]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
     assert re.search(message, captured.err)
+
+
+def test_bare_frames_with_padding_and_colours(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the options say reaches the source: NV12 whose planes are apart and whose rows are padded."""
+    picture = cv2.cvtColor(tiny.red_squares((64, 64), [(8, 24)]), cv2.COLOR_BGR2YUV_I420)
+    frame = np.zeros(80 * 64 + 100 + 80 * 32, np.uint8)
+    frame[: 80 * 64].reshape(64, 80)[:, :64] = picture[:64]
+    frame[80 * 64 + 100 :].reshape(32, 80)[:, :64] = picture[64:].reshape(2, -1).T.reshape(32, 64)
+    raw = tmp_path / "frames.nv12"
+    raw.write_bytes(frame.tobytes() * 3)
+    options = ["--pixel-format", "nv12", "--camera-size", "64x64", "--strides", "80,80", "--offsets", "0,5220"]
+    arguments = ["camera", str(raw), *options, "--matrix", "bt601", "--range", "limited", "--model", str(bundle)]
+    assert main([*arguments, "--no-track"]) == 0
+    assert capsys.readouterr().out.count("q0.75") == 3
+
+
+def test_a_recording_loops_in_real_time(bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["camera", str(folder), "--model", str(bundle), "--fps", "200", "--loop", "--realtime"]
+    assert main([*arguments, "--frames", "25"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 25
+
+
+def test_a_full_disk_does_not_end_the_camera(
+    bundle: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shots wait for room; if there is none at the end, the exit status and one line say so."""
+    from edgeface import images
+
+    full = [True]
+    write = images.write_image
+
+    def write_image(path: Path, picture: np.ndarray) -> None:
+        if full[0]:
+            full[0] = full[1:] != []
+            raise ImageError("image must be written to a writable file, but got x: No space left on device")
+        write(path, picture)
+
+    monkeypatch.setattr(images, "write_image", write_image)
+    arguments = ["camera", str(folder), "--model", str(bundle), "--best-shots", str(tmp_path), "--frames", "9"]
+    with monkeypatch.context() as patch:
+        # two tracks: the first ends at once
+        patch.setattr("edgeface.cli._best_shots._AGAIN_S", 0.0)
+        tracker = Tracker(min_hits=1)
+        patch.setattr("edgeface.tracking.Tracker", lambda **_: tracker)
+        give = tracker.take_ended
+        patch.setattr(
+            tracker,
+            "take_ended",
+            lambda: [Ended(tracker.best_shots()[1])] if not ended.append(1) and len(ended) == 3 else give(),
+        )
+        ended: list[int] = []
+        assert main(arguments) == 0
+    assert len(list(tmp_path.iterdir())) == 1
+    assert "best shots wait until they can be written" in capsys.readouterr().err
+    full[:] = [True, True]
+    assert main(arguments) == 1
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 9
+    assert "9 results" in captured.err
+    assert "error: best shots must be written, but got 1 that could not be" in captured.err
+
+
+def test_best_shots_of_a_crowd_that_is_still_there(tmp_path: Path) -> None:
+    """A tracker keeps 16 that have ended; at the end of the camera more may be seen."""
+    tracker = Tracker(min_hits=1)
+    people = [Person(30 + 60 * (i % 10), 30 + 60 * (i // 10), 50) for i in range(30)]
+    grey = frame(0)
+    tracker.update(faces(people, timestamp_ns=0), grey)
+    shots = BestShots(tmp_path)
+    shots.finish(tracker)
+    assert len(list(tmp_path.iterdir())) == 30
+    BestShots(tmp_path).finish(tracker)  # in the same second: no picture of the run before is replaced
+    assert len(list(tmp_path.iterdir())) == 60
 
 
 def test_a_camera_that_is_not_there(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,11 +197,13 @@ def test_a_camera_that_is_not_there(bundle: Path, capsys: pytest.CaptureFixture[
     assert "error: source must be one that OpenCV can open, but got /dev/video63" in capsys.readouterr().err
 
 
-def test_serving_until_ctrl_c(bundle: Path, tmp_path: Path) -> None:
-    """Live frames from a pipe that stays open: the view is up, Ctrl-C ends it within a second or so, with a summary."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_serving_until_it_is_told_to_stop(bundle: Path, tmp_path: Path, number: int) -> None:
+    """Live frames from a pipe that stays open: the view is up, signals end it within a second or so, with a summary."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     options = ["--pixel-format", "bgr", "--camera-size", "64x64", "--serve", "--port", "0", "--format", "none"]
+    options += ["--best-shots", str(tmp_path / "shots")]
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", _MAIN, "camera", "--source", str(pipe), "--model", str(bundle), *options],
         stderr=subprocess.PIPE,
@@ -120,14 +223,95 @@ def test_serving_until_ctrl_c(bundle: Path, tmp_path: Path) -> None:
                 with urllib.request.urlopen(f"{url}faces.json", timeout=10) as answer:
                     seen = json.load(answer)
             assert seen["faces"]
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             err = process.communicate(timeout=30)[1]
         assert process.returncode == 0
         assert "results of" in err
         assert "Traceback" not in err
+        assert len(list((tmp_path / "shots").iterdir())) == 1
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_reader_that_hangs_does_not_keep_it_from_stopping(bundle: Path, folder: Path, tmp_path: Path) -> None:
+    """Nobody reads stdout, and the pipe is full: the write is given up after a while, and the shots are written."""
+    shots = tmp_path / "shots"
+    options = ["--loop", "--format", "jsonl", "--best-shots", str(shots), "--model", str(bundle)]
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", _MAIN, "camera", str(folder), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        time.sleep(2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert "results of" in process.stderr.read()
+    assert len(list(shots.iterdir())) == 1
+
+
+@pytest.mark.parametrize("output_format", ["line", "jsonl"])
+def test_a_full_disk_behind_stdout_is_one_line(bundle: Path, folder: Path, tmp_path: Path, output_format: str) -> None:
+    options = ["--model", str(bundle), "--format", output_format, "--best-shots", str(tmp_path / "shots")]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", _MAIN, "camera", str(folder), *options],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "error: standard output must take what is written, but got: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+def test_a_terminal_of_plain_letters(bundle: Path, folder: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-P", "-c", _MAIN, "camera", str(folder), "--model", str(bundle), "--no-track"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "yaw+20 pitch-10 roll+5 q0.75" in done.stdout
+
+
+def test_a_lost_camera_is_told_at_once(bundle: Path, tmp_path: Path) -> None:
+    """A network camera that goes away: a line when it is lost, none of them with the password."""
+    from edgeface.web import LiveView
+
+    picture = Frame.from_array(tiny.red_squares((64, 64), [(8, 24)]), "bgr")
+    view = LiveView(port=0)
+    address = f"http://user:s3cret@{view.url.removeprefix('http://')}stream.mjpg"
+    command = [sys.executable, "-P", "-c", _MAIN, "camera", address, "--model", str(bundle), "--format", "jsonl"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        stop = threading.Event()
+
+        def show() -> None:
+            while not stop.wait(0.02):
+                view.show(picture, Faces.empty((64, 64)))
+
+        shower = threading.Thread(target=show)
+        shower.start()
+        assert process.stdout.readline()
+        stop.set()
+        shower.join()
+        view.close()
+        lost = ""
+        while "is lost" not in lost:
+            lost = process.stderr.readline()
+            assert lost, "it ended"
+        process.send_signal(signal.SIGTERM)
+        rest = process.communicate(timeout=30)[1]
+    assert process.returncode == 0
+    assert "http://user:***@127.0.0.1" in lost
+    assert "s3cret" not in lost + rest
 
 
 # what a shell starts in the background ignores SIGINT, and so do its children: CI may run there
@@ -135,5 +319,6 @@ _MAIN = """
 import signal, sys
 from edgeface.cli.app import main
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 sys.exit(main(sys.argv[1:]))
 """

@@ -1,5 +1,9 @@
+import gc
+import os
+import signal
 import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -231,3 +235,228 @@ def test_results_hold_their_frames_whatever_the_source_does_next() -> None:
     frames = [Frame.from_array(p, "gray", sequence=i) for i, p in enumerate(pictures)]
     with Stream(ScriptedEngine(lambda i: []), ListSource(frames)) as stream:
         assert [int(r.frame.planes[0][0, 0]) for r in stream] == [1, 2, 3]
+
+
+class Endless(Source):
+    """Frames for ever; counts openings and closings."""
+
+    name, live = "rtsp://user:s3cret@camera/endless", True
+
+    def __init__(self) -> None:
+        self.opened = self.closed = 0
+
+    def open(self) -> None:
+        self.opened += 1
+
+    def read(self) -> Frame | None:
+        time.sleep(0.002)
+        return frame(self.opened)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def wait_for(what: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.002)
+
+
+def test_a_stream_that_is_dropped_lets_go_of_its_camera() -> None:
+    before = threading.active_count()
+    cameras = [Endless() for _ in range(5)]
+    for camera in cameras:
+        assert next(iter(Stream(engine(), camera))).frame is not None
+    gc.collect()
+    wait_for(lambda: all(camera.closed for camera in cameras))
+    wait_for(lambda: threading.active_count() == before)
+
+
+def test_a_hung_source_does_not_close_its_successor() -> None:
+    hang, reading = threading.Event(), threading.Event()
+    source = Endless()
+    give = source.read
+
+    def read() -> Frame | None:
+        reading.set()
+        hang.wait(30)
+        return give()
+
+    source.read = read  # type: ignore[method-assign]
+    first = Stream(engine(), source)
+    first.start()
+    assert reading.wait(10)
+    first.close()
+    source.read = give  # type: ignore[method-assign]
+    with Stream(engine(), source) as second:
+        assert second.read(timeout=0.2) is None  # the read of the first has not returned
+        assert "let go by the stream before" in (second.stats.last_error or "")
+        assert (source.opened, source.closed) == (1, 0)
+        hang.set()
+        for _ in range(20):
+            assert second.read(timeout=20) is not None
+        assert (source.opened, source.closed) == (2, 1)
+        assert not source.cancelled.is_set()
+
+
+def test_a_successor_that_waits_can_be_closed_too() -> None:
+    hang = threading.Event()
+    source = Endless()
+    source.read = lambda: hang.wait(30) and None  # type: ignore[method-assign]
+    first = Stream(engine(), source)
+    first.start()
+    wait_for(lambda: source.opened)
+    first.close()
+    second = Stream(engine(), source)
+    second.start()
+    second.close()
+    assert not second._capture._thread.is_alive()
+    hang.set()
+    wait_for(lambda: not first._capture._thread.is_alive())
+    assert (source.opened, source.closed) == (1, 1)
+
+
+def test_two_streams_of_one_source_are_refused() -> None:
+    source = Endless()
+    with Stream(engine(), source), pytest.raises(SourceError, match="one stream at a time"):
+        Stream(engine(), source).start()
+    with Stream(engine(), source) as again:
+        assert again.read(timeout=20) is not None
+
+
+@pytest.mark.parametrize("moment", ["before", "during"])
+def test_iteration_ends_when_another_thread_closes(moment: str) -> None:
+    stream = Stream(engine(), Endless())
+    seen = 0
+    if moment == "before":
+        stream.close()
+    for _ in stream:
+        seen += 1
+        if seen == 3:
+            closer = threading.Thread(target=stream.close)
+            closer.start()
+            closer.join(20)
+    assert seen == (0 if moment == "before" else 3)
+    assert stream.finished
+
+
+def test_iteration_does_not_hide_that_the_engine_is_closed() -> None:
+    closed = engine()
+    closed.detect = lambda *_, **__: (_ for _ in ()).throw(EngineClosedError("engine must be open"))  # type: ignore[method-assign]
+    with Stream(closed, Endless()) as stream, pytest.raises(EngineClosedError, match="engine"):
+        list(stream)
+
+
+def test_a_camera_without_one_usable_frame_is_given_up_with_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    source = Endless()
+
+    def read() -> Frame | None:
+        raise ImageError("half a JPEG")
+
+    source.read = read  # type: ignore[method-assign]
+    with (
+        Stream(engine(), source, retry=(0.001, 0.001)) as stream,
+        pytest.raises(SourceError, match=r"must give usable frames, but got none in 3 attempts: .*half a JPEG"),
+    ):
+        stream.read(timeout=20)
+    assert source.opened == 3
+    said = [record.getMessage() for record in caplog.records if record.name == "edgeface.stream"]
+    assert any("1 damaged frame so far: half a JPEG" in text for text in said)
+    assert any("is lost, and is tried again" in text for text in said)
+    assert "s3cret" not in caplog.text
+
+
+def test_a_camera_that_gives_only_damage_counts_as_lost() -> None:
+    items = [frame(0), *(ImageError("noise") for _ in range(1000))]
+    source = ListSource(items, live=True, opens=100, ends=False)
+    with Stream(engine(), source, retry=(0.01, 0.01)) as stream:
+        assert stream.read(timeout=20) is not None
+        wait_for(lambda: stream.stats.state is StreamState.LOST)
+        for _ in range(20):
+            assert stream.stats.state is StreamState.LOST  # also while it is open and gives damage
+            time.sleep(0.005)
+        assert stream.stats.reconnects == 0
+
+
+def test_a_recording_without_one_usable_frame_is_an_error() -> None:
+    source = ListSource([ImageError("bad") for _ in range(5)])
+    with Stream(engine(), source) as stream, pytest.raises(SourceError, match=r"but got 5 others from list \(bad\)"):
+        list(stream)
+
+
+def test_frames_that_cannot_be_searched_are_an_error_whatever_the_timeout() -> None:
+    with Stream(engine(), Endless(), roi=(1000, 0, 1100, 100)) as stream:
+
+        def read_often() -> None:
+            for _ in range(10_000):
+                stream.read(timeout=0.003)
+
+        with pytest.raises(SourceError, match="must give usable frames"):
+            read_often()
+
+
+def test_the_numbers_of_a_lost_camera_do_not_stay(caplog: pytest.LogCaptureFixture) -> None:
+    come_back = threading.Event()
+    lost = SourceError("unplugged")
+    items = [*(frame(i) for i in range(5)), lost, come_back.wait, frame(6), frame(7)]
+    source = ListSource(items, live=True, opens=9, ends=False)
+    with Stream(engine(), source, latest=False, retry=(0.001, 0.001)) as stream:
+        for _ in range(5):
+            assert stream.read(timeout=20) is not None
+        wait_for(lambda: stream.stats.state is StreamState.LOST)
+        stats = stream.stats
+        assert (stats.fps, stats.age_s) == (None, None)
+        assert stats.last_frame_s is not None
+        time.sleep(0.05)
+        assert (stream.stats.last_frame_s or 0) > 0.05
+        come_back.set()
+        assert stream.read(timeout=20) is not None
+        assert "list is back after" in caplog.text
+
+
+def test_the_numbers_of_a_camera_that_hangs_do_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgeface.streaming.stream._STALE_S", 0.05)
+    hang = threading.Event()
+    source = ListSource([frame(0), frame(1), hang.wait], live=True)
+    with Stream(engine(), source, latest=False) as stream:
+        for _ in range(2):
+            assert stream.read(timeout=20) is not None
+        wait_for(lambda: stream.stats.fps is None)
+        assert stream.stats.age_s is None
+        assert stream.stats.state is StreamState.RUNNING
+        hang.set()
+
+
+def test_passwords_stay_in_the_program(caplog: pytest.LogCaptureFixture) -> None:
+    items = [frame(0), SourceError("no rtsp://user:s3cret@camera/x"), ZeroDivisionError("rtsp://user:s3cret@camera/x")]
+    source = ListSource(items, live=True, opens=2)
+    source.name = Endless.name
+    with Stream(engine(), source, retry=(0.001, 0.001)) as stream:
+        names = [thread.name for thread in threading.enumerate()]
+        with pytest.raises(SourceError) as caught:
+            while stream.read(timeout=20) is not None:
+                pass
+        texts = [*names, str(caught.value), str(stream.stats), caplog.text]
+    assert not any("s3cret" in text for text in texts)
+    assert any("rtsp://user:***@camera" in name for name in names)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_fork_of_a_stream_raises_and_lets_go() -> None:
+    with Stream(engine(), Endless()) as stream:
+        assert stream.read(timeout=20) is not None
+        process = os.fork()
+        if process == 0:
+            signal.alarm(20)
+            status = 1
+            try:
+                stream.read(timeout=10)
+            except EngineClosedError as error:
+                status = 0 if "process" in str(error) else 2
+            stream.close()
+            del stream
+            gc.collect()
+            os._exit(status)
+        assert os.waitpid(process, 0)[1] == 0
+        assert stream.read(timeout=20) is not None

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -180,3 +181,34 @@ def test_as_a_process(bundle: Path, photo: Path) -> None:
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
         assert process.wait() == 1
+
+
+@pytest.mark.parametrize("verb", [["models"], ["doctor"], ["camera", "--help"]])
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_every_terminal_can_show_what_is_printed(verb: list[str], encoding: str) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C"}
+    command = [sys.executable, "-P", "-m", "edgeface", *verb]
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=120, check=False)
+    assert b"Traceback" not in done.stderr
+    assert done.returncode in (0, 1)
+    assert done.stdout
+
+
+def test_signs_in_plain_letters_and_names_that_are_no_text(tmp_path: Path) -> None:
+    program = (
+        "import sys; from edgeface.cli._console import tolerate_narrow_encodings; tolerate_narrow_encodings(); "
+        "print('20° a → b 3×4 \\u4e2d', sys.argv[1])"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii:strict"}
+    command = [sys.executable.encode(), b"-P", b"-c", program.encode(), b"\xff.jpg"]
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
+    assert done.stdout == b"20 a -> b 3x4 ? \xff.jpg\n", done.stderr
+
+
+@pytest.mark.parametrize("verb", [["--version"], ["--help"], ["models"]])
+def test_a_full_disk_behind_stdout_is_one_line(verb: list[str]) -> None:
+    command = [sys.executable, "-P", "-m", "edgeface", *verb]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.stderr == "error: standard output must take what is written, but got: No space left on device\n"
+    assert done.returncode == 1

@@ -39,8 +39,29 @@ def test_nv12_with_padded_rows() -> None:
     luma, chroma = Frame.from_array(memory, "nv21").planes
     np.testing.assert_array_equal(chroma.reshape(2, 8), memory[4:])
     assert np.shares_memory(luma, memory)
-    u = Frame.from_array(memory, "i420").planes[1]
-    assert u.ravel().tolist() == memory[4].tolist()
+
+
+def test_i420_with_columns_cut_off_is_refused() -> None:
+    """Each row of the array holds two rows of chroma: what is cut off is half of every second one."""
+    whole = np.arange(6 * 10, dtype=np.uint8).reshape(6, 10)
+    with pytest.raises(InvalidInputError, match=r"strides=\[stride, stride // 2, stride // 2\]"):
+        Frame.from_array(whole[:, :8], "i420")
+    frame = Frame.from_buffer(whole, "i420", (8, 4), strides=[10, 5, 5])
+    assert [plane[1].tolist() for plane in frame.planes] == [whole[1, :8].tolist(), [45, 46, 47, 48], [55, 56, 57, 58]]
+    turned = Frame.from_array(np.asfortranarray(whole), "i420")  # the same array in another order is copied
+    assert turned.planes[1].tolist() == whole[4].reshape(2, 5).tolist()
+
+
+@pytest.mark.parametrize("color", ["nv12", "nv21", "i420", "yuyv", "uyvy"])
+def test_mirrored_yuv_is_refused_where_its_chroma_would_be_mixed_up(color: str) -> None:
+    whole = np.zeros((6, 8, 2) if color in ("yuyv", "uyvy") else (6, 8), np.uint8)
+    with pytest.raises(InvalidInputError, match="mirrored"):
+        Frame.from_array(whole[:, ::-1], color)
+    if whole.ndim == 2:
+        with pytest.raises(InvalidInputError, match="mirrored"):
+            Frame.from_array(whole[::-1], color)
+    else:
+        assert Frame.from_array(whole[::-1], color).size == (8, 6)
 
 
 def test_buffer_with_strides_and_offsets() -> None:
