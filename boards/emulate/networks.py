@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from boards.emulate.guest_run import DEFAULT_CPU, Counts, count_python
-from boards.emulate.root import HERE, EmulationError
+from boards.emulate.root import HERE, EmulationError, cache_dir
 
-RUNTIMES = {".onnx": "onnxruntime", ".tflite": "litert"}
+RUNTIMES = {".onnx": "onnxruntime", ".tflite": "litert", ".param": "ncnn"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,30 @@ class Network:
             raise EmulationError(f"model must end in {' or '.join(RUNTIMES)}, but got {path}")
         if not path.is_file():
             raise EmulationError(f"model must be a file, but got {path}")
-        return cls(path, name or path.name, size, runtime)
+        return cls(_for_ncnn(path, size) if runtime == "ncnn" else path, name or path.name, size, runtime)
+
+    @property
+    def bytes(self) -> int:
+        """Of its files; ncnn has two."""
+        weights = self.path.with_suffix(".bin")
+        return self.path.stat().st_size + (weights.stat().st_size if self.runtime == "ncnn" else 0)
+
+
+def _for_ncnn(path: Path, size: tuple[int, int]) -> Path:
+    """The file itself, or what pnnx makes of a float ONNX file, kept by its contents."""
+    from quantize.export_ncnn import ConversionError, convert
+
+    if path.suffix == ".param":
+        return path
+    if path.suffix != ".onnx":
+        raise EmulationError(f"model for ncnn must end in .param or .onnx (float), but got {path}")
+    digest = hashlib.sha256(path.read_bytes() + repr(size).encode()).hexdigest()[:12]
+    target = cache_dir() / "ncnn" / digest / path.stem
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return convert(path, size, target).param
+    except ConversionError as error:
+        raise EmulationError(str(error)) from error
 
 
 def count_networks(networks: Sequence[Network], cpu: str = DEFAULT_CPU) -> list[Counts]:

@@ -53,7 +53,7 @@ def records_of(networks: Sequence[Network], counts: Mapping[str, Sequence[Mappin
             "network": network.name,
             "runtime": network.runtime,
             "size": list(network.size),
-            "bytes": network.path.stat().st_size,
+            "bytes": network.bytes,
             "instructions": {cpu: counts[cpu][k] for cpu in counts},
         }
         for k, network in enumerate(networks)
