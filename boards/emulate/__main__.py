@@ -54,7 +54,9 @@ def run_root(_: argparse.Namespace) -> None:
 def run_count(args: argparse.Namespace) -> None:
     """Executed instructions of one inference of network files."""
     rootfs.build_all()
-    networks = [Network.of(model, args.size, None, args.runtime) for model in args.model]
+    if args.int8 and args.runtime != "ncnn":
+        raise rootfs.EmulationError("--int8 is for --runtime ncnn; give the others an int8 network")
+    networks = [Network.of(model, args.size, None, args.runtime, rough_int8=args.int8) for model in args.model]
     for cpu in args.cpu:
         for network, counts in zip(networks, count_networks(networks, cpu), strict=True):
             if args.json:
@@ -178,6 +180,7 @@ def parser() -> argparse.ArgumentParser:
     count.add_argument("model", nargs="+", type=Path)
     count.add_argument("--runtime", choices=sorted(set(RUNTIMES.values())))
     count.add_argument("--size", type=_size, default=(320, 320), help="WIDTHxHEIGHT for free ONNX dimensions")
+    count.add_argument("--int8", action="store_true", help="ncnn: count a float ONNX file as if in int8 (ranges made up)")
     count.add_argument("--json", action="store_true")
     run = add("run", run_python, ("cortex-a76",))
     run.add_argument("arguments", nargs=argparse.REMAINDER)

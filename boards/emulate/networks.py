@@ -23,8 +23,19 @@ class Network:
     runtime: str
 
     @classmethod
-    def of(cls, path: Path, size: tuple[int, int], name: str | None = None, runtime: str | None = None) -> Network:
+    def of(
+        cls,
+        path: Path,
+        size: tuple[int, int],
+        name: str | None = None,
+        runtime: str | None = None,
+        *,
+        rough_int8: bool = False,
+    ) -> Network:
         """With the runtime asked for, else the one for the file's kind.
+
+        Args:
+            rough_int8: for ncnn: int8 with made-up ranges, which costs what int8 costs and finds nothing.
 
         Raises:
             EmulationError: no runtime for the file.
@@ -34,7 +45,8 @@ class Network:
             raise EmulationError(f"model must end in {' or '.join(RUNTIMES)}, but got {path}")
         if not path.is_file():
             raise EmulationError(f"model must be a file, but got {path}")
-        return cls(_for_ncnn(path, size) if runtime == "ncnn" else path, name or path.name, size, runtime)
+        file = _for_ncnn(path, size, rough_int8) if runtime == "ncnn" else path
+        return cls(file, f"{name or path.name}{' int8' * rough_int8}", size, runtime)
 
     @property
     def bytes(self) -> int:
@@ -43,19 +55,22 @@ class Network:
         return self.path.stat().st_size + (weights.stat().st_size if self.runtime == "ncnn" else 0)
 
 
-def _for_ncnn(path: Path, size: tuple[int, int]) -> Path:
-    """The file itself, or what pnnx makes of a float ONNX file, kept by its contents."""
+def _for_ncnn(path: Path, size: tuple[int, int], rough_int8: bool) -> Path:
+    """The file itself, or what pnnx makes of an ONNX file, float or QDQ; kept by its contents."""
     from quantize.export_ncnn import ConversionError, convert
+    from quantize.ncnn_int8 import convert_int8, convert_roughly
 
     if path.suffix == ".param":
         return path
     if path.suffix != ".onnx":
-        raise EmulationError(f"model for ncnn must end in .param or .onnx (float), but got {path}")
-    digest = hashlib.sha256(path.read_bytes() + repr(size).encode()).hexdigest()[:12]
+        raise EmulationError(f"model for ncnn must end in .param or .onnx, but got {path}")
+    data = path.read_bytes()
+    how = convert_roughly if rough_int8 else convert_int8 if b"QuantizeLinear" in data else convert
+    digest = hashlib.sha256(data + f"{size} {how.__name__}".encode()).hexdigest()[:12]
     target = cache_dir() / "ncnn" / digest / path.stem
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return convert(path, size, target).param
+        return how(path, size, target).param
     except ConversionError as error:
         raise EmulationError(str(error)) from error
 
