@@ -155,7 +155,9 @@ class FaceEngine:
         self._min_score = manifest.decode.min_score if min_score is None else _fraction("min_score", min_score)
         self._nms_iou = manifest.decode.nms_iou if nms_iou is None else _fraction("nms_iou", nms_iou)
         with pinned(self._cpus):  # the runtime's threads are started here, and stay where they are started
-            choice, self._runtime = choose_and_open(bundle, runtime, wanted, precision, threads=threads, exact=exact)
+            choice, self._runtime = choose_and_open(
+                bundle, runtime, wanted, precision, threads=threads, exact=exact, cpus=self._cpus
+            )
             started = perf_counter()
             if warmup:
                 self._runtime.run()
