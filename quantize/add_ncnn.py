@@ -12,7 +12,7 @@ from pathlib import Path
 from edgeface.bundle import Bundle, write_bundle
 from edgeface.errors import EdgeFaceError
 from quantize.bundles import ncnn_spec
-from quantize.export_ncnn import ConversionError, convert
+from quantize.export_ncnn import ConversionError, convert_student
 from quantize.ncnn_int8 import convert_int8
 
 
@@ -33,13 +33,13 @@ def add_ncnn(path: Path, real: Path) -> None:
     files = {file: data for file, data in bundle.files().items() if any(file in m.files for m in kept)}
     made = []
     with tempfile.TemporaryDirectory() as folder:
-        for opened, precision, how in ((bundle, "int8", convert_int8), (companion, "float32", convert)):
+        for opened, precision, how in ((bundle, "int8", convert_int8), (companion, "float32", convert_student)):
             model = opened.select(("onnx",), manifest.default_size, precision)
             if model is None:
                 raise ConversionError(f"{opened.path} must have an {precision} ONNX network, but got none")
             source = Path(folder) / model.file
             source.write_bytes(opened.read(model))
-            pair = how(source, manifest.default_size, Path(folder) / f"{manifest.name}-{precision}")
+            pair = how(source, Path(folder) / f"{manifest.name}-{precision}")
             made.append(ncnn_spec(*pair, precision))
             files |= {file.name: file.read_bytes() for file in pair}
     write_bundle(path, replace(manifest, models=(*kept, *made)), files)

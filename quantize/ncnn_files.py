@@ -1,4 +1,4 @@
-"""ncnn's ``.param`` and ``.bin``: read layers with their float weights, write them back, some of them in int8."""
+"""ncnn's ``.param`` and ``.bin``: read layers and float weights, write them back, some of them in int8."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FLOAT32, _INT8 = 0, 0x000D4B38  # tags before weights
 CONVOLUTIONS = ("Convolution", "ConvolutionDepthWise")
 _PLAIN = ("Input", "Split", "Pooling", "BinaryOp", "ReLU", "Interp", "Concat", "Sigmoid", "Crop", "Padding")
 #: Keys of a convolution in the .param file.
-OUTPUTS, KERNEL_W, STRIDE, KERNEL_H, DILATION, BIAS, WEIGHTS, GROUP, INT8 = 0, 1, 3, 11, 2, 5, 6, 7, 8
+OUTPUTS, BIAS, WEIGHTS, INT8 = 0, 5, 6, 8
 FEATURES, NO_WINOGRAD = 31, 64
 REQUANTISED = 100
 """Added to `INT8` of a layer that hands int8 on."""
@@ -52,39 +52,47 @@ class Layer:
         return int(self.keys.get(key, default))
 
 
-def read(param: str, weights: bytes) -> list[Layer]:
-    """Layers in order, with float32 weights.
+def read(param: str) -> list[Layer]:
+    """Layers in order, without their weights.
 
     Raises:
-        LayoutError: not such files, weights in another type, or a layer with weights other than a convolution's.
+        LayoutError: no ``.param`` text.
     """
     lines = param.split("\n")
     if lines[0].strip() != _MAGIC:
         raise LayoutError(f".param must begin with {_MAGIC}, but got {lines[0]!r:.40}")
-    layers, place = [], 0
-    for line in lines[2:]:
-        if not line.strip():
-            continue
+    layers = []
+    for line in filter(str.strip, lines[2:]):
         kind, name, inputs, outputs, *rest = line.split()
         i, o = int(inputs), int(outputs)
         keys = dict(pair.split("=", 1) for pair in rest[i + o :])
-        layer = Layer(kind, name, rest[:i], rest[i : i + o], {int(key): value for key, value in keys.items()})
-        if kind in CONVOLUTIONS:
+        layers.append(Layer(kind, name, rest[:i], rest[i : i + o], {int(key): value for key, value in keys.items()}))
+    return layers
+
+
+def read_weights(layers: Sequence[Layer], weights: bytes) -> None:
+    """Give layers their float32 weights.
+
+    Raises:
+        LayoutError: weights of another type or length, or a layer with weights other than a convolution's.
+    """
+    place = 0
+    for layer in layers:
+        if layer.kind in CONVOLUTIONS:
             (tag,) = struct.unpack_from("<I", weights, place)
             if tag != _FLOAT32 or layer.number(INT8):
-                raise LayoutError(f"weights of {name} must be float32, but got tag {tag:#x}")
+                raise LayoutError(f"weights of {layer.name} must be float32, but got tag {tag:#x}")
             count = layer.number(WEIGHTS)
             layer.weights = np.frombuffer(weights, np.float32, count, place + 4)
             place += 4 + 4 * count
             if layer.number(BIAS):
                 layer.bias = np.frombuffer(weights, np.float32, layer.number(OUTPUTS), place)
                 place += 4 * layer.number(OUTPUTS)
-        elif kind not in _PLAIN:
-            raise LayoutError(f"layers must be of {', '.join(CONVOLUTIONS + _PLAIN)}, but got {kind} ({name})")
-        layers.append(layer)
+        elif layer.kind not in _PLAIN:
+            known = ", ".join(CONVOLUTIONS + _PLAIN)
+            raise LayoutError(f"layers must be of {known}, but got {layer.kind} ({layer.name})")
     if place != len(weights):
         raise LayoutError(f".bin must be {place} bytes long, but got {len(weights)}")
-    return layers
 
 
 def write(layers: Sequence[Layer]) -> tuple[str, bytes]:

@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 
 from quantize import ncnn_files
-from quantize.export_ncnn import ConversionError, NcnnFiles, convert
+from quantize.export_ncnn import ConversionError, NcnnFiles, convert, convert_student
 from quantize.ncnn_files import INT8, REQUANTISED, Layer
 from quantize.qdq import QuantisedConv, dequantised
 
@@ -23,12 +23,11 @@ from quantize.qdq import QuantisedConv, dequantised
 _WINOGRAD_GAIN = 24 * 24
 
 
-def convert_int8(qdq: Path, size: tuple[int, int], out: Path) -> NcnnFiles:
+def convert_int8(qdq: Path, out: Path) -> NcnnFiles:
     """Convert an int8 network.
 
     Args:
         qdq: what `quantize.onnx_export.quantize_onnx` wrote.
-        size: as for `quantize.export_ncnn.convert`.
         out: path of the result without its suffixes.
 
     Returns:
@@ -38,7 +37,7 @@ def convert_int8(qdq: Path, size: tuple[int, int], out: Path) -> NcnnFiles:
         ConversionError: pnnx is missing or failed, or the result is not the network that was given.
     """
     real, convs = dequantised(onnx.load(qdq))
-    layers = _float_layers(real, size)
+    layers = _float_layers(real, None)
     quantised = _quantise(layers, convs)
     if quantised != len(convs):
         raise ConversionError(f"{len(convs)} convolutions must be found in what pnnx wrote, but got {quantised}")
@@ -61,12 +60,15 @@ def convert_roughly(onnx_file: Path, size: tuple[int, int], out: Path) -> NcnnFi
     return _write(layers, out)
 
 
-def _float_layers(network: Any, size: tuple[int, int]) -> list[Layer]:
+def _float_layers(network: Any, size: tuple[int, int] | None) -> list[Layer]:
+    """Of a student for any size, or of any network for one."""
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "real.onnx"
+        source, out = Path(folder) / "real.onnx", Path(folder) / "real"
         onnx.save(network, source)
-        made = convert(source, size, Path(folder) / "real", half=False)
-        return ncnn_files.read(made.param.read_text(), made.bin.read_bytes())
+        made = convert_student(source, out, half=False) if size is None else convert(source, size, out, half=False)
+        layers = ncnn_files.read(made.param.read_text())
+        ncnn_files.read_weights(layers, made.bin.read_bytes())
+        return layers
 
 
 def _write(layers: Sequence[Layer], out: Path) -> NcnnFiles:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from boards.emulate import root as rootfs
+from boards.emulate.guest_run import HERE
 from boards.emulate.networks import RUNTIMES, Network, count_networks
 from boards.emulate.table import CPUS
 
@@ -172,7 +173,8 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=getattr(run, "__doc__", ""), description=getattr(run, "__doc__", ""))
         command.set_defaults(run=run, default_cpus=cpus)
         if cpus is not None:
-            command.add_argument("--cpu", action="append", choices=sorted(rootfs.CPU_PARTS), help=f"default: {cpus}")
+            known = [*sorted(rootfs.CPU_PARTS), *([HERE] if name in ("count", "table") else [])]
+            command.add_argument("--cpu", action="append", choices=known, help=f"default: {cpus}")
         return command
 
     add("root", run_root)

@@ -58,19 +58,21 @@ class Network:
 def _for_ncnn(path: Path, size: tuple[int, int], rough_int8: bool) -> Path:
     """The file itself, or what pnnx makes of an ONNX file, float or QDQ; kept by its contents."""
     from quantize.export_ncnn import ConversionError, convert
-    from quantize.ncnn_int8 import convert_int8, convert_roughly
 
     if path.suffix == ".param":
         return path
     if path.suffix != ".onnx":
         raise EmulationError(f"model for ncnn must end in .param or .onnx, but got {path}")
     data = path.read_bytes()
-    how = convert_roughly if rough_int8 else convert_int8 if b"QuantizeLinear" in data else convert
-    digest = hashlib.sha256(data + f"{size} {how.__name__}".encode()).hexdigest()[:12]
+    digest = hashlib.sha256(data + f"{size} {rough_int8}".encode()).hexdigest()[:12]
     target = cache_dir() / "ncnn" / digest / path.stem
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return how(path, size, target).param
+        if not rough_int8 and b"QuantizeLinear" not in data:
+            return convert(path, size, target).param
+        from quantize.ncnn_int8 import convert_int8, convert_roughly
+
+        return (convert_roughly(path, size, target) if rough_int8 else convert_int8(path, target)).param
     except ConversionError as error:
         raise EmulationError(str(error)) from error
 

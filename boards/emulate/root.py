@@ -37,10 +37,19 @@ BARE_WHEELS = ("ncnn==1.0.20261020",)
 GLIBCS = ("2014", "_2_17", "_2_27", "_2_28", "_2_34")
 
 # MIDR part numbers of the cores that qemu models; onnxruntime's cpuinfo library crashes on the host's own file.
-CPU_PARTS = {"cortex-a53": 0xD03, "cortex-a72": 0xD08, "cortex-a76": 0xD0B, "neoverse-n1": 0xD0C, "max": 0xD0B}
+CPU_PARTS = {
+    "cortex-a53": 0xD03,
+    "cortex-a55": 0xD05,
+    "cortex-a72": 0xD08,
+    "cortex-a76": 0xD0B,
+    "neoverse-n1": 0xD0C,
+    "max": 0xD0B,
+}
 _BASE = "fp asimd evtstrm crc32 cpuid"
 _DOT = f"{_BASE} atomics fphp asimdhp asimdrdm lrcpc dcpop asimddp"
 CPU_FEATURES = {name: _BASE if name in ("cortex-a53", "cortex-a72") else _DOT for name in CPU_PARTS}
+#: Cores that qemu has no model of, and the model with the same instructions; kernels for the core are chosen by its part.
+QEMU_MODELS = {"cortex-a55": "cortex-a76"}
 CPU_FEATURES["max"] = f"{_DOT} i8mm bf16"
 
 
