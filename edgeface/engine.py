@@ -89,11 +89,13 @@ class FaceEngine:
     """Finds faces in frames. Loads and checks the model once, allocates its buffers once, downloads nothing.
 
     One engine may be shared by threads: calls take turns. For parallel inference give each thread its own engine, or
-    raise `threads`. The interpreter lock is released while the core and the network compute.
+    raise `threads`. The interpreter lock is released while the core and the network compute; with ncnn, whose Python
+    package keeps it, while the core does.
 
     Args:
         model: name of a bundled model, or path of a bundle.
-        runtime: "auto" (LiteRT where it is installed, else onnxruntime), "onnxruntime", "litert" or "tflite".
+        runtime: "auto" (of those installed, the one that executes the fewest instructions on this kind of core: see
+            docs/runtimes.md), "ncnn", "litert", "onnxruntime" or "tflite".
         size: (width, height) of the network's input or "WIDTHxHEIGHT"; the bundle's default if None. Larger finds
             smaller faces and costs in proportion to the area. "auto" takes the cheapest of the bundle's sizes in which
             a face of `min_face` pixels in frames of `frame_size` can be found (see `edgeface.sizing.choose_size`).
@@ -105,8 +107,9 @@ class FaceEngine:
         min_score: faces below it are left out, 0 to 1; the bundle's if None.
         nms_iou: of two boxes that overlap by more than this the lower-scored one goes, 0 to 1; the bundle's if None.
         max_faces: at most so many faces a frame, the best-scored ones.
-        precision: "int8" or "float32"; int8 where the bundle has it if None.
-        exact: make int8 results on x86 equal to those on ARM (slower; for evaluations). No effect on ARM.
+        precision: "int8" or "float32"; if None what executes fewer instructions, with the runtime.
+        exact: give the same int8 results on x86 and on every ARM core with onnxruntime (slower; for evaluations).
+            The other runtimes do so by themselves; none gives another's bits.
         warmup: run once before the first frame, so that the first result takes no longer than the others.
 
     Raises:

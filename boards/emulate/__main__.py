@@ -121,19 +121,24 @@ def run_table(args: argparse.Namespace) -> None:
     from boards.emulate import table
     from boards.emulate.stages import stage_records
 
-    site = _site(args.wheel)
+    site = _site(args.wheel) if not args.keep_stages else None
     bundles = args.bundle or sorted(BUNDLES.glob("*.efm"))
     with tempfile.TemporaryDirectory() as folder:
-        networks = [n for b in bundles for n in table.networks_of(b, Path(folder) / b.stem, args.size)]
+        networks = [n for b in bundles for n in table.networks_of(b, Path(folder) / b.stem, args.size, args.runtime)]
         networks += [table.extra(text, args.size[-1]) for text in args.extra]
         counts = {}
         for cpu in args.cpu:
             counts[cpu] = count_networks(networks, cpu)
             print(f"{len(networks)} networks on {cpu}: done", file=sys.stderr, flush=True)
         records = table.records_of(networks, counts)
-    size = "x".join(map(str, args.size[0]))
-    stages = stage_records(bundles[-1], size, _picture(args.picture), args.cpu, [site])
-    print(table.write(records, stages, args.cpu, rootfs.versions()))
+    if args.keep:
+        records = table.kept(records, rootfs.versions())
+    if site is None:
+        stages = json.loads(table.RESULTS.read_text(encoding="utf-8"))["stages"]
+    else:
+        size = "x".join(map(str, args.size[0]))
+        stages = stage_records(bundles[-1], size, _picture(args.picture), args.cpu, [site])
+    print(table.write(records, stages, (*table.CPUS, HERE), rootfs.versions()))
 
 
 def run_install(args: argparse.Namespace) -> None:
@@ -199,9 +204,12 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         action="extend",  # a second --extra adds, it does not replace
         default=[],
-        metavar="FILE[@WIDTHxHEIGHT]",
+        metavar="FILE[@WIDTHxHEIGHT][:RUNTIME]",
         help="any ONNX or TFLite files",
     )
+    table.add_argument("--runtime", nargs="+", choices=sorted(set(RUNTIMES.values())), default=[], help="of the bundles")
+    table.add_argument("--keep", action="store_true", help="keep what the last table has of other networks and CPUs")
+    table.add_argument("--keep-stages", action="store_true", help="count no stages; the last ones stay")
     table.add_argument("--size", type=_size, nargs="+", default=[(320, 240), (320, 320)])
     install = add("install", run_install, ("cortex-a72",))
     install.add_argument("--board", default="rpi4")

@@ -145,7 +145,8 @@ def choose(
             what = wanted if precision else " ".join(filter(None, [kind, wanted]))
             passed_over[f"{name} has no {what} network in the bundle"] = None
             continue
-        return Choice(name, model, "; ".join([*passed_over, _why(runtime, kind, core, millions)]))
+        why = "asked for" if runtime != "auto" else "; ".join([*passed_over, _why(kind, core, millions)])
+        return Choice(name, model, why)
     if runtime != "auto" and not installed(runtime):
         raise RuntimeUnavailableError(f"runtime must be installed, but got {next(iter(passed_over))}")
     if not any(installed(name) and name not in broken for name in RUNTIMES):
@@ -170,10 +171,8 @@ def choose(
     )
 
 
-def _why(runtime: str, precision: str, core: str | None, millions: float | None) -> str:
+def _why(precision: str, core: str | None, millions: float | None) -> str:
     """The end of a reason."""
-    if runtime != "auto":
-        return "asked for"
     if millions is None:
         return "first that fits" if core is None else f"first that fits: not counted on {core}"
     return f"{millions:.1f} M instructions in {precision} on {core}, the fewest"

@@ -7,6 +7,7 @@ which engines pack weights and plan memory. Prints one line a network, with the 
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import sys
 from collections.abc import Callable
@@ -33,6 +34,7 @@ def fixed_input(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 def onnx_session(path: str, width: int, height: int) -> Callable[[], list[np.ndarray]]:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime as ort
 
     options = ort.SessionOptions()
