@@ -14,7 +14,7 @@ from typing import Final
 
 from edgeface.errors import BundleCorruptError, BundleError
 from edgeface.files import written_whole
-from edgeface.manifest import DecodeSpec, InputSpec, Manifest, ModelSpec, OutputSpec
+from edgeface.manifest import FORMATS, DecodeSpec, InputSpec, Manifest, ModelSpec, OutputSpec
 
 __all__ = ["Bundle", "DecodeSpec", "InputSpec", "Manifest", "ModelSpec", "OutputSpec", "bundled_models", "write_bundle"]
 
@@ -103,16 +103,25 @@ class Bundle:
         files: dict[str, bytes] = {}
         left = MAX_TOTAL_BYTES
         for model in manifest.models:
-            data = files[model.file] = read(model.file, min(left, MAX_FILE_BYTES))
-            left -= len(data)
-            digest = hashlib.sha256(data).hexdigest()
-            if digest != model.sha256:
-                raise BundleCorruptError(f"sha256 of {model.file} in {path} must be {model.sha256}, but got {digest}")
+            for file, wanted in model.files.items():
+                data = files[file] = read(file, min(left, MAX_FILE_BYTES))
+                left -= len(data)
+                digest = hashlib.sha256(data).hexdigest()
+                if digest != wanted:
+                    raise BundleCorruptError(f"sha256 of {file} in {path} must be {wanted}, but got {digest}")
         return cls(path, manifest, files)
 
     def read(self, model: ModelSpec) -> bytes:
         """The bytes of one of the manifest's networks."""
         return self._files[model.file]
+
+    def read_weights(self, model: ModelSpec) -> bytes | None:
+        """The bytes of a network's second file; None where it has none."""
+        return None if model.weights is None else self._files[model.weights.file]
+
+    def files(self) -> dict[str, bytes]:
+        """The bytes of every file but the manifest, by name."""
+        return dict(self._files)
 
     def select(
         self, formats: Iterable[str], size: tuple[int, int] | None = None, precision: str | None = None
@@ -120,7 +129,7 @@ class Bundle:
         """The network to run, or None if the bundle has none.
 
         Args:
-            formats: "onnx", "tflite": the ones the runtime takes.
+            formats: of `edgeface.manifest.FORMATS`: the ones the runtime takes.
             size: (width, height) that it must serve; any if None.
             precision: "int8" or "float32"; if None, int8 before float32. A network of exactly this size comes before
                 one that takes any size.
@@ -134,7 +143,7 @@ class Bundle:
         ]
         return min(fitting, key=lambda model: (wanted.index(model.precision), model.size is None), default=None)
 
-    def sizes(self, formats: Iterable[str] = ("onnx", "tflite")) -> tuple[tuple[int, int], ...]:
+    def sizes(self, formats: Iterable[str] = FORMATS) -> tuple[tuple[int, int], ...]:
         """The (width, height) of the manifest's list that a network of these formats serves."""
         formats = tuple(formats)
         return tuple(size for size in self.manifest.sizes if self.select(formats, size) is not None)
@@ -155,8 +164,9 @@ def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> 
     text = json.dumps(manifest.to_dict(), indent=1, ensure_ascii=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        contents = [(_MANIFEST, text.encode()), *((file, files[file]) for m in manifest.models for file in m.files)]
         with written_whole(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-            for name, data in [(_MANIFEST, text.encode()), *((m.file, files[m.file]) for m in manifest.models)]:
+            for name, data in contents:
                 info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
                 info.compress_type = zipfile.ZIP_DEFLATED
                 info.external_attr = 0o644 << 16

@@ -19,8 +19,8 @@ from edgeface.affinity import checked_cpus, pinned
 from edgeface.bundle import Bundle
 from edgeface.errors import EngineClosedError, must_be
 from edgeface.faces import Faces
-from edgeface.frame import Frame, as_frame
 from edgeface.forking import abandon, let_go_in_forks
+from edgeface.frame import Frame, as_frame
 from edgeface.runtimes import Runtime, choose_and_open
 from edgeface.sizing import choose_size
 from edgeface.turns import turn_matrix
@@ -92,12 +92,14 @@ class FaceEngine:
     """Finds faces in frames. Loads and checks the model once, allocates its buffers once, downloads nothing.
 
     One engine may be shared by threads: calls take turns. For parallel inference give each thread its own engine, or
-    raise `threads`. The interpreter lock is released while the core and the network compute. A process that is forked
-    from this one cannot use the engine, which raises `EngineClosedError` there: open one in each process.
+    raise `threads`. The interpreter lock is released while the core and the network compute; with ncnn, whose Python
+    package keeps it, while the core does. A process that is forked from this one cannot use the engine, which raises
+    `EngineClosedError` there: open one in each process.
 
     Args:
         model: name of a bundled model, or path of a bundle.
-        runtime: "auto" (LiteRT where it is installed, else onnxruntime), "onnxruntime", "litert" or "tflite".
+        runtime: "auto" (of those installed, the one that executes the fewest instructions on this kind of core: see
+            docs/runtimes.md), "ncnn", "litert", "onnxruntime" or "tflite".
         size: (width, height) of the network's input or "WIDTHxHEIGHT"; the bundle's default if None. Larger finds
             smaller faces and costs in proportion to the area. "auto" takes the cheapest of the bundle's sizes in which
             a face of `min_face` pixels in frames of `frame_size` can be found (see `edgeface.sizing.choose_size`).
@@ -109,8 +111,9 @@ class FaceEngine:
         min_score: faces below it are left out, 0 to 1; the bundle's if None.
         nms_iou: of two boxes that overlap by more than this the lower-scored one goes, 0 to 1; the bundle's if None.
         max_faces: at most so many faces a frame, the best-scored ones.
-        precision: "int8" or "float32"; int8 where the bundle has it if None.
-        exact: make int8 results on x86 equal to those on ARM (slower; for evaluations). No effect on ARM.
+        precision: "int8" or "float32"; if None what executes fewer instructions, with the runtime.
+        exact: give the same int8 results on x86 and on every ARM core with onnxruntime (slower; for evaluations).
+            The other runtimes do so by themselves; none gives another's bits.
         warmup: run once before the first frame, so that the first result takes no longer than the others.
 
     Raises:
@@ -162,7 +165,9 @@ class FaceEngine:
         self._min_score = manifest.decode.min_score if min_score is None else _fraction("min_score", min_score)
         self._nms_iou = manifest.decode.nms_iou if nms_iou is None else _fraction("nms_iou", nms_iou)
         with pinned(self._cpus):  # the runtime's threads are started here, and stay where they are started
-            choice, self._runtime = choose_and_open(bundle, runtime, wanted, precision, threads=threads, exact=exact)
+            choice, self._runtime = choose_and_open(
+                bundle, runtime, wanted, precision, threads=threads, exact=exact, cpus=self._cpus
+            )
             started = perf_counter()
             if warmup:
                 self._runtime.run()

@@ -24,6 +24,7 @@ __all__ = [
     "Manifest",
     "ModelSpec",
     "OutputSpec",
+    "WeightsSpec",
 ]
 
 #: Newest schema that this SDK reads.
@@ -36,6 +37,8 @@ POSE: Final = {"rotation": "head_to_camera_optical", "angles": "300W-LP"}
 
 _KEYS = "schema name version min_sdk models default_size sizes decode landmarks pose quality".split()
 _KEYS += "training calibration metrics licence lineage".split()
+_FILE, _SHA256 = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,120}", r"[0-9a-f]{64}"
+FORMATS: Final = ("onnx", "tflite", "ncnn")
 _DTYPES = ("uint8", "int8", "float32")
 _LAYOUTS = ("NCHW", "NHWC")
 MAX_SIDE: Final = 8192  # of a network's input: an activation of it must still fit into memory
@@ -66,16 +69,25 @@ class OutputSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class WeightsSpec:
+    """The second file of a network that has its weights in one: name inside the bundle, sha256 in lower-case hex."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """One network file of the bundle.
+    """One network of the bundle.
 
     Attributes:
         file: name inside the bundle, no folders.
         sha256: of the file, lower-case hex.
-        format: "onnx" or "tflite".
+        format: "onnx", "tflite" or "ncnn".
         precision: "int8" or "float32" (others are listed but never chosen by themselves).
         size: (width, height) it is fixed to, or None for any size whose sides are multiples of `size_multiple`.
         outputs: one a stride.
+        weights: of an ncnn network: its ``.bin`` beside the ``.param`` that is `file`. None for other formats.
     """
 
     file: str
@@ -86,6 +98,13 @@ class ModelSpec:
     size_multiple: int
     input: InputSpec
     outputs: tuple[OutputSpec, ...]
+    weights: WeightsSpec | None = None
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Every file of the network, and its sha256."""
+        own = {self.file: self.sha256}
+        return own if self.weights is None else own | {self.weights.file: self.weights.sha256}
 
     def serves(self, size: tuple[int, int]) -> bool:
         """Whether this network takes an input of (width, height)."""
@@ -167,7 +186,7 @@ class Manifest:
             _model_spec(_Object(model, f"manifest.models[{i}]"), decode.strides)
             for i, model in enumerate(top.items("models", maximum=64))
         )
-        files = [model.file for model in models]
+        files = [file for model in models for file in model.files]
         if len(set(files)) != len(files):
             raise BundleError(f"manifest.models must name different files, but got {files}")
         return cls(
@@ -308,10 +327,14 @@ def _decode_spec(raw: _Object) -> DecodeSpec:
 def _model_spec(raw: _Object, strides: tuple[int, ...]) -> ModelSpec:
     image = raw.child("input")
     size = raw.raw.get("size")
+    kind = raw.choice("format", FORMATS)
+    weights = raw.child("weights") if kind == "ncnn" else None
+    if weights is None and "weights" in raw.raw:
+        raise BundleError(f"{raw.where}.weights must be there for format ncnn alone, but got them for {kind}")
     model = ModelSpec(
-        file=raw.text("file", r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,120}"),
-        sha256=raw.text("sha256", r"[0-9a-f]{64}"),
-        format=raw.choice("format", ("onnx", "tflite")),
+        file=raw.text("file", _FILE),
+        sha256=raw.text("sha256", _SHA256),
+        format=kind,
         precision=raw.text("precision", r"[a-z0-9_-]{1,32}"),
         size=None if size is None else _size(size, f"{raw.where}.size"),
         size_multiple=raw.integer("size_multiple", 1, 1024),
@@ -327,9 +350,12 @@ def _model_spec(raw: _Object, strides: tuple[int, ...]) -> ModelSpec:
             _output_spec(_Object(output, f"{raw.where}.outputs[{i}]"))
             for i, output in enumerate(raw.items("outputs", len(strides)))
         ),
+        weights=None if weights is None else WeightsSpec(weights.text("file", _FILE), weights.text("sha256", _SHA256)),
     )
-    if model.file == "manifest.json":
+    if "manifest.json" in model.files:
         raise BundleError(f"{raw.where}.file must be a network, but got manifest.json")
+    if weights is not None and model.weights is not None and model.weights.file == model.file:
+        raise BundleError(f"{weights.where}.file must be another file than {model.file}, but got the same")
     if tuple(sorted(output.stride for output in model.outputs)) != strides:
         got = [output.stride for output in model.outputs]
         raise BundleError(f"{raw.where}.outputs must be one for each stride of {list(strides)}, but got {got}")
@@ -358,6 +384,8 @@ def _output_spec(raw: _Object) -> OutputSpec:
 
 def _plain(value: Any) -> Any:
     """Dataclasses, tuples and integer keys as JSON has them."""
+    if isinstance(value, ModelSpec) and value.weights is None:
+        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__ if name != "weights"}
     if hasattr(value, "__dataclass_fields__"):
         return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
     if isinstance(value, dict):

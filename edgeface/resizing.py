@@ -65,7 +65,7 @@ def resize_bundle(bundle: Bundle, sizes: Iterable[tuple[int, int]], out: str | o
     """
     manifest = bundle.manifest
     models = {model.file: model for model in manifest.models}
-    files = {model.file: bundle.read(model) for model in manifest.models}
+    files = bundle.files()
     there = {model.size for model in manifest.models if model.format == "tflite"}
     taken: dict[str, str] = {}
     new = [_fitting(size) for size in dict.fromkeys(sizes) if size not in there]

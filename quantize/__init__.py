@@ -2,3 +2,7 @@
 
 Runs from a checkout (``pip install -e '.[quantize]'``); it is never part of the wheel.
 """
+
+from edgeface.runtimes.telemetry import switch_off
+
+switch_off()  # many of its modules import onnxruntime

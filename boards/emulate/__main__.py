@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from boards.emulate import root as rootfs
+from boards.emulate.guest_run import HERE
 from boards.emulate.networks import RUNTIMES, Network, count_networks
 from boards.emulate.table import CPUS
 
@@ -54,7 +55,9 @@ def run_root(_: argparse.Namespace) -> None:
 def run_count(args: argparse.Namespace) -> None:
     """Executed instructions of one inference of network files."""
     rootfs.build_all()
-    networks = [Network.of(model, args.size, None, args.runtime) for model in args.model]
+    if args.int8 and args.runtime != "ncnn":
+        raise rootfs.EmulationError("--int8 is for --runtime ncnn; give the others an int8 network")
+    networks = [Network.of(model, args.size, None, args.runtime, rough_int8=args.int8) for model in args.model]
     for cpu in args.cpu:
         for network, counts in zip(networks, count_networks(networks, cpu), strict=True):
             if args.json:
@@ -118,19 +121,24 @@ def run_table(args: argparse.Namespace) -> None:
     from boards.emulate import table
     from boards.emulate.stages import stage_records
 
-    site = _site(args.wheel)
+    site = _site(args.wheel) if not args.keep_stages else None
     bundles = args.bundle or sorted(BUNDLES.glob("*.efm"))
     with tempfile.TemporaryDirectory() as folder:
-        networks = [n for b in bundles for n in table.networks_of(b, Path(folder) / b.stem, args.size)]
+        networks = [n for b in bundles for n in table.networks_of(b, Path(folder) / b.stem, args.size, args.runtime)]
         networks += [table.extra(text, args.size[-1]) for text in args.extra]
         counts = {}
         for cpu in args.cpu:
             counts[cpu] = count_networks(networks, cpu)
             print(f"{len(networks)} networks on {cpu}: done", file=sys.stderr, flush=True)
         records = table.records_of(networks, counts)
-    size = "x".join(map(str, args.size[0]))
-    stages = stage_records(bundles[-1], size, _picture(args.picture), args.cpu, [site])
-    print(table.write(records, stages, args.cpu, rootfs.versions()))
+    if args.keep:
+        records = table.kept(records, rootfs.versions())
+    if site is None:
+        stages = json.loads(table.RESULTS.read_text(encoding="utf-8"))["stages"]
+    else:
+        size = "x".join(map(str, args.size[0]))
+        stages = stage_records(bundles[-1], size, _picture(args.picture), args.cpu, [site])
+    print(table.write(records, stages, (*table.CPUS, HERE), rootfs.versions()))
 
 
 def run_install(args: argparse.Namespace) -> None:
@@ -170,7 +178,8 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=getattr(run, "__doc__", ""), description=getattr(run, "__doc__", ""))
         command.set_defaults(run=run, default_cpus=cpus)
         if cpus is not None:
-            command.add_argument("--cpu", action="append", choices=sorted(rootfs.CPU_PARTS), help=f"default: {cpus}")
+            known = [*sorted(rootfs.CPU_PARTS), *([HERE] if name in ("count", "table") else [])]
+            command.add_argument("--cpu", action="append", choices=known, help=f"default: {cpus}")
         return command
 
     add("root", run_root)
@@ -178,6 +187,7 @@ def parser() -> argparse.ArgumentParser:
     count.add_argument("model", nargs="+", type=Path)
     count.add_argument("--runtime", choices=sorted(set(RUNTIMES.values())))
     count.add_argument("--size", type=_size, default=(320, 320), help="WIDTHxHEIGHT for free ONNX dimensions")
+    count.add_argument("--int8", action="store_true", help="ncnn: count a float ONNX file as if in int8 (ranges made up)")
     count.add_argument("--json", action="store_true")
     run = add("run", run_python, ("cortex-a76",))
     run.add_argument("arguments", nargs=argparse.REMAINDER)
@@ -194,9 +204,12 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         action="extend",  # a second --extra adds, it does not replace
         default=[],
-        metavar="FILE[@WIDTHxHEIGHT]",
+        metavar="FILE[@WIDTHxHEIGHT][:RUNTIME]",
         help="any ONNX or TFLite files",
     )
+    table.add_argument("--runtime", nargs="+", choices=sorted(set(RUNTIMES.values())), default=[], help="of the bundles")
+    table.add_argument("--keep", action="store_true", help="keep what the last table has of other networks and CPUs")
+    table.add_argument("--keep-stages", action="store_true", help="count no stages; the last ones stay")
     table.add_argument("--size", type=_size, nargs="+", default=[(320, 240), (320, 320)])
     install = add("install", run_install, ("cortex-a72",))
     install.add_argument("--board", default="rpi4")

@@ -3,6 +3,7 @@
  * Arguments (qemu-aarch64 -plugin counter.so,out=FILE[,symbols=1]):
  *   out=FILE   where the records go (default: stderr)
  *   symbols=1  also counts per symbol, written at exit
+ *   getpid=N   number of that system call in the guest (default: AArch64's); kinds are those of AArch64 in any case
  *
  * Records, one per line:
  *   mark ID total=N ldst=N simd=N branch=N int=N dot=N mmla=N    at every marker, cumulative
@@ -23,7 +24,6 @@
 #include <string.h>
 
 #define EXPORT __attribute__((visibility("default")))
-#define GETPID_AARCH64 172
 #define MARK_MAGIC 0xED6EFACEu
 #define SYMBOL_SLOTS 65536u
 
@@ -41,6 +41,7 @@ extern void qemu_plugin_register_atexit_cb(plugin_id, void (*)(plugin_id, void *
 extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
 extern struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
 extern const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *);
+extern size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *);
 extern const char *qemu_plugin_insn_symbol(const struct qemu_plugin_insn *);
 
 EXPORT int qemu_plugin_version = 1;
@@ -49,6 +50,7 @@ enum { TOTAL, LDST, SIMD, BRANCH, INTEGER, DOT, MMLA, KINDS };
 static const char *const kind_names[KINDS] = {"total", "ldst", "simd", "branch", "int", "dot", "mmla"};
 static uint64_t counts[KINDS];
 static FILE *out;
+static int64_t getpid_number = 172; /* of AArch64 */
 
 static struct symbol {
     char *name;
@@ -96,8 +98,9 @@ static void on_translate(plugin_id id, struct qemu_plugin_tb *tb) {
     size_t n = qemu_plugin_tb_n_insns(tb);
     for (size_t i = 0; i < n; i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
-        uint32_t word;
-        memcpy(&word, qemu_plugin_insn_data(insn), sizeof word);
+        uint32_t word = 0;
+        size_t size = qemu_plugin_insn_size(insn); /* x86 has shorter ones */
+        memcpy(&word, qemu_plugin_insn_data(insn), size < sizeof word ? size : sizeof word);
         add_one(insn, &counts[TOTAL]);
         add_one(insn, &counts[group_of(word)]);
         if (is_dot(word)) add_one(insn, &counts[DOT]);
@@ -118,7 +121,7 @@ static void write_counts(void) {
 static void on_syscall(plugin_id id, unsigned vcpu, int64_t number, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
                        uint64_t a5, uint64_t a6, uint64_t a7, uint64_t a8) {
     (void)id, (void)vcpu, (void)a3, (void)a4, (void)a5, (void)a6, (void)a7, (void)a8;
-    if (number != GETPID_AARCH64 || (uint32_t)a1 != MARK_MAGIC) return;
+    if (number != getpid_number || (uint32_t)a1 != MARK_MAGIC) return;
     fprintf(out, "mark %" PRIu64, a2);
     write_counts();
 }
@@ -145,6 +148,8 @@ EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **
         } else if (!strcmp(argv[i], "symbols=1") || !strcmp(argv[i], "symbols=on")) {
             symbols = calloc(SYMBOL_SLOTS, sizeof *symbols);
             if (!symbols) return -1;
+        } else if (!strncmp(argv[i], "getpid=", 7)) {
+            getpid_number = strtoll(argv[i] + 7, NULL, 10);
         } else {
             fprintf(stderr, "counter: unknown argument %s\n", argv[i]);
             return -1;

@@ -32,13 +32,24 @@ WHEELS = (
     "hypothesis",
     "jinja2",
 )
+# Without what it says it needs: requests and tqdm are for a zoo of models that it would download.
+BARE_WHEELS = ("ncnn==1.0.20261020",)
 GLIBCS = ("2014", "_2_17", "_2_27", "_2_28", "_2_34")
 
 # MIDR part numbers of the cores that qemu models; onnxruntime's cpuinfo library crashes on the host's own file.
-CPU_PARTS = {"cortex-a53": 0xD03, "cortex-a72": 0xD08, "cortex-a76": 0xD0B, "neoverse-n1": 0xD0C, "max": 0xD0B}
+CPU_PARTS = {
+    "cortex-a53": 0xD03,
+    "cortex-a55": 0xD05,
+    "cortex-a72": 0xD08,
+    "cortex-a76": 0xD0B,
+    "neoverse-n1": 0xD0C,
+    "max": 0xD0B,
+}
 _BASE = "fp asimd evtstrm crc32 cpuid"
 _DOT = f"{_BASE} atomics fphp asimdhp asimdrdm lrcpc dcpop asimddp"
 CPU_FEATURES = {name: _BASE if name in ("cortex-a53", "cortex-a72") else _DOT for name in CPU_PARTS}
+#: Cores that qemu has no model of, and the model with the same instructions; kernels for the core are chosen by its part.
+QEMU_MODELS = {"cortex-a55": "cortex-a76"}
 CPU_FEATURES["max"] = f"{_DOT} i8mm bf16"
 
 
@@ -60,7 +71,7 @@ def root_dir() -> Path:
 
 
 def site_dir() -> Path:
-    return cache_dir() / f"arm64-site-{_digest(' '.join(WHEELS))}"
+    return cache_dir() / f"arm64-site-{_digest(' '.join(WHEELS + BARE_WHEELS))}"
 
 
 def plugin_path() -> Path:
@@ -130,13 +141,14 @@ def build_site() -> Path:
     def make(partial: Path) -> None:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(partial)]
         _run([*pip, *pip_target_options(), *WHEELS], "pip")
+        _run([*pip, *pip_target_options(), "--no-deps", *BARE_WHEELS], "pip")
 
     return _into(site_dir(), make)
 
 
 def versions() -> dict[str, str]:
     """Of what a count depends on beside the network: the pinned wheels and qemu."""
-    pinned = dict(wheel.split("==") for wheel in WHEELS if "==" in wheel)
+    pinned = dict(wheel.split("==") for wheel in WHEELS + BARE_WHEELS if "==" in wheel)
     qemu = subprocess.run(["qemu-aarch64", "--version"], check=False, capture_output=True, text=True).stdout
     return {**pinned, "qemu": qemu.partition("version ")[2].split(" ")[0] or "unknown"}
 

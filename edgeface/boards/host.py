@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["CORE_NAMES", "Cpu", "Host", "Policy", "PowerSensor", "Throttle", "Zone", "parse_cpu_list"]
+__all__ = ["CORE_NAMES", "LIKE", "Cpu", "Host", "Policy", "PowerSensor", "Throttle", "Zone", "parse_cpu_list"]
 
 # MIDR_EL1 part numbers of Arm Ltd (implementer 0x41).
 CORE_NAMES: Final = {
@@ -32,6 +32,20 @@ CORE_NAMES: Final = {
     0xD49: "neoverse-n2",
     0xD4B: "cortex-a78",  # A78C
     0xC07: "cortex-a7",
+}
+#: Kinds of core with a column in the table, fastest first, and the kinds that execute the same instructions.
+LIKE: Final = {
+    "cortex-a76": (
+        "cortex-a75",
+        "cortex-a78",
+        "cortex-a710",
+        "cortex-x1",
+        "neoverse-n1",
+        "neoverse-n2",
+    ),
+    "cortex-a72": ("cortex-a57", "cortex-a73"),
+    "cortex-a55": (),
+    "cortex-a53": ("cortex-a35",),
 }
 _ARM = 0x41
 # The kernel's names of features for which people have better ones.

@@ -22,7 +22,7 @@ from edgeface.files import written_whole
 __all__ = ["PackError", "pack_board", "platform_tags"]
 
 DEPLOY: Final = Path(__file__).with_name("deploy")
-_RUNTIMES: Final = {"litert": "ai-edge-litert", "onnxruntime": "onnxruntime", "tflite": "tflite-runtime"}
+_RUNTIMES: Final = {"ncnn": "ncnn", "litert": "ai-edge-litert", "onnxruntime": "onnxruntime", "tflite": "tflite-runtime"}
 
 
 class PackError(EdgeFaceError, RuntimeError):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgeface.boards.board import Board, load_boards
-from edgeface.boards.host import Host
+from edgeface.boards.host import LIKE, Host
 
 __all__ = ["Recognised", "recognise"]
 
@@ -42,16 +42,8 @@ def recognise(host: Host | None = None, boards: Mapping[str, Board] | None = Non
                 return Recognised(board, f"device tree: model {model}")
     # on big.LITTLE the big cores decide; the lists of kinds are in order of falling speed
     kinds = {cpu.core for cpu in host.cpus()}
-    for core in ("cortex-a76", "cortex-a72", "cortex-a55", "cortex-a53"):
+    for core, like in LIKE.items():
         generic = boards.get(f"generic-{core}")
-        if generic is not None and kinds & {core, *_LIKE.get(core, ())}:
+        if generic is not None and kinds & {core, *like}:
             return Recognised(generic, f"/proc/cpuinfo: {', '.join(sorted(kinds))} cores")
     return None
-
-
-# Cores without a file of their own, and the one whose instruction set and width come nearest.
-_LIKE = {
-    "cortex-a76": ("cortex-a75", "cortex-a78", "cortex-a710", "cortex-x1", "neoverse-n1", "neoverse-n2"),
-    "cortex-a72": ("cortex-a57", "cortex-a73"),
-    "cortex-a53": ("cortex-a35",),
-}

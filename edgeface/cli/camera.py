@@ -58,7 +58,7 @@ def camera(
     model: Annotated[str, typer.Option(help="Bundled model, or path of a bundle.")] = "edgeface-s",
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Input size of the network.")] = None,
     min_score: Annotated[float | None, typer.Option(metavar="S", help="Leave out faces below this score.")] = None,
-    runtime: Annotated[str, typer.Option(help="auto, onnxruntime, litert or tflite.")] = "auto",
+    runtime: Annotated[str, typer.Option(help="auto, ncnn, litert, onnxruntime or tflite.")] = "auto",
     threads: Annotated[int, typer.Option(help="Threads that compute one inference.")] = 1,
     track: Annotated[bool, typer.Option("--track/--no-track", help="Stable ids and smoothing.")] = True,
     every: Annotated[int, typer.Option(metavar="N", help="Detect in every Nth frame, follow in between.")] = 1,

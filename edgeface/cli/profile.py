@@ -16,7 +16,7 @@ app = typer.Typer()
 def profile(
     model: Annotated[str, typer.Option(help="Bundled model or bundle.")] = "edgeface-s",
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Input size.")] = None,
-    runtime: Annotated[str, typer.Option(help="auto, onnxruntime, litert or tflite.")] = "auto",
+    runtime: Annotated[str, typer.Option(help="auto, ncnn, litert, onnxruntime or tflite.")] = "auto",
     precision: Annotated[str | None, typer.Option(help="int8 or float32.")] = None,
     threads: Annotated[int, typer.Option(help="Threads of one inference.")] = 1,
     cpus: Annotated[str | None, typer.Option(metavar="LIST", help="CPUs to compute on, such as 4-7.")] = None,

@@ -17,6 +17,10 @@ from typing import Final, Literal
 
 from edgeface.boards import Host, Recognised, recognise
 from edgeface.errors import EdgeFaceError
+from edgeface.profiling.probe import probe
+from edgeface.runtimes import RUNTIMES, installed
+from edgeface.runtimes.cores import core_of, ranking
+from edgeface.runtimes.telemetry import VARIABLE, enabled, too_late
 
 __all__ = ["CHECKS", "Finding", "Level", "Patient", "examine", "patient"]
 
@@ -26,6 +30,12 @@ _DOTPROD = "dotprod"
 _NEEDED_BYTES: Final = 150 << 20  # an engine with onnxruntime, a 1080p camera and Python itself
 _SPINNING: Final = {"OMP_WAIT_POLICY": ("ACTIVE",), "GOMP_SPINCOUNT": ("INFINITY",), "KMP_BLOCKTIME": ("INFINITE",)}
 _GLIBC: Final = {"onnxruntime": (2, 28), "ai-edge-litert": (2, 27)}
+_RUNTIME_PACKAGES: Final = {
+    "ncnn": "ncnn",
+    "litert": "ai-edge-litert",
+    "onnxruntime": "onnxruntime",
+    "tflite": "tflite-runtime",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,8 @@ class Patient:
         engine_error: why the default engine does not find faces in a blank frame; None if it does run.
         engine: one line on that engine.
         idle_cores: how many cores this process kept busy after a frame was done; None if that was not tried.
+        broken: runtimes that are installed and do not work, and what happens.
+        reporting: whether onnxruntime was imported with its telemetry on before anything here was looked at.
     """
 
     host: Host
@@ -78,6 +90,8 @@ class Patient:
     engine_error: str | None = None
     engine: str = ""
     idle_cores: float | None = None
+    broken: Mapping[str, str] = field(default_factory=dict)
+    reporting: bool = False
 
     @property
     def arm64(self) -> bool:
@@ -88,8 +102,14 @@ class Patient:
 def patient(host: Host | None = None) -> Patient:
     """This machine, this Python and the default engine, tried out."""
     host = host or Host()
+    reporting = too_late()
     isa, core_error = _core()
-    engine, engine_error, idle = _engine() if isa is not None else ("", "the C++ core cannot be imported", None)
+    broken: dict[str, str] = {}
+    engine, engine_error, idle = "", "the C++ core cannot be imported", None
+    if isa is not None:
+        tried = {name: probe(name) for name in RUNTIMES if installed(name)}
+        broken = {name: what for name, what in tried.items() if what is not None}
+        engine, engine_error, idle = _engine(broken)
     return Patient(
         host=host,
         here=recognise(host),
@@ -104,6 +124,8 @@ def patient(host: Host | None = None) -> Patient:
         engine_error=engine_error,
         engine=engine,
         idle_cores=idle,
+        broken=broken,
+        reporting=reporting,
     )
 
 
@@ -286,14 +308,38 @@ def check_packages(p: Patient) -> Iterator[Finding]:
     if tflite is not None and int(numpy.split(".")[0]) >= 2:
         text = f"tflite-runtime {tflite} does not work with numpy {numpy}"
         yield Finding("error", "numpy", text, "pip install ai-edge-litert, or pip install 'edgeface[legacy]'")
-    runtimes = [name for name in ("ai-edge-litert", "onnxruntime", "tflite-runtime") if name in p.packages]
+    runtimes = [name for name in _RUNTIME_PACKAGES.values() if name in p.packages]
     if not runtimes:
-        yield Finding("error", "runtime", "none is installed", "pip install 'edgeface[tflite]'")
-    elif "ai-edge-litert" not in runtimes:
-        text = f"{', '.join(runtimes)}; LiteRT executes fewer instructions on ARM"
-        yield Finding("warning" if p.arm64 else "ok", "runtime", text, "pip install 'edgeface[tflite]'")
+        yield Finding("error", "runtime", "none is installed", "pip install 'edgeface[ncnn]'")
+        return
+    have = ", ".join(f"{name} {p.packages[name]}" for name in runtimes)
+    least = next(iter(ranking(core_of(host=p.host, machine=p.machine))), None)
+    if p.arm64 and least is not None and _RUNTIME_PACKAGES[least.runtime] not in runtimes:
+        text = f"{have}; {least.runtime} executes fewer instructions on these cores"
+        yield Finding("warning", "runtime", text, RUNTIMES[least.runtime].install)
     else:
-        yield Finding("ok", "runtime", ", ".join(f"{name} {p.packages[name]}" for name in runtimes))
+        yield Finding("ok", "runtime", have)
+
+
+def check_runtimes(p: Patient) -> Iterator[Finding]:
+    for name, what in p.broken.items():
+        others = [other for other in RUNTIMES if _RUNTIME_PACKAGES[other] in p.packages and other not in p.broken]
+        remedy = f"runtime='{others[0]}', or another version of {name}" if others else f"another version of {name}"
+        yield Finding("error", "runtime", f"{name} {what}", remedy)
+
+
+def check_telemetry(p: Patient) -> Iterator[Finding]:
+    if "onnxruntime" not in p.packages:
+        return
+    value = p.environment.get(VARIABLE)
+    if p.reporting:
+        text = "onnxruntime was imported before edgeface, and reports to its maker"
+        yield Finding("warning", "telemetry", text, f"export {VARIABLE}=1, or import edgeface.runtimes.telemetry first")
+    elif value is not None and enabled(value):
+        text = f"{VARIABLE}={value} lets onnxruntime report to its maker"
+        yield Finding("warning", "telemetry", text, f"export {VARIABLE}=1")
+    else:
+        yield Finding("ok", "telemetry", "edgeface switches onnxruntime's off")
 
 
 def check_spinning(p: Patient) -> Iterator[Finding]:
@@ -366,6 +412,8 @@ CHECKS: Final[Sequence[Check]] = (
     check_cores,
     check_wheel,
     check_packages,
+    check_runtimes,
+    check_telemetry,
     check_spinning,
     check_load,
     check_memory,
@@ -382,13 +430,22 @@ def _core() -> tuple[str | None, str]:
         return None, str(error)
 
 
-def _engine() -> tuple[str, str | None, float | None]:
-    """What the default engine is, why it does not run, and the cores it keeps busy with no frame to look at."""
+def _engine(broken: Mapping[str, str]) -> tuple[str, str | None, float | None]:
+    """What the default engine is, why it does not run, and the cores it keeps busy with no frame to look at.
+
+    One that would take a broken runtime is not tried: this process would die with it.
+    """
     import numpy as np
 
-    from edgeface.engine import FaceEngine
+    from edgeface.bundle import Bundle
+    from edgeface.engine import DEFAULT_MODEL, FaceEngine
+    from edgeface.runtimes import choose
 
     try:
+        bundle = Bundle.find(DEFAULT_MODEL)
+        taken = choose(bundle, size=bundle.manifest.default_size, core=core_of()).runtime
+        if taken in broken:
+            return "", f"runtime='auto' takes {taken}, which {broken[taken]}", None
         with FaceEngine(threads=min(2, os.cpu_count() or 1)) as engine:
             engine.detect(np.zeros((240, 320, 3), np.uint8), color="bgr")
             idle = _busy_cores(0.2)
@@ -417,7 +474,7 @@ def _glibc() -> tuple[int, int] | None:
 
 
 def _packages() -> dict[str, str]:
-    names = ("edgeface", "numpy", "onnxruntime", "ai-edge-litert", "tflite-runtime", "opencv-python-headless")
+    names = ("edgeface", "numpy", *_RUNTIME_PACKAGES.values(), "opencv-python-headless")
     found = {}
     for name in names:
         try:

@@ -13,6 +13,8 @@ import numpy as np
 from edgeface.bundle import Bundle, ModelSpec
 from edgeface.profiling.subjects import Config
 from edgeface.runtimes import choose, tensor_shape
+from edgeface.runtimes.cores import core_of
+from edgeface.runtimes.telemetry import switch_off
 
 __all__ = ["Layer", "layer_times", "onnx_layer_times"]
 
@@ -38,7 +40,7 @@ def layer_times(config: Config, repeats: int = 30) -> tuple[list[Layer], str | N
 
     bundle = Bundle.find(config.model)
     size = bundle.manifest.default_size if config.size is None else parse_size(config.size)
-    choice = choose(bundle, config.runtime, size, config.precision)
+    choice = choose(bundle, config.runtime, size, config.precision, core=core_of())
     if choice.runtime == "onnxruntime":
         return onnx_layer_times(bundle.read(choice.model), choice.model, size, config.threads, repeats), None
     if choice.runtime == "litert":
@@ -52,6 +54,7 @@ def onnx_layer_times(
     network: bytes, model: ModelSpec, size: tuple[int, int], threads: int = 1, repeats: int = 30
 ) -> list[Layer]:
     """Per node medians from onnxruntime's profiler (``SessionOptions.enable_profiling``)."""
+    switch_off()
     import onnxruntime as ort
 
     with tempfile.TemporaryDirectory() as folder:

@@ -28,7 +28,7 @@ SCHEMA_PATH: Final = Path(__file__).with_name("report.schema.json")
 #: Order in which stages are shown; others come after them.
 STAGES: Final = ("grab", "preprocess", "infer", "decode", "track", TOTAL)
 
-_PACKAGES = ("edgeface", "numpy", "onnxruntime", "ai-edge-litert", "tflite-runtime", "opencv-python-headless")
+_PACKAGES = ("edgeface", "numpy", "ncnn", "onnxruntime", "ai-edge-litert", "tflite-runtime", "opencv-python-headless")
 
 
 def describe_host(host: Host) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from edgeface.bundle import Bundle, ModelSpec, OutputSpec
 from edgeface.errors import BundleError, RuntimeUnavailableError, must_be
 from edgeface.manifest import CHANNELS
+from edgeface.runtimes.cores import core_of, ranking
 
-__all__ = ["RUNTIMES", "Choice", "Runtime", "choose", "choose_and_open", "installed", "open_runtime"]
+__all__ = ["RUNTIMES", "Choice", "Runtime", "candidates", "choose", "choose_and_open", "installed", "open_runtime"]
 
 
 class Runtime(Protocol):
@@ -55,17 +56,18 @@ class _Entry(NamedTuple):
     install: str
 
 
-#: Name -> where it lives and how to get it. The order is that of ``runtime="auto"``, which leaves out tflite (see
-#: `_AUTO`).
+#: Name -> where it lives and how to get it.
 RUNTIMES: Final = {
+    "ncnn": _Entry("ncnn", "edgeface.runtimes.ncnn", ("ncnn",), "pip install 'edgeface[ncnn]'"),
     "litert": _Entry("ai_edge_litert", "edgeface.runtimes.litert", ("tflite",), "pip install 'edgeface[tflite]'"),
     "onnxruntime": _Entry("onnxruntime", "edgeface.runtimes.onnx", ("onnx",), "pip install onnxruntime"),
     "tflite": _Entry("tflite_runtime", "edgeface.runtimes.litert", ("tflite",), "pip install 'edgeface[legacy]'"),
 }
 
-# LiteRT executes the fewest instructions on ARM; tflite-runtime more than onnxruntime, so that it has to be asked for
-# where there is a choice, and is the last resort on boards that have nothing else.
-_AUTO = ("litert", "onnxruntime", "tflite")
+#: Where the table of `edgeface.runtimes.cores` knows neither core nor runtime. tflite-runtime executes more than
+#: onnxruntime does: the last resort on boards that have nothing else.
+_OTHERWISE: Final = ("ncnn", "litert", "onnxruntime", "tflite")
+_PRECISIONS: Final = ("int8", "float32")
 
 
 class Choice(NamedTuple):
@@ -81,21 +83,45 @@ def installed(name: str) -> bool:
     return importlib.util.find_spec(RUNTIMES[name].package) is not None
 
 
+def candidates(
+    runtime: str = "auto", precision: str | None = None, core: str | None = None
+) -> list[tuple[str, str, float | None]]:
+    """Runtimes and precisions in the order in which they are tried on a core.
+
+    Args:
+        runtime: one of `RUNTIMES`, or "auto".
+        precision: "int8", "float32" or None for either.
+        core: from `edgeface.runtimes.cores.core_of`.
+
+    Returns:
+        Runtime, precision, and the millions of instructions of one inference where they are known, which come first
+        and rise. Each runtime's unknown ones follow, int8 before float32.
+    """
+    names = _OTHERWISE if runtime == "auto" else (runtime,)
+    wanted = _PRECISIONS if precision is None else (precision,)
+    known = [c for c in ranking(core) if c.runtime in names and c.precision in wanted]
+    seen = {(c.runtime, c.precision) for c in known}
+    rest = [(name, p, None) for name in names for p in wanted if (name, p) not in seen]
+    return [*known, *rest]
+
+
 def choose(
     bundle: Bundle,
     runtime: str = "auto",
     size: tuple[int, int] | None = None,
     precision: str | None = None,
     *,
+    core: str | None = None,
     broken: Mapping[str, str] = MappingProxyType({}),
 ) -> Choice:
     """Pick a runtime that is installed and for which the bundle has a network.
 
     Args:
         bundle: where to look.
-        runtime: one of `RUNTIMES`, or "auto": LiteRT where it is installed, else onnxruntime.
+        runtime: one of `RUNTIMES`, or "auto": what executes the fewest instructions on this kind of core.
         size: (width, height) of the network's input; None for any.
-        precision: "int8" or "float32"; None for int8 where the bundle has it.
+        precision: "int8" or "float32"; None for what executes fewer instructions.
+        core: kind of core that computes, from `edgeface.runtimes.cores.core_of`; None if unknown.
         broken: runtimes that are installed but cannot be used, and why.
 
     Raises:
@@ -106,27 +132,33 @@ def choose(
     if runtime != "auto" and runtime not in RUNTIMES:
         raise must_be("runtime", f"one of auto, {', '.join(RUNTIMES)}", repr(runtime))
     wanted = " ".join(filter(None, [precision, f"{size[0]}x{size[1]}" if size else None]))
-    passed_over = []
-    for name in _AUTO if runtime == "auto" else (runtime,):
+    passed_over: dict[str, None] = {}  # in order, each once
+    for name, kind, millions in candidates(runtime, precision, core):
         if not installed(name):
-            passed_over.append(f"{name} is not installed ({RUNTIMES[name].install})")
+            passed_over[f"{name} is not installed ({RUNTIMES[name].install})"] = None
             continue
         if name in broken:
-            passed_over.append(f"{name} is broken ({broken[name]})")
+            passed_over[f"{name} is broken ({broken[name]})"] = None
             continue
-        model = bundle.select(RUNTIMES[name].formats, size, precision)
+        model = bundle.select(RUNTIMES[name].formats, size, kind)
         if model is None:
-            passed_over.append(f"{name} has no {f'{wanted} ' if wanted else ''}network in the bundle")
+            what = wanted if precision else " ".join(filter(None, [kind, wanted]))
+            passed_over[f"{name} has no {what} network in the bundle"] = None
             continue
-        why = "asked for" if runtime != "auto" else "; ".join([*passed_over, "first that fits"])
+        why = "asked for" if runtime != "auto" else "; ".join([*passed_over, _why(kind, core, millions)])
         return Choice(name, model, why)
     if runtime != "auto" and not installed(runtime):
-        raise RuntimeUnavailableError(f"runtime must be installed, but got {passed_over[0]}")
+        raise RuntimeUnavailableError(f"runtime must be installed, but got {next(iter(passed_over))}")
     if not any(installed(name) and name not in broken for name in RUNTIMES):
         raise RuntimeUnavailableError(f"a runtime must be installed, but got none: {'; '.join(passed_over)}")
     sizes = sorted(
         {f"{w}x{h}" for w, h in bundle.sizes()}
-        | {f"multiples of {m.size_multiple} with onnxruntime" for m in bundle.manifest.models if not m.size}
+        | {
+            f"multiples of {m.size_multiple} with {name}"
+            for m in bundle.manifest.models
+            for name, entry in RUNTIMES.items()
+            if not m.size and m.format in entry.formats
+        }
         | {
             "multiples of 32 with litert after `edgeface resize`"
             for m in bundle.manifest.models
@@ -139,20 +171,42 @@ def choose(
     )
 
 
+def _why(precision: str, core: str | None, millions: float | None) -> str:
+    """The end of a reason."""
+    if millions is None:
+        return "first that fits" if core is None else f"first that fits: not counted on {core}"
+    return f"{millions:.1f} M instructions in {precision} on {core}, the fewest"
+
+
 def choose_and_open(
-    bundle: Bundle, runtime: str, size: tuple[int, int], precision: str | None, *, threads: int, exact: bool
+    bundle: Bundle,
+    runtime: str,
+    size: tuple[int, int],
+    precision: str | None,
+    *,
+    threads: int,
+    exact: bool,
+    cpus: Iterable[int] | None = None,
 ) -> tuple[Choice, Runtime]:
-    """`choose`, then `open_runtime`; "auto" goes on to the next runtime when one turns out to be broken.
+    """`choose` for this machine's cores, then `open_runtime`; "auto" goes on to the next runtime when one turns out to
+    be broken.
+
+    Args:
+        cpus: that will compute; any if None.
+
+    The other arguments are theirs.
 
     Raises:
         As both of them.
     """
     broken: dict[str, str] = {}
+    core = core_of(cpus)
     while True:
-        choice = choose(bundle, runtime, size, precision, broken=broken)
-        network = bundle.read(choice.model)
+        choice = choose(bundle, runtime, size, precision, core=core, broken=broken)
+        network, weights = bundle.read(choice.model), bundle.read_weights(choice.model)
+        options: dict[str, Any] = {"threads": threads, "exact": exact, "weights": weights}
         try:
-            return choice, open_runtime(choice.runtime, network, choice.model, size, threads=threads, exact=exact)
+            return choice, open_runtime(choice.runtime, network, choice.model, size, **options)
         except RuntimeUnavailableError as error:
             if runtime != "auto":
                 raise
@@ -160,7 +214,14 @@ def choose_and_open(
 
 
 def open_runtime(
-    name: str, network: bytes, model: ModelSpec, size: tuple[int, int], *, threads: int = 1, exact: bool = False
+    name: str,
+    network: bytes,
+    model: ModelSpec,
+    size: tuple[int, int],
+    *,
+    threads: int = 1,
+    exact: bool = False,
+    weights: bytes | None = None,
 ) -> Runtime:
     """Load a network.
 
@@ -172,6 +233,7 @@ def open_runtime(
         threads: that compute one inference, the calling one included.
         exact: make int8 results on x86 equal to those on ARM, at some cost in speed (onnxruntime only; no effect
             elsewhere).
+        weights: bytes of the second file of an ncnn network.
 
     Raises:
         RuntimeUnavailableError: the package cannot be imported.
@@ -180,8 +242,11 @@ def open_runtime(
     """
     entry = RUNTIMES[name]
     module = importlib.import_module(entry.module)
+    options: dict[str, Any] = {"threads": threads, "exact": exact, "package": entry.package}
+    if weights is not None:
+        options["weights"] = weights
     try:
-        opened: Runtime = module.load(network, model, size, threads=threads, exact=exact, package=entry.package)
+        opened: Runtime = module.load(network, model, size, **options)
     except ImportError as error:
         if isinstance(error, RuntimeUnavailableError):
             raise

@@ -19,7 +19,12 @@ __all__ = ["load"]
 def load(
     network: bytes, model: ModelSpec, size: tuple[int, int], *, threads: int, exact: bool, package: str
 ) -> LiteRtRuntime:
-    """See `edgeface.runtimes.open_runtime`. Integer results are the same everywhere: `exact` has nothing to do."""
+    """See `edgeface.runtimes.open_runtime`.
+
+    LiteRT's int8 kernels (XNNPACK) give the same bits on x86 and on ARM, with the dot product or without: `exact` has
+    nothing to do. TFLite's reference kernels, which tflite-runtime and TFLite Micro may run, differ from them by some
+    steps of the output.
+    """
     return LiteRtRuntime(network, model, size, threads=threads, package=package)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from edgeface.bundle import ModelSpec
 from edgeface.errors import BundleError, RuntimeFailedError
 from edgeface.runtimes import check_tensor, output_shape, tensor_shape
+from edgeface.runtimes.telemetry import switch_off
 
 __all__ = ["load"]
 
@@ -28,6 +29,7 @@ class OnnxRuntime:
     """A session whose threads sleep when there is nothing to do."""
 
     def __init__(self, network: bytes, model: ModelSpec, size: tuple[int, int], *, threads: int, exact: bool) -> None:
+        switch_off()
         import onnxruntime as ort
 
         self.version: str = ort.__version__
@@ -43,6 +45,8 @@ class OnnxRuntime:
             # without VNNI, x86 adds pairs of U8S8 products in 16 bits that saturate; this takes the exact kernels
             # instead
             options.add_session_config_entry("session.x64quantprecision", "1")
+            # KleidiAI's kernels are for some ARM cores only, and round floats in another order
+            options.add_session_config_entry("mlas.disable_kleidiai", "1")
         try:
             self._session = ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions have no common base class

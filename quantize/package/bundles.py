@@ -13,9 +13,19 @@ from numpy.typing import NDArray
 
 from edgeface import bundle
 from edgeface.faces import LANDMARK_NAMES
-from edgeface.manifest import DECODE_RULE, POSE, SCHEMA, DecodeSpec, InputSpec, Manifest, ModelSpec, OutputSpec
-from quantize.models import STRIDES
+from edgeface.manifest import (
+    DECODE_RULE,
+    POSE,
+    SCHEMA,
+    DecodeSpec,
+    InputSpec,
+    Manifest,
+    ModelSpec,
+    OutputSpec,
+    WeightsSpec,
+)
 from quantize.export.onnx import INPUT, INPUT_SCALE, INPUT_ZERO, OUTPUTS
+from quantize.models import STRIDES
 
 #: Sides of an input must be multiples of it: levels of stride 8 and 16 are whole, one of 32 may end in half a cell.
 SIZE_MULTIPLE = 16
@@ -53,6 +63,21 @@ def tflite_spec(path: Path, described: Mapping[str, Any], size: tuple[int, int])
         SIZE_MULTIPLE,
         InputSpec(image["name"], image["dtype"], "NHWC", "rgb", image["scale"], image["zero_point"]),
         outputs,
+    )
+
+
+def ncnn_spec(param: Path, weights: Path, precision: str) -> ModelSpec:
+    """The manifest's entry of the files that `quantize.export_ncnn` wrote."""
+    return ModelSpec(
+        param.name,
+        _sha256(param),
+        "ncnn",
+        precision,
+        None,
+        SIZE_MULTIPLE,
+        InputSpec("in0", "float32", "NCHW", "rgb", 1.0, 0),
+        tuple(OutputSpec(f"out{i}", s, "NCHW", "float32", 1.0, 0) for i, s in enumerate(STRIDES)),
+        WeightsSpec(weights.name, _sha256(weights)),
     )
 
 
@@ -97,7 +122,7 @@ def make_manifest(
 
 def write_bundle(path: Path, manifest: Manifest, files: Path) -> None:
     """Zips the manifest and the networks it names (in ``files``)."""
-    bundle.write_bundle(path, manifest, {m.file: (files / m.file).read_bytes() for m in manifest.models})
+    bundle.write_bundle(path, manifest, {file: (files / file).read_bytes() for m in manifest.models for file in m.files})
 
 
 def _sha256(path: Path) -> str:

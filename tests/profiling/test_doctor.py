@@ -28,7 +28,7 @@ def healthy(root: Path, name: str = "rpi5") -> Patient:
         pointer_bits=64,
         python=(3, 11),
         glibc=(2, 36),
-        packages={"numpy": "2.4.6", "ai-edge-litert": "2.3.0", "onnxruntime": "1.32.0"},
+        packages={"numpy": "2.4.6", "ncnn": "1", "ai-edge-litert": "2.3.0", "onnxruntime": "1.32.0"},
         isa="neon",  # all that the core says on ARM: its kernels have no use for the dot product
         engine="edgeface-s int8",
     )

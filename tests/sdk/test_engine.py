@@ -170,7 +170,7 @@ def test_a_frame_must_not_be_told_twice(engine: FaceEngine) -> None:
         ({"min_score": -1}, InvalidInputError, "min_score must be"),
         ({"nms_iou": "x"}, InvalidInputError, "nms_iou must be"),
         ({"precision": "int4"}, InvalidInputError, "precision must be"),
-        ({"runtime": "tensorrt"}, InvalidInputError, "runtime must be one of auto, litert, onnxruntime, tflite"),
+        ({"runtime": "tensorrt"}, InvalidInputError, "runtime must be one of auto, ncnn, litert, onnxruntime, tflite"),
         ({"size": "big"}, InvalidInputError, r"size must be \(width, height\) or text such as 320x240, but got 'big'"),
         ({"size": (64, 65), "runtime": "onnxruntime"}, BundleError, "must have a network for onnxruntime 64x65"),
         ({"precision": "float32"}, BundleError, "must have a network for auto float32 64x64, but got none"),

@@ -11,7 +11,7 @@ import pytest
 
 import edgeface
 
-HEAVY = ("ai_edge_litert", "cv2", "nncf", "numpy", "onnxruntime", "rich", "tflite_runtime", "torch", "typer")
+HEAVY = ("ai_edge_litert", "cv2", "ncnn", "nncf", "numpy", "onnxruntime", "rich", "tflite_runtime", "torch", "typer")
 
 
 def loaded_after(code: str) -> set[str]:
@@ -63,7 +63,7 @@ def test_the_bundles_in_the_wheel_are_small() -> None:
     from edgeface.bundle import bundled_models
 
     shipped = [path for name, path in bundled_models().items() if not name.endswith("-float32")]  # not in wheels
-    assert sum(path.stat().st_size for path in shipped) < 2_000_000
+    assert sum(path.stat().st_size for path in shipped) < 3_500_000  # of a wheel of less than 4 MB
 
 
 @pytest.mark.parametrize("name", sorted(set(edgeface.__all__) - {"__version__"}))

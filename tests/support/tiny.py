@@ -139,6 +139,25 @@ def tflite_network(size: tuple[int, int], color: str = "rgb") -> bytes:
     return bytes(builder.Output())
 
 
+def ncnn_network(color: str = "rgb") -> tuple[bytes, bytes]:
+    """The network as ncnn's text and weights, for any size."""
+    lines, data = ["Input image 0 1 image", "Split copies 1 3 image i8 i16 i32"], b""
+    for stride in STRIDES:
+        kernel, bias = weights(stride, "float32", color)
+        side = kernel.shape[-1]
+        keys = f"0=22 1={side} 3={stride} 5=1 6={kernel.size}"
+        lines.append(f"Convolution conv{stride} 1 1 i{stride} p{stride} {keys}")
+        data += bytes(4) + kernel.tobytes() + bias.astype(np.float32).tobytes()
+    return "\n".join(["7767517", "5 7", *lines, ""]).encode(), data
+
+
+def ncnn_entry(name: str, network: tuple[bytes, bytes], **changes: Any) -> dict[str, Any]:
+    """One item of the manifest's ``models``, for ``NAME.param`` and ``NAME.bin``."""
+    weights = {"file": f"{name}.bin", "sha256": hashlib.sha256(network[1]).hexdigest()}
+    entry = model_entry(f"{name}.param", network[0], "float32", "NCHW") | {"format": "ncnn", "weights": weights}
+    return entry | {"precision": "float32"} | changes
+
+
 def model_entry(file: str, network: bytes, dtype: str, layout: str, size: Any = None, **changes: Any) -> dict[str, Any]:
     """One item of the manifest's ``models``."""
     scale, zero_point = {"uint8": (1 / 128, 128), "int8": (1 / 128, 0), "float32": (1.0, 0)}[dtype]

@@ -7,13 +7,15 @@ which engines pack weights and plan memory. Prints one line a network, with the 
 from __future__ import annotations
 
 import ctypes
+import os
+import platform
 import sys
 from collections.abc import Callable
 
 import numpy as np
 
 MARK_MAGIC = 0xED6EFACE  # as in counter.c
-GETPID = 172
+GETPID = {"aarch64": 172, "x86_64": 39}[platform.machine()]
 _syscall = ctypes.CDLL(None).syscall
 _syscall.argtypes = [ctypes.c_long] * 3
 
@@ -32,6 +34,7 @@ def fixed_input(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 def onnx_session(path: str, width: int, height: int) -> Callable[[], list[np.ndarray]]:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -64,11 +67,31 @@ def litert_session(path: str, width: int, height: int) -> Callable[[], list[np.n
     return run
 
 
+def ncnn_session(path: str, width: int, height: int) -> Callable[[], list[np.ndarray]]:
+    import ncnn
+
+    net = ncnn.Net()
+    net.opt.num_threads = 1
+    if net.load_param(path) or net.load_model(path.removesuffix("param") + "bin"):
+        raise SystemExit(f"ncnn must load {path}, but did not")
+    image = fixed_input((3, height, width), np.dtype(np.float32))
+    (name,) = net.input_names()
+    names = net.output_names()
+
+    def run() -> list[np.ndarray]:
+        extractor = net.create_extractor()
+        extractor.input(name, ncnn.Mat(image))
+        return [np.asarray(extractor.extract(output)[1]) for output in names]
+
+    return run
+
+
 def main() -> None:
     for number, argument in enumerate(sys.argv[1:]):
         path, runtime, size = argument.rsplit(":", 2)
         width, height = map(int, size.split("x"))
-        run = {"onnxruntime": onnx_session, "litert": litert_session}[runtime](path, width, height)
+        open_session = {"onnxruntime": onnx_session, "litert": litert_session, "ncnn": ncnn_session}[runtime]
+        run = open_session(path, width, height)
         run()
         run()
         mark(2 * number)

@@ -20,7 +20,7 @@ RDEPENDS:${PN} = " \
 # One inference runtime is needed; which one is the image's choice.
 RRECOMMENDS:${PN} = "python3-onnxruntime"
 
-FILES:${PN} += "${PYTHON_SITEPACKAGES_DIR}/edgeface"
+FILES:${PN} += "${PYTHON_SITEPACKAGES_DIR}/edgeface ${sysconfdir}/profile.d/edgeface.sh"
 
 # The systemd unit: IMAGE_INSTALL python3-edgeface-service
 inherit systemd
@@ -30,6 +30,9 @@ SYSTEMD_SERVICE:${PN}-service = "edgeface.service"
 RDEPENDS:${PN}-service = "${PN}"
 
 do_install:append() {
+    # onnxruntime reports unless it is told not to, in the user's own programs as well
+    install -d ${D}${sysconfdir}/profile.d
+    echo 'export ORT_DISABLE_TELEMETRY="${ORT_DISABLE_TELEMETRY:-1}"' > ${D}${sysconfdir}/profile.d/edgeface.sh
     install -d ${D}${systemd_system_unitdir}
     sed 's|/opt/edgeface/bin|${bindir}|' ${S}/edgeface/boards/deploy/edgeface.service \
         > ${D}${systemd_system_unitdir}/edgeface.service
