@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 from quantize.model import STRIDES, load_student
+from quantize.one_piece import in_one_piece
 from quantize.ranges import beside, cover, widest
 
 Images = np.ndarray[Any, Any]
@@ -58,6 +59,7 @@ def convert(checkpoint: Path, kinds: Sequence[Images], covered: float, path: Pat
         _fix_ranges(ranges, float_path)
         result = quantise.quantize(ranges)
         result.export_model(str(path), overwrite=True)
+    path.write_bytes(in_one_piece(path.read_bytes()))
     return describe(path)
 
 
