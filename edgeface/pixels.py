@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgeface import _core
 from edgeface.errors import must_be
 from edgeface.frame import Frame
+from edgeface.isa import instruction_set
 
 __all__ = ["to_bgr", "to_bgr_with_transform"]
 
@@ -50,6 +51,7 @@ def to_bgr_with_transform(
     width, height = (x2 - x1, y2 - y1) if size is None else size
     if width < 1 or height < 1:
         raise must_be("size", "at least 1x1", f"{width}x{height}")
+    instruction_set()  # says so if EDGEFACE_ISA is at fault
     picture = np.empty((height, width, 3), np.uint8)
     transform = _core.preprocess(
         frame.planes,

@@ -17,6 +17,7 @@ from typing import Final
 
 from edgeface.boards.board import Board, data_folder, load_boards
 from edgeface.errors import EdgeFaceError, must_be
+from edgeface.reading import check_output
 
 __all__ = ["PackError", "pack_board", "platform_tags"]
 
@@ -63,6 +64,8 @@ def pack_board(
         raise must_be("python", "a version such as 3.11", python)
     if wheel is not None and not wheel.is_file():
         raise must_be("wheel", "a file", wheel)
+    if out is not None and wheel is not None:
+        check_output("out", out, [wheel])
     name = f"edgeface-{board}-py{python.replace('.', '')}"
     out = Path(f"{name}.tar") if out is None else out
     with tempfile.TemporaryDirectory() as folder:

@@ -25,6 +25,7 @@ def boards(
     if context.invoked_subcommand is not None:
         return
     from rich.table import Table
+    from rich.text import Text
 
     from edgeface.boards import load_boards, recognise
 
@@ -41,7 +42,7 @@ def boards(
         mine = here is not None and board.name == here.board.name
         wanted = board.recommended
         table.add_row(
-            f"[bold]{board.name} (this one)[/bold]" if mine else board.name,
+            Text(f"{board.name} (this one)", "bold") if mine else board.name,
             board.title,
             _cores(board),
             "yes" if board.has("dotprod") else "no",
@@ -59,6 +60,7 @@ def show(
     name: Annotated[str | None, typer.Argument(help="A board; the one that this is, if left out.")] = None,
 ) -> None:
     """Show all that is known of one board, with the source of each fact."""
+    from rich.text import Text
     from rich.tree import Tree
 
     from edgeface.boards import load_boards, recognise
@@ -72,7 +74,7 @@ def show(
         name = here.board.name
     if name not in known:
         raise must_be("NAME", f"one of {', '.join(known)}", name)
-    tree = Tree(f"[bold]{name}[/bold]")
+    tree = Tree(Text(name, "bold"))
     _grow(tree, known[name].facts)
     wide_console(160).print(tree)
 

@@ -33,10 +33,14 @@ def compare(
     from rich.text import Text
 
     from edgeface.errors import must_be
+    from edgeface.files import write_whole
     from edgeface.profiling.compare import columns_of, compare_columns
     from edgeface.profiling.html import render_compare, verdict
     from edgeface.profiling.report import read_report
+    from edgeface.reading import check_output
 
+    if out is not None:
+        check_output("--out", out, reports)
     columns = columns_of([(path.stem, read_report(path)) for path in reports])
     rows = compare_columns(columns, allow_different=allow_different, confidence=confidence)
     table = Table()
@@ -64,7 +68,7 @@ def compare(
     if out is not None:
         page = render_compare(columns, rows, datetime.now(UTC).isoformat(timespec="seconds"), confidence)
         try:
-            out.write_text(page, encoding="utf-8")
+            write_whole(out, page)
         except OSError as error:
             raise must_be("--out", "a file that can be written", f"{out}: {error.strerror}") from None
 

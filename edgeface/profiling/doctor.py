@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from edgeface.boards import Host, Recognised, recognise
-from edgeface.errors import EdgeFaceError
+from edgeface.errors import EdgeFaceError, InvalidInputError
 
 __all__ = ["CHECKS", "Finding", "Level", "Patient", "examine", "patient"]
 
@@ -285,13 +285,15 @@ def check_packages(p: Patient) -> Iterator[Finding]:
     tflite = p.packages.get("tflite-runtime")
     if tflite is not None and int(numpy.split(".")[0]) >= 2:
         text = f"tflite-runtime {tflite} does not work with numpy {numpy}"
-        yield Finding("error", "numpy", text, "pip install ai-edge-litert, or pip install 'edgeface[legacy]'")
+        yield Finding(
+            "error", "numpy", text, "pip install ai-edge-litert, or pip install 'numpy<2' 'opencv-python-headless<4.12'"
+        )
     runtimes = [name for name in ("ai-edge-litert", "onnxruntime", "tflite-runtime") if name in p.packages]
     if not runtimes:
-        yield Finding("error", "runtime", "none is installed", "pip install 'edgeface[tflite]'")
+        yield Finding("error", "runtime", "none is installed", "pip install ai-edge-litert")
     elif "ai-edge-litert" not in runtimes:
         text = f"{', '.join(runtimes)}; LiteRT executes fewer instructions on ARM"
-        yield Finding("warning" if p.arm64 else "ok", "runtime", text, "pip install 'edgeface[tflite]'")
+        yield Finding("warning" if p.arm64 else "ok", "runtime", text, "pip install ai-edge-litert")
     else:
         yield Finding("ok", "runtime", ", ".join(f"{name} {p.packages[name]}" for name in runtimes))
 
@@ -375,10 +377,10 @@ CHECKS: Final[Sequence[Check]] = (
 
 def _core() -> tuple[str | None, str]:
     try:
-        from edgeface import _core
+        from edgeface.isa import instruction_set
 
-        return str(_core.isa()), ""
-    except ImportError as error:
+        return instruction_set(), ""
+    except (ImportError, InvalidInputError) as error:
         return None, str(error)
 
 

@@ -8,7 +8,6 @@ that it returns before the next run. Adding one is a module with a class that sa
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
@@ -16,8 +15,9 @@ from typing import Any, Final, NamedTuple, Protocol
 from numpy.typing import NDArray
 
 from edgeface.bundle import Bundle, ModelSpec, OutputSpec
-from edgeface.errors import BundleError, RuntimeUnavailableError, must_be
+from edgeface.errors import BundleError, EdgeFaceError, RuntimeUnavailableError, must_be
 from edgeface.manifest import CHANNELS
+from edgeface.runtimes.probing import is_installed
 
 __all__ = ["RUNTIMES", "Choice", "Runtime", "choose", "choose_and_open", "installed", "open_runtime"]
 
@@ -58,9 +58,9 @@ class _Entry(NamedTuple):
 #: Name -> where it lives and how to get it. The order is that of ``runtime="auto"``, which leaves out tflite (see
 #: `_AUTO`).
 RUNTIMES: Final = {
-    "litert": _Entry("ai_edge_litert", "edgeface.runtimes.litert", ("tflite",), "pip install 'edgeface[tflite]'"),
+    "litert": _Entry("ai_edge_litert", "edgeface.runtimes.litert", ("tflite",), "pip install ai-edge-litert"),
     "onnxruntime": _Entry("onnxruntime", "edgeface.runtimes.onnx", ("onnx",), "pip install onnxruntime"),
-    "tflite": _Entry("tflite_runtime", "edgeface.runtimes.litert", ("tflite",), "pip install 'edgeface[legacy]'"),
+    "tflite": _Entry("tflite_runtime", "edgeface.runtimes.litert", ("tflite",), "pip install tflite-runtime 'numpy<2'"),
 }
 
 # LiteRT executes the fewest instructions on ARM; tflite-runtime more than onnxruntime, so that it has to be asked for
@@ -78,7 +78,7 @@ class Choice(NamedTuple):
 
 def installed(name: str) -> bool:
     """Whether the runtime's package is there (it is not imported)."""
-    return importlib.util.find_spec(RUNTIMES[name].package) is not None
+    return is_installed(RUNTIMES[name].package)
 
 
 def choose(
@@ -182,11 +182,11 @@ def open_runtime(
     module = importlib.import_module(entry.module)
     try:
         opened: Runtime = module.load(network, model, size, threads=threads, exact=exact, package=entry.package)
-    except ImportError as error:
-        if isinstance(error, RuntimeUnavailableError):
-            raise
+    except (EdgeFaceError, MemoryError):
+        raise
+    except Exception as error:  # a package that is broken or half removed fails in any way
         raise RuntimeUnavailableError(
-            f"runtime {name} must be importable, but got {error} ({entry.install})"
+            f"runtime {name} must be importable, but got {type(error).__name__}: {error} ({entry.install})"
         ) from error
     return opened
 
