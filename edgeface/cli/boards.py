@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from edgeface.boards import Board
 
-from edgeface.cli._console import wide_console
+from edgeface.cli._console import printable, wide_console
 
 app = typer.Typer()
 
@@ -101,7 +101,8 @@ def pack(
     board: Annotated[str, typer.Option(help="A board of `edgeface boards`.")],
     python: Annotated[str, typer.Option(metavar="X.Y", help="Python version on the board.")] = "3.11",
     wheel: Annotated[
-        Path | None, typer.Option(help="The aarch64 wheel of edgeface; taken from the package index if left out.")
+        Path | None,
+        typer.Option(help="The aarch64 wheel of edgeface; in a checkout cpp/cross/build_wheel.sh makes it. Needed."),
     ] = None,
     glibc: Annotated[str, typer.Option(metavar="X.Y", help="glibc on the board (`ldd --version`).")] = "2.36",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="The tar to write.")] = None,
@@ -109,13 +110,11 @@ def pack(
     """Write one tar with everything that a board without a network needs to install and run edgeface.
 
     It holds the wheels (edgeface, its runtime, NumPy, OpenCV …), install.sh, a systemd unit, and SHA256SUMS. On the
-    board: tar xf FILE && ./edgeface-BOARD/install.sh
+    board: tar xf FILE && ./edgeface-BOARD/install.sh. Nothing of it comes from the package index under edgeface's name.
     """
-    from rich.console import Console
-
     from edgeface.boards.pack import pack_board
 
     written = pack_board(board, python=python, wheel=wheel, glibc=glibc, out=out)
     size = written.stat().st_size / 1e6
-    Console(stderr=True).print(f"{written} ({size:.0f} MB)")
+    typer.echo(f"{printable(str(written))} ({size:.0f} MB)", err=True)
     typer.echo(str(written))

@@ -22,7 +22,7 @@ from edgeface.faces import Face, Faces
 from edgeface.frame import Frame
 from edgeface.runtimes import RUNTIMES, installed
 
-litert = pytest.mark.skipif(not installed("litert"), reason="ai-edge-litert is not installed (edgeface[tflite])")
+litert = pytest.mark.skipif(not installed("litert"), reason="ai-edge-litert is not installed")
 
 
 @pytest.fixture(scope="module")
