@@ -43,6 +43,7 @@ def detect_files(
     progress: bool | None = None,
     min_score: float | None = None,
     images: bool = False,
+    max_pixels: int | None = None,
 ) -> Iterator[FileResult]:
     """Detect in every picture file of some folders.
 
@@ -52,9 +53,11 @@ def detect_files(
         progress: show a bar on stderr; if None, only where that is a terminal and there is something to wait for.
         min_score: as of `FaceEngine.detect`.
         images: give the pictures too, for drawing. Off, so that a list of results stays small.
+        max_pixels: as of `edgeface.images.read_image`.
 
     Yields:
-        One result a picture, in order. Files that cannot be read give their error and do not stop the others.
+        One result a picture, in order. Files and folders that cannot be read give their error and do not stop the
+        others.
 
     Raises:
         ImageError: there is no picture.
@@ -74,9 +77,11 @@ def detect_files(
     shown = console.is_terminal and len(files) > 1 if progress is None else progress
     for path in track(files, "detect", console=console, transient=console.is_terminal, disable=not shown):
         try:
-            image = read_image(path)
-            yield FileResult(
-                path, engine.detect(image, color="bgr", min_score=min_score), None, image if images else None
-            )
+            image = read_image(path, max_pixels=max_pixels)
+            faces = engine.detect(image, color="bgr", min_score=min_score)
         except (ImageError, InvalidInputError) as error:  # this file's fault, not the engine's
             yield FileResult(path, None, str(error), None)
+        except MemoryError:
+            yield FileResult(path, None, f"image must fit into memory, but got {path}", None)
+        else:  # outside the handlers: what the caller raises there is not this file's fault
+            yield FileResult(path, faces, None, image if images else None)

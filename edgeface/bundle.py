@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import json
 import os
 import zipfile
@@ -15,6 +17,8 @@ from typing import Final
 from edgeface.errors import BundleCorruptError, BundleError
 from edgeface.files import written_whole
 from edgeface.manifest import FORMATS, DecodeSpec, InputSpec, Manifest, ModelSpec, OutputSpec
+from edgeface.reading import open_regular, read_bounded
+from edgeface.selfcontained import check_selfcontained
 
 __all__ = ["Bundle", "DecodeSpec", "InputSpec", "Manifest", "ModelSpec", "OutputSpec", "bundled_models", "write_bundle"]
 
@@ -23,6 +27,7 @@ MAX_MANIFEST_BYTES: Final = 4 << 20
 MAX_FILE_BYTES: Final = 128 << 20
 MAX_TOTAL_BYTES: Final = 256 << 20
 MAX_ENTRIES: Final = 256
+MAX_DIRECTORY_BYTES: Final = 128 << 10  # of the zip's list of files, which zipfile reads at once
 
 _MANIFEST = "manifest.json"
 _SUFFIX = ".efm"
@@ -62,7 +67,7 @@ class Bundle:
         if isinstance(model, str) and model in bundled:
             return cls.open(bundled[model])
         path = Path(model)
-        if not path.exists():
+        if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where a name is too long
             names = ", ".join(bundled) or "none"
             raise BundleError(
                 f"model must be the path of a bundle or a bundled name ({names}), but got {os.fspath(model)}"
@@ -79,16 +84,19 @@ class Bundle:
             BundleError: it does not exist, is too large, or its manifest is wrong.
         """
         path = Path(path)
-        if path.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112 - these two answer, where Path raises
             return cls._load(path, lambda name, limit: _read_from_folder(path, name, limit))
-        if not path.exists():
+        if not os.path.exists(path):  # noqa: PTH110
             raise BundleError(f"bundle must be a file or folder, but got {path}, which does not exist")
         try:
-            with zipfile.ZipFile(path) as archive:
+            opened = open_regular(path)
+        except OSError as error:
+            raise BundleError(f"bundle must be readable, but got {path}: {error.strerror}") from None
+        try:
+            with _ZipFile(opened.detach()) as file, zipfile.ZipFile(file) as archive:
+                file.listed = True
                 entries = _checked_entries(archive, path)
                 return cls._load(path, lambda name, limit: _read_from_zip(archive, entries, path, name, limit))
-        except PermissionError as error:
-            raise BundleError(f"bundle must be readable, but got {path}: {error.strerror}") from None
         # what zipfile raises on damaged bytes, depending on which byte it is
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError) as error:
             raise BundleCorruptError(f"bundle must be an intact zip, but got {path}: {error}") from error
@@ -109,6 +117,7 @@ class Bundle:
                 digest = hashlib.sha256(data).hexdigest()
                 if digest != wanted:
                     raise BundleCorruptError(f"sha256 of {file} in {path} must be {wanted}, but got {digest}")
+            check_selfcontained(model.file, model.format, files[model.file])
         return cls(path, manifest, files)
 
     def read(self, model: ModelSpec) -> bytes:
@@ -175,16 +184,28 @@ def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> 
         raise BundleError(f"bundle must be written where files can be, but got {path}: {error.strerror}") from error
 
 
+class _ZipFile(io.BufferedReader):
+    """A file whose list of entries cannot fill the memory: zipfile reads it at once, however long it is."""
+
+    listed = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.listed:
+            return super().read(size)
+        most = MAX_DIRECTORY_BYTES + 1
+        data = super().read(most if size is None or size < 0 else min(size, most))
+        if len(data) == most:
+            raise BundleError(f"bundle must have a list of files of at most {MAX_DIRECTORY_BYTES} bytes, but got more")
+        return data
+
+
 def _read_from_folder(folder: Path, name: str, limit: int) -> bytes:
-    path = folder / name
     try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
+        return read_bounded(folder / name, limit)
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise BundleError(f"{name} in {folder} must be at most {limit} bytes long, but got more") from None
         raise BundleError(f"bundle must hold {name}, but got {folder}: {error.strerror}") from None
-    if len(data) > limit:
-        raise BundleError(f"{name} in {folder} must be at most {limit} bytes long, but got more")
-    return data
 
 
 def _checked_entries(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:

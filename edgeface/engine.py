@@ -35,9 +35,11 @@ try:
     from edgeface import _core
 except ImportError as error:  # mostly a Python that was started in a checkout, and sees its sources first
     raise ImportError(
-        "edgeface must be installed with its extension (pip install .), "
+        "edgeface must be installed with its extension (in a checkout: pip install .), "
         f"but got {edgeface.__path__[0]} with none that fits this Python: {error}"
     ) from error
+
+from edgeface.isa import instruction_set  # needs the extension, too
 
 __all__ = ["DEFAULT_MODEL", "EngineInfo", "FaceEngine", "parse_size"]
 
@@ -155,6 +157,7 @@ class FaceEngine:
         self._max_faces = _integer("max_faces", max_faces, 1, 65536)
         if precision not in (None, "int8", "float32"):
             raise must_be("precision", "int8, float32 or None", repr(precision))
+        isa = instruction_set()
         bundle = Bundle.find(model)
         manifest = bundle.manifest
         wanted = manifest.default_size
@@ -195,7 +198,7 @@ class FaceEngine:
             runtime_version=self._runtime.version,
             reason=choice.reason,
             threads=threads,
-            isa=_core.isa(),
+            isa=isa,
             min_score=self._min_score,
             nms_iou=self._nms_iou,
             warmup_s=warmup_s,

@@ -41,6 +41,8 @@ _FILE, _SHA256 = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,120}", r"[0-9a-f]{64}"
 FORMATS: Final = ("onnx", "tflite", "ncnn")
 _DTYPES = ("uint8", "int8", "float32")
 _LAYOUTS = ("NCHW", "NHWC")
+_DEEPEST: Final = 64  # objects and lists in each other
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 MAX_SIDE: Final = 8192  # of a network's input: an activation of it must still fit into memory
 
 
@@ -168,6 +170,7 @@ class Manifest:
     @classmethod
     def from_dict(cls, raw: Any) -> Manifest:
         """Like `from_json`, for an object that is parsed already."""
+        _check_plain(raw)
         top = _Object(raw, "manifest")
         # versions come first: a newer manifest may be laid out differently, and then "too new" is the true complaint
         schema = top.integer("schema", 1)
@@ -207,6 +210,23 @@ class Manifest:
     def to_dict(self) -> dict[str, Any]:
         """The JSON object, keys in the order of the documentation."""
         return {key: _plain(getattr(self, key)) for key in _KEYS}
+
+
+def _check_plain(raw: Any) -> None:
+    """Refuse what JSON allows and the rest of the world does not: endless nesting, halves of characters, NaN."""
+    todo = [(raw, 0)]
+    while todo:
+        value, depth = todo.pop()
+        if depth > _DEEPEST:
+            raise BundleError(f"manifest must be nested at most {_DEEPEST} deep, but got more")
+        if isinstance(value, dict):
+            todo += [(item, depth + 1) for pair in value.items() for item in pair]
+        elif isinstance(value, (list, tuple)):
+            todo += [(item, depth + 1) for item in value]
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise BundleError(f"a manifest's numbers must be finite, but got {value}")
+        elif isinstance(value, str) and _SURROGATE.search(value):
+            raise BundleError(f"a manifest's texts must be whole characters, but got {value!r:.80}")
 
 
 class _Object:

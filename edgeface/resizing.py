@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from edgeface.bundle import Bundle, write_bundle
 from edgeface.errors import BundleCorruptError, BundleError, RuntimeUnavailableError, must_be
 from edgeface.manifest import MAX_SIDE, Manifest, ModelSpec
+from edgeface.reading import check_output
 
 __all__ = ["MULTIPLE", "resize_bundle", "resize_network"]
 
@@ -52,7 +53,7 @@ def resize_bundle(bundle: Bundle, sizes: Iterable[tuple[int, int]], out: str | o
         Path of the bundle, which was read back.
 
     Raises:
-        InvalidInputError: a side is no multiple of 32 from 32 to 8192.
+        InvalidInputError: a side is no multiple of 32 from 32 to 8192, or `out` is the bundle itself.
         BundleError: the bundle has no such network, or one of other operators than students have; or it cannot be
             written there.
         RuntimeUnavailableError: ai-edge-litert is not installed; it brings the description of TFLite files.
@@ -63,6 +64,7 @@ def resize_bundle(bundle: Bundle, sizes: Iterable[tuple[int, int]], out: str | o
         >>> path = resize_bundle(bundle, [(320, 192)], "wide.efm")         # doctest: +SKIP
         >>> engine = FaceEngine(path, size=(320, 192), runtime="litert")    # doctest: +SKIP
     """
+    check_output("out", out, [bundle.path])
     manifest = bundle.manifest
     models = {model.file: model for model in manifest.models}
     files = bundle.files()
@@ -126,7 +128,7 @@ def _schema() -> Any:
         from ai_edge_litert import schema_py_generated
     except ImportError as error:
         raise RuntimeUnavailableError(
-            "ai-edge-litert must be installed to resize networks, but is not (pip install 'edgeface[tflite]')"
+            "ai-edge-litert must be installed to resize networks, but is not (pip install ai-edge-litert)"
         ) from error
     return schema_py_generated
 

@@ -57,7 +57,7 @@ class Network:
 
 def _for_ncnn(path: Path, size: tuple[int, int], rough_int8: bool) -> Path:
     """The file itself, or what pnnx makes of an ONNX file, float or QDQ; kept by its contents."""
-    from quantize.export_ncnn import ConversionError, convert
+    from quantize.export.ncnn import ConversionError, convert
 
     if path.suffix == ".param":
         return path
@@ -70,7 +70,7 @@ def _for_ncnn(path: Path, size: tuple[int, int], rough_int8: bool) -> Path:
     try:
         if not rough_int8 and b"QuantizeLinear" not in data:
             return convert(path, size, target).param
-        from quantize.ncnn_int8 import convert_int8, convert_roughly
+        from quantize.export.ncnn_int8 import convert_int8, convert_roughly
 
         return (convert_roughly(path, size, target) if rough_int8 else convert_int8(path, target)).param
     except ConversionError as error:

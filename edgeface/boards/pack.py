@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from typing import Final
 from edgeface.boards.board import Board, data_folder, load_boards
 from edgeface.errors import EdgeFaceError, must_be
 from edgeface.files import written_whole
+from edgeface.reading import check_output
 
 __all__ = ["PackError", "pack_board", "platform_tags"]
 
@@ -45,7 +47,8 @@ def pack_board(
     Args:
         board: a name of `load_boards`.
         python: version on the board, such as "3.11".
-        wheel: the aarch64 wheel of edgeface; from the package index if None.
+        wheel: the aarch64 wheel of edgeface. It must be given: nobody has registered that name on the package index,
+            and install.sh would run as root what a stranger puts there.
         glibc: version of the board's C library; wheels that need a newer one are not taken.
         out: the tar; ``edgeface-BOARD-pyXY.tar`` in the current folder if None.
         pip_options: more options for ``pip download``.
@@ -54,16 +57,25 @@ def pack_board(
         The path of the tar.
 
     Raises:
-        InvalidInputError: no such board, a version that is none, no such wheel.
-        PackError: pip found no fitting wheels.
+        InvalidInputError: no such board, a version that is none, no such wheel, or `out` is the wheel.
+        PackError: no wheel of edgeface was given, or pip found no fitting wheels of the others.
     """
     known = load_boards()
     if board not in known:
         raise must_be("board", f"one of {', '.join(known)}", board)
     if not re.fullmatch(r"3\.\d{1,2}", python):
         raise must_be("python", "a version such as 3.11", python)
-    if wheel is not None and not wheel.is_file():
+    if wheel is None:
+        raise PackError(
+            "the wheel of edgeface must be given, for edgeface is not on the package index, but got none"
+            "; give a wheel of your own with --wheel (in a checkout cpp/cross/build_wheel.sh makes one)"
+        )
+    if not os.path.isfile(wheel):  # noqa: PTH113 - Path.is_file raises where a name is too long
         raise must_be("wheel", "a file", wheel)
+    if out is not None:
+        check_output("out", out, [wheel])
+    if not re.fullmatch(r"edgeface-.+\.whl", wheel.name):
+        raise must_be("wheel", "one of edgeface (edgeface-….whl)", wheel)
     name = f"edgeface-{board}-py{python.replace('.', '')}"
     out = Path(f"{name}.tar") if out is None else out
     with tempfile.TemporaryDirectory() as folder:
@@ -90,19 +102,19 @@ def platform_tags(glibc: str) -> list[str]:
 
 
 def _gather(
-    root: Path, board: Board, python: str, wheel: Path | None, tags: Sequence[str], pip_options: Sequence[str]
+    root: Path, board: Board, python: str, wheel: Path, tags: Sequence[str], pip_options: Sequence[str]
 ) -> None:
     wheels = root / "wheels"
     wheels.mkdir(parents=True)
     runtime = _RUNTIMES[board.recommended.runtime]
     requirements = ["edgeface", runtime]
-    _download([str(wheel) if wheel is not None else "edgeface", runtime, "pip"], wheels, python, tags, pip_options)
+    _download([str(wheel), runtime, "pip"], wheels, python, tags, pip_options)
     packed = next(iter(wheels.glob("edgeface-*.whl")))
     _extract_models(packed, root / "models")
     shutil.copy(data_folder() / f"{board.name}.toml", root)
     for file in ("install.sh", "edgeface.service"):
         shutil.copy(DEPLOY / file, root)
-    settings = f"board={board.name}\npython={python}\nrequirements='{' '.join(requirements)}'\n"
+    settings = f"board={board.name}\npython={python}\nrequirements={' '.join(requirements)}\n"
     (root / "bundle.env").write_text(settings, encoding="utf-8")
     readme = (DEPLOY / "README.txt").read_text(encoding="utf-8")
     for mark, text in {"TITLE": board.title, "PYTHON": python, "NAME": root.name, "BOARD": board.name}.items():
@@ -120,10 +132,7 @@ def _download(what: Sequence[str], into: Path, python: str, tags: Sequence[str],
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr[-500:]]
-        hint = ""
-        if "edgeface" in what and any("edgeface" in error for error in errors):
-            hint = "; give a wheel of your own with --wheel (in a checkout cpp/cross/build_wheel.sh makes one)"
-        raise PackError(f"wheels must exist for {tags[0]} and Python {python}, but pip says: {' '.join(errors)}{hint}")
+        raise PackError(f"wheels must exist for {tags[0]} and Python {python}, but pip says: {' '.join(errors)}")
 
 
 def _extract_models(wheel: Path, into: Path) -> None:

@@ -44,10 +44,14 @@ def bench(
     Every list of options makes combinations: --precision int8 --precision float32 --threads 1-4 is eight of them. They
     are measured in slices that take turns in random order, so that a board that gets warm treats all alike.
     """
+    from edgeface.images import find_images
     from edgeface.profiling.report import write_report
     from edgeface.profiling.session import bench as measure_all
     from edgeface.profiling.subjects import Config, combinations, frame_feed, parse_threads
+    from edgeface.reading import check_output
 
+    for path in out or []:
+        check_output("--out", path, [*find_images([] if source is None else [source]), *(model or [])])
     feed, frames = frame_feed(source)
     configs = [
         config
@@ -93,7 +97,9 @@ class progress_bar:  # noqa: N801 - used like a function
         return self
 
     def __call__(self, key: str, fraction: float) -> None:
-        self._bar.update(self._task, completed=fraction, description=key or "done")
+        from rich.markup import escape
+
+        self._bar.update(self._task, completed=fraction, description=escape(key or "done"))
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from edgeface.boards import Board
 
-from edgeface.cli._console import wide_console
+from edgeface.cli._console import printable, wide_console
 
 app = typer.Typer()
 
@@ -25,6 +25,7 @@ def boards(
     if context.invoked_subcommand is not None:
         return
     from rich.table import Table
+    from rich.text import Text
 
     from edgeface.boards import load_boards, recognise
 
@@ -41,7 +42,7 @@ def boards(
         mine = here is not None and board.name == here.board.name
         wanted = board.recommended
         table.add_row(
-            f"[bold]{board.name} (this one)[/bold]" if mine else board.name,
+            Text(f"{board.name} (this one)", "bold") if mine else board.name,
             board.title,
             _cores(board),
             "yes" if board.has("dotprod") else "no",
@@ -59,6 +60,7 @@ def show(
     name: Annotated[str | None, typer.Argument(help="A board; the one that this is, if left out.")] = None,
 ) -> None:
     """Show all that is known of one board, with the source of each fact."""
+    from rich.text import Text
     from rich.tree import Tree
 
     from edgeface.boards import load_boards, recognise
@@ -72,7 +74,7 @@ def show(
         name = here.board.name
     if name not in known:
         raise must_be("NAME", f"one of {', '.join(known)}", name)
-    tree = Tree(f"[bold]{name}[/bold]")
+    tree = Tree(Text(name, "bold"))
     _grow(tree, known[name].facts)
     wide_console(160).print(tree)
 
@@ -99,7 +101,8 @@ def pack(
     board: Annotated[str, typer.Option(help="A board of `edgeface boards`.")],
     python: Annotated[str, typer.Option(metavar="X.Y", help="Python version on the board.")] = "3.11",
     wheel: Annotated[
-        Path | None, typer.Option(help="The aarch64 wheel of edgeface; taken from the package index if left out.")
+        Path | None,
+        typer.Option(help="The aarch64 wheel of edgeface; in a checkout cpp/cross/build_wheel.sh makes it. Needed."),
     ] = None,
     glibc: Annotated[str, typer.Option(metavar="X.Y", help="glibc on the board (`ldd --version`).")] = "2.36",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="The tar to write.")] = None,
@@ -107,13 +110,11 @@ def pack(
     """Write one tar with everything that a board without a network needs to install and run edgeface.
 
     It holds the wheels (edgeface, its runtime, NumPy, OpenCV …), install.sh, a systemd unit, and SHA256SUMS. On the
-    board: tar xf FILE && ./edgeface-BOARD/install.sh
+    board: tar xf FILE && ./edgeface-BOARD/install.sh. Nothing of it comes from the package index under edgeface's name.
     """
-    from rich.console import Console
-
     from edgeface.boards.pack import pack_board
 
     written = pack_board(board, python=python, wheel=wheel, glibc=glibc, out=out)
     size = written.stat().st_size / 1e6
-    Console(stderr=True).print(f"{written} ({size:.0f} MB)")
+    typer.echo(f"{printable(str(written))} ({size:.0f} MB)", err=True)
     typer.echo(str(written))

@@ -37,7 +37,10 @@ def compare(
     from edgeface.profiling.compare import columns_of, compare_columns
     from edgeface.profiling.html import render_compare, verdict
     from edgeface.profiling.report import read_report
+    from edgeface.reading import check_output
 
+    if out is not None:
+        check_output("--out", out, reports)
     columns = columns_of([(path.stem, read_report(path)) for path in reports])
     rows = compare_columns(columns, allow_different=allow_different, confidence=confidence)
     table = Table()

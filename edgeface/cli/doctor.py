@@ -42,7 +42,7 @@ def doctor(
             text = Text(finding.message)
             if finding.remedy:
                 text.append(f"\n→ {finding.remedy}", style="cyan")
-            table.add_row(_MARKS[finding.level], finding.check, text)
+            table.add_row(Text.from_markup(_MARKS[finding.level]), finding.check, text)
         wide_console(120).print(table)
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(1)

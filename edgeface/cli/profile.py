@@ -37,13 +37,17 @@ def profile(
     from edgeface.boards.host import parse_cpu_list
     from edgeface.cli.bench import print_report, progress_bar
     from edgeface.errors import must_be
+    from edgeface.images import find_images
     from edgeface.profiling.report import write_report
     from edgeface.profiling.session import profile as run_profile
     from edgeface.profiling.subjects import Config, frame_feed
+    from edgeface.reading import check_output
 
     numbers = None if cpus is None else parse_cpu_list(cpus)
     if numbers == ():
         raise must_be("--cpus", "numbers such as 4-7 or 0,2", repr(cpus))
+    for path in out or []:
+        check_output("--out", path, [*find_images([] if source is None else [source]), model])
     feed, frames = frame_feed(source)
     config = Config(model, size, runtime, precision, threads, numbers, track)
     with progress_bar("profile") as show:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from edgeface.boards import Host, Recognised, recognise
-from edgeface.errors import EdgeFaceError
+from edgeface.errors import EdgeFaceError, InvalidInputError
 from edgeface.profiling.probe import probe
 from edgeface.runtimes import RUNTIMES, installed
 from edgeface.runtimes.cores import core_of, ranking
@@ -307,10 +307,12 @@ def check_packages(p: Patient) -> Iterator[Finding]:
     tflite = p.packages.get("tflite-runtime")
     if tflite is not None and int(numpy.split(".")[0]) >= 2:
         text = f"tflite-runtime {tflite} does not work with numpy {numpy}"
-        yield Finding("error", "numpy", text, "pip install ai-edge-litert, or pip install 'edgeface[legacy]'")
+        yield Finding(
+            "error", "numpy", text, "pip install ai-edge-litert, or pip install 'numpy<2' 'opencv-python-headless<4.12'"
+        )
     runtimes = [name for name in _RUNTIME_PACKAGES.values() if name in p.packages]
     if not runtimes:
-        yield Finding("error", "runtime", "none is installed", "pip install 'edgeface[ncnn]'")
+        yield Finding("error", "runtime", "none is installed", "pip install ncnn")
         return
     have = ", ".join(f"{name} {p.packages[name]}" for name in runtimes)
     least = next(iter(ranking(core_of(host=p.host, machine=p.machine))), None)
@@ -423,10 +425,10 @@ CHECKS: Final[Sequence[Check]] = (
 
 def _core() -> tuple[str | None, str]:
     try:
-        from edgeface import _core
+        from edgeface.isa import instruction_set
 
-        return str(_core.isa()), ""
-    except ImportError as error:
+        return instruction_set(), ""
+    except (ImportError, InvalidInputError) as error:
         return None, str(error)
 
 

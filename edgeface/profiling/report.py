@@ -20,10 +20,12 @@ from edgeface.profiling.measure import TOTAL, Run
 from edgeface.profiling.sensors import Missing, Monitor
 from edgeface.profiling.statistics import summarise
 from edgeface.profiling.subjects import Config, EngineSubject
+from edgeface.reading import read_bounded
 
 __all__ = ["SCHEMA", "SCHEMA_PATH", "build_report", "read_report", "subject_entry", "write_report"]
 
 SCHEMA: Final = 1
+MAX_BYTES: Final = 256 << 20  # ten minutes at 100 frames a second are 20 MB
 SCHEMA_PATH: Final = Path(__file__).with_name("report.schema.json")
 #: Order in which stages are shown; others come after them.
 STAGES: Final = ("grab", "preprocess", "infer", "decode", "track", TOTAL)
@@ -33,7 +35,7 @@ _PACKAGES = ("edgeface", "numpy", "ncnn", "onnxruntime", "ai-edge-litert", "tfli
 
 def describe_host(host: Host) -> dict[str, Any]:
     """Where the measurement was made."""
-    from edgeface import _core
+    from edgeface.isa import instruction_set
 
     here = recognise(host)
     return {
@@ -46,7 +48,7 @@ def describe_host(host: Host) -> dict[str, Any]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "packages": _versions(),
-        "isa": _core.isa(),
+        "isa": instruction_set(),
         "cpus_allowed": sorted(os.sched_getaffinity(0)),
     }
 
@@ -175,7 +177,7 @@ def read_report(path: Path) -> dict[str, Any]:
         InvalidInputError: not there, not JSON, of a newer schema, or not a report.
     """
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(read_bounded(path, MAX_BYTES))
     except OSError as error:
         raise must_be("report", "a file that can be read", f"{path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:

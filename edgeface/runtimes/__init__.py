@@ -8,7 +8,6 @@ that it returns before the next run. Adding one is a module with a class that sa
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
@@ -16,9 +15,10 @@ from typing import Any, Final, NamedTuple, Protocol
 from numpy.typing import NDArray
 
 from edgeface.bundle import Bundle, ModelSpec, OutputSpec
-from edgeface.errors import BundleError, RuntimeUnavailableError, must_be
+from edgeface.errors import BundleError, EdgeFaceError, RuntimeUnavailableError, must_be
 from edgeface.manifest import CHANNELS
 from edgeface.runtimes.cores import core_of, ranking
+from edgeface.runtimes.probing import is_installed
 
 __all__ = ["RUNTIMES", "Choice", "Runtime", "candidates", "choose", "choose_and_open", "installed", "open_runtime"]
 
@@ -58,10 +58,10 @@ class _Entry(NamedTuple):
 
 #: Name -> where it lives and how to get it.
 RUNTIMES: Final = {
-    "ncnn": _Entry("ncnn", "edgeface.runtimes.ncnn", ("ncnn",), "pip install 'edgeface[ncnn]'"),
-    "litert": _Entry("ai_edge_litert", "edgeface.runtimes.litert", ("tflite",), "pip install 'edgeface[tflite]'"),
+    "ncnn": _Entry("ncnn", "edgeface.runtimes.ncnn", ("ncnn",), "pip install ncnn"),
+    "litert": _Entry("ai_edge_litert", "edgeface.runtimes.litert", ("tflite",), "pip install ai-edge-litert"),
     "onnxruntime": _Entry("onnxruntime", "edgeface.runtimes.onnx", ("onnx",), "pip install onnxruntime"),
-    "tflite": _Entry("tflite_runtime", "edgeface.runtimes.litert", ("tflite",), "pip install 'edgeface[legacy]'"),
+    "tflite": _Entry("tflite_runtime", "edgeface.runtimes.litert", ("tflite",), "pip install tflite-runtime 'numpy<2'"),
 }
 
 #: Where the table of `edgeface.runtimes.cores` knows neither core nor runtime. tflite-runtime executes more than
@@ -80,7 +80,7 @@ class Choice(NamedTuple):
 
 def installed(name: str) -> bool:
     """Whether the runtime's package is there (it is not imported)."""
-    return importlib.util.find_spec(RUNTIMES[name].package) is not None
+    return is_installed(RUNTIMES[name].package)
 
 
 def candidates(
@@ -247,11 +247,11 @@ def open_runtime(
         options["weights"] = weights
     try:
         opened: Runtime = module.load(network, model, size, **options)
-    except ImportError as error:
-        if isinstance(error, RuntimeUnavailableError):
-            raise
+    except (EdgeFaceError, MemoryError):
+        raise
+    except Exception as error:  # a package that is broken or half removed fails in any way
         raise RuntimeUnavailableError(
-            f"runtime {name} must be importable, but got {error} ({entry.install})"
+            f"runtime {name} must be importable, but got {type(error).__name__}: {error} ({entry.install})"
         ) from error
     return opened
 

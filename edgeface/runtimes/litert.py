@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from edgeface.bundle import ModelSpec
 from edgeface.errors import BundleError, RuntimeFailedError, RuntimeUnavailableError
 from edgeface.runtimes import check_tensor, output_shape, tensor_shape
+from edgeface.runtimes.probing import version_of
 
 __all__ = ["load"]
 
@@ -36,9 +36,9 @@ class LiteRtRuntime:
             # its extension prints a wall of text about _ARRAY_API and fails much later
             raise RuntimeUnavailableError(
                 f"tflite-runtime must be used with numpy 1, but got numpy {np.__version__} "
-                "(pip install 'edgeface[legacy]', or take runtime='litert')"
+                "(pip install 'numpy<2' 'opencv-python-headless<4.12', or take runtime='litert')"
             )
-        self.version = importlib.metadata.version(package.replace("_", "-"))
+        self.version = version_of(package)
         interpreter = importlib.import_module(f"{package}.interpreter").Interpreter
         try:
             self._interpreter = interpreter(model_content=network, num_threads=threads)

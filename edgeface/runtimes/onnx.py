@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from edgeface.bundle import ModelSpec
 from edgeface.errors import BundleError, RuntimeFailedError
 from edgeface.runtimes import check_tensor, output_shape, tensor_shape
+from edgeface.runtimes.probing import version_of
 from edgeface.runtimes.telemetry import switch_off
 
 __all__ = ["load"]
@@ -32,7 +33,7 @@ class OnnxRuntime:
         switch_off()
         import onnxruntime as ort
 
-        self.version: str = ort.__version__
+        self.version = version_of("onnxruntime")
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

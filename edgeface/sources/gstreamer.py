@@ -185,7 +185,7 @@ def _import() -> tuple[Any, Any]:
         raise SourceError(
             f"GStreamer must be usable from Python, but got: {error} (apt install python3-gi "
             "gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good, "
-            "or pip install 'edgeface[camera]')"
+            "or pip install 'pygobject<3.51')"
         ) from None
     if not Gst.is_initialized():
         Gst.init(None)

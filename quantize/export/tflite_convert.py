@@ -25,8 +25,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import torch
 
-from quantize.models import STRIDES, load_student
 from quantize.compress.ranges import beside, cover, widest
+from quantize.export.one_piece import in_one_piece
+from quantize.models import STRIDES, load_student
 
 Images = np.ndarray[Any, Any]
 
@@ -58,6 +59,7 @@ def convert(checkpoint: Path, kinds: Sequence[Images], covered: float, path: Pat
         _fix_ranges(ranges, float_path)
         result = quantise.quantize(ranges)
         result.export_model(str(path), overwrite=True)
+    path.write_bytes(in_one_piece(path.read_bytes()))
     return describe(path)
 
 

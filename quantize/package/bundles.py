@@ -67,7 +67,7 @@ def tflite_spec(path: Path, described: Mapping[str, Any], size: tuple[int, int])
 
 
 def ncnn_spec(param: Path, weights: Path, precision: str) -> ModelSpec:
-    """The manifest's entry of the files that `quantize.export_ncnn` wrote."""
+    """The manifest's entry of the files that `quantize.export.ncnn` wrote."""
     return ModelSpec(
         param.name,
         _sha256(param),

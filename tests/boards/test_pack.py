@@ -108,19 +108,25 @@ def host_index(folder: Path, unpacked: Path) -> Path:
     import shutil
 
     copy = folder / "bundle"
+    folder.mkdir(exist_ok=True)
     shutil.copytree(unpacked, copy)
     for wheel in (copy / "wheels").glob("ai_edge_litert*"):
         wheel.unlink()
     write_wheel(copy / "wheels", "ai-edge-litert", {"ai_edge_litert.py": ""})
+    sign(copy)
+    return copy
+
+
+def sign(folder: Path) -> None:
+    """Write the sums anew."""
     sums = subprocess.run(
         ["sh", "-c", "find . -type f ! -name SHA256SUMS | sort | xargs sha256sum"],
         check=True,
-        cwd=copy,
+        cwd=folder,
         capture_output=True,
         text=True,
     )
-    (copy / "SHA256SUMS").write_text(sums.stdout)
-    return copy
+    (folder / "SHA256SUMS").write_text(sums.stdout)
 
 
 def test_it_installs_without_an_index_and_runs_the_doctor(unpacked: Path, tmp_path: Path) -> None:
@@ -143,6 +149,46 @@ def test_a_damaged_bundle_is_not_installed(unpacked: Path, tmp_path: Path) -> No
     assert not (tmp_path / "there").exists()
 
 
+def test_nothing_of_the_folder_is_run_before_its_sum_is_checked(unpacked: Path, tmp_path: Path) -> None:
+    bundle = host_index(tmp_path, unpacked)
+    mark = tmp_path / "mark"
+    with (bundle / "bundle.env").open("a") as file:
+        file.write(f"touch {mark}\n")
+    assert "some are damaged" in install(bundle, "--any-machine", "--prefix", str(tmp_path / "there")).stderr
+    assert not mark.exists()
+
+
+def test_settings_are_read_and_not_run(unpacked: Path, tmp_path: Path) -> None:
+    """Even where the sums are right: whoever can change the one can change the other."""
+    mark = tmp_path / "mark"
+    for number, line in enumerate(
+        (f"board=$(touch {mark})", f"python=3.11; touch {mark}", f"requirements=`touch {mark}`")
+    ):
+        bundle = host_index(tmp_path / str(number), unpacked)
+        env = bundle / "bundle.env"
+        name = line.partition("=")[0]
+        kept = [row for row in env.read_text().splitlines() if not row.startswith(f"{name}=")]
+        env.write_text("\n".join([*kept, line]) + "\n")
+        sign(bundle)
+        done = install(bundle, "--any-machine", "--prefix", str(tmp_path / "there"))
+        assert done.returncode == 1
+        assert "bundle.env must" in done.stderr
+        assert not mark.exists()
+
+
+@pytest.mark.parametrize("added", ["wheels/edgeface-9.9-py3-none-any.whl", "wheels/link.whl", "models/more.efm"])
+def test_what_was_added_is_not_installed(added: str, unpacked: Path, tmp_path: Path) -> None:
+    bundle = host_index(tmp_path, unpacked)
+    if "link" in added:
+        (bundle / added).symlink_to(next((bundle / "wheels").glob("needed*")))
+    else:
+        (bundle / added).write_bytes(b"anything")
+    done = install(bundle, "--any-machine", "--prefix", str(tmp_path / "there"))
+    assert done.returncode == 1
+    assert "no others, but got others" in done.stderr
+    assert not (tmp_path / "there").exists()
+
+
 def test_the_wrong_machine_and_python_are_refused(unpacked: Path, tmp_path: Path) -> None:
     import platform
 
@@ -161,9 +207,19 @@ def test_wheels_that_do_not_exist_are_an_error(index: Path, tmp_path: Path) -> N
         pack(index, tmp_path / "a.tar", glibc="2.19")  # LiteRT's needs 2.27
 
 
-def test_a_package_that_is_not_on_the_index_is_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(PackError, match=r"edgeface.*; give a wheel of your own with --wheel"):
-        pack_board("rpi4", python=PYTHON, out=tmp_path / "a.tar", pip_options=["--no-index"])
+def test_the_wheel_has_to_be_given_whatever_the_index_has(index: Path, tmp_path: Path) -> None:
+    """Nobody has registered the name: install.sh would run a stranger's package as root."""
+    with pytest.raises(
+        PackError, match=r"not on the package index, but got none; give a wheel of your own with --wheel"
+    ):
+        pack_board("rpi4", python=PYTHON, out=tmp_path / "a.tar", pip_options=["--no-index", f"--find-links={index}"])
+    assert not (tmp_path / "a.tar").exists()
+
+
+def test_another_wheel_is_refused(index: Path, tmp_path: Path) -> None:
+    for wheel in ("needed-1.0-py3-none-any.whl", "x" * 300):
+        with pytest.raises(InvalidInputError, match="wheel must be"):
+            pack_board("rpi4", python=PYTHON, wheel=index / wheel, out=tmp_path / "a.tar")
 
 
 def test_bad_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from edgeface.errors import EdgeFaceError, ImageError, InvalidInputError
 from edgeface.faces import Faces
 from edgeface.ros import detections, frame_from_compressed, frame_from_image, quaternion, to_detection_array
 
-pytest.importorskip("rosbags", reason="message definitions come with pip install 'edgeface[ros]'")
+pytest.importorskip("rosbags", reason="message definitions come with in a checkout pip install '.[ros]'")
 from support import ros_messages
 from support.moving import Person, faces
 

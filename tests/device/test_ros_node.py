@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from support import tiny
 
-pytest.importorskip("rosbags", reason="message definitions come with pip install 'edgeface[ros]'")
+pytest.importorskip("rosbags", reason="message definitions come with in a checkout pip install '.[ros]'")
 from support import ros_messages
 
 PACKAGE = Path(__file__).parents[2] / "examples" / "ros2" / "edgeface_ros"

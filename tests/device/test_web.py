@@ -180,7 +180,7 @@ def test_a_network_source_reads_what_a_live_view_serves(live: LiveView) -> None:
 
 @pytest.fixture
 def browser() -> Any:
-    pytest.importorskip("websockets", reason="websockets is not installed (pip install 'edgeface[dev]')")
+    pytest.importorskip("websockets", reason="websockets is not installed (in a checkout pip install '.[dev]')")
     from support import browser
 
     if browser.CHROMIUM is None:

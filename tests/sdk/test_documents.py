@@ -27,6 +27,25 @@ def test_the_readme_has_the_two_commands() -> None:
     assert commands["test"] == "pip install '.[dev]' && pytest"
 
 
+def test_no_text_installs_edgeface_from_the_package_index() -> None:
+    """Nobody has registered the name there: a stranger may."""
+    texts = [
+        *PAGES,
+        *(path for folder in ("edgeface", "examples", "boards", "quantize") for path in (ROOT / folder).rglob("*")),
+    ]
+    command = re.compile(r"""pip3? (?:install|download)(?: [^\s&;#]+)*? ['"]?edgeface(?:\[[\w,]+\])?(?=['"`)\s]|$)""")
+    found = [
+        (str(path.relative_to(ROOT)), match[0])
+        for path in texts
+        if path.suffix in (".md", ".py", ".sh", ".txt", ".toml", ".xml", ".j2") and path.is_file()
+        for match in command.finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+    assert command.search("pip install edgeface\n")
+    assert command.search("(pip install 'edgeface[tflite]')")
+    assert not command.search("pip install ./edgeface-*.whl")
+
+
 @pytest.fixture(scope="module")
 def figures() -> ModuleType:
     spec = importlib.util.spec_from_file_location("insert_figures", ROOT / "docs" / "insert_figures.py")

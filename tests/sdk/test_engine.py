@@ -22,7 +22,7 @@ from edgeface.faces import Face, Faces
 from edgeface.frame import Frame
 from edgeface.runtimes import RUNTIMES, installed
 
-litert = pytest.mark.skipif(not installed("litert"), reason="ai-edge-litert is not installed (edgeface[tflite])")
+litert = pytest.mark.skipif(not installed("litert"), reason="ai-edge-litert is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +291,7 @@ def test_threads_share_an_engine(engine: FaceEngine) -> None:
 
 def test_an_unavailable_runtime_is_named(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgeface.runtimes.installed", lambda name: False)
-    with pytest.raises(RuntimeUnavailableError, match=r"litert is not installed \(pip install 'edgeface\[tflite\]'\)"):
+    with pytest.raises(RuntimeUnavailableError, match=r"litert is not installed \(pip install ai-edge-litert\)"):
         FaceEngine(bundle, runtime="litert")
     with pytest.raises(RuntimeUnavailableError, match="a runtime must be installed, but got none"):
         FaceEngine(bundle)

@@ -18,16 +18,25 @@ while [ $# -gt 0 ]; do
   esac
 done
 
-# python, board: written by `edgeface boards pack`
-. ./bundle.env
-
 fail() { echo "error: $*" >&2; exit 1; }
+
+# Before anything of this folder is read, let alone run: every file is as it was packed, and there is no other.
+sha256sum --quiet --strict -c SHA256SUMS || fail "the files must be as they were packed, but some are damaged (see above)"
+packed=$(sed 's/^[0-9a-f]* [ *]//; s|^\./||' SHA256SUMS | sort)
+found=$(find . ! -type d ! -path ./SHA256SUMS | sed 's|^\./||' | sort)
+[ "$packed" = "$found" ] && [ -z "$(find . ! -type d ! -type f)" ] ||
+  fail "the folder must hold the files of SHA256SUMS and no others, but got others: unpack the tar anew"
+
+# Written by `edgeface boards pack`. Read, not run.
+setting() { sed -n "s/^$1=//p" bundle.env; }
+python=$(setting python) board=$(setting board) requirements=$(setting requirements)
+case $python in 3.[0-9] | 3.[0-9][0-9]) ;; *) fail "python in bundle.env must be a version such as 3.11, but got $python" ;; esac
+case $board$requirements in *[!a-z0-9\ -]*) fail "bundle.env must hold names, but got $board, $requirements" ;; esac
 
 if [ "$any_machine" = no ]; then
   machine=$(uname -m)
   [ "$machine" = aarch64 ] || fail "machine must be aarch64, but got $machine (a 64-bit kernel AND a 64-bit system are needed)"
 fi
-sha256sum --quiet -c SHA256SUMS || fail "the files must be as they were packed, but some are damaged (see above)"
 interpreter=$(command -v "python$python" || true)
 [ -n "$interpreter" ] || fail "python$python must be installed; this bundle is for no other version"
 

@@ -14,7 +14,7 @@ import numpy as np
 
 
 from quantize import ncnn_files
-from quantize.ncnn_files import Layer
+from quantize.export.ncnn_files import Layer
 
 #: (width, height) that pnnx folds shapes for, with whole cells on every level, and those that the result is tried with.
 FOLDED = (320, 320)

@@ -15,9 +15,9 @@ import onnx
 from numpy.typing import NDArray
 
 from quantize import ncnn_files
-from quantize.export_ncnn import ConversionError, NcnnFiles, convert, convert_student
-from quantize.ncnn_files import INT8, REQUANTISED, Layer
-from quantize.qdq import QuantisedConv, dequantised
+from quantize.export.ncnn import ConversionError, NcnnFiles, convert, convert_student
+from quantize.export.ncnn_files import INT8, REQUANTISED, Layer
+from quantize.export.qdq import QuantisedConv, dequantised
 
 #: Winograd's integer form multiplies results by 24² before it divides again, in 32 bits.
 _WINOGRAD_GAIN = 24 * 24

@@ -1,4 +1,4 @@
-"""``python -m quantize.add_ncnn BUNDLE.efm FLOAT.efm``: put ncnn's files into a bundle, from what it and its float
+"""``python -m quantize.export.add_ncnn BUNDLE.efm FLOAT.efm``: put ncnn's files into a bundle, from what it and its float
 companion hold. A bundle that has some gets new ones.
 """
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from edgeface.bundle import Bundle, write_bundle
 from edgeface.errors import EdgeFaceError
 from quantize.bundles import ncnn_spec
-from quantize.export_ncnn import ConversionError, convert_student
-from quantize.ncnn_int8 import convert_int8
+from quantize.export.ncnn import ConversionError, convert_student
+from quantize.export.ncnn_int8 import convert_int8
 
 
 def add_ncnn(path: Path, real: Path) -> None:
