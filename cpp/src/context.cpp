@@ -1,5 +1,6 @@
 // ef_create, ef_destroy, ef_query_memory and the names of things.
 #include "context.h"
+#include "fault.h"
 
 #include <stdlib.h>
 
@@ -27,9 +28,18 @@ class Arena {
   size_t used_ = 0;
 };
 
-bool valid(const ef_config& c) {
-  return c.max_width >= 1 && c.max_width <= EF_MAX_SIDE && c.max_height >= 1 && c.max_height <= EF_MAX_SIDE && c.tensor_width >= 1 &&
-         c.tensor_width <= EF_MAX_SIDE && c.tensor_height >= 1 && c.tensor_height <= EF_MAX_SIDE;
+// The first side that is out of range, or nullptr.
+const char* wrong_side(const ef_config& c) {
+  const struct {
+    const char* name;
+    uint32_t side;
+  } sides[] = {{"config.max_width", c.max_width},
+               {"config.max_height", c.max_height},
+               {"config.tensor_width", c.tensor_width},
+               {"config.tensor_height", c.tensor_height}};
+  for (const auto& s : sides)
+    if (s.side < 1 || s.side > EF_MAX_SIDE) return s.name;
+  return nullptr;
 }
 
 uint32_t cells(const ef_config& c) {
@@ -82,14 +92,14 @@ size_t lay_out(const ef_config& c, unsigned char* base, ef_context** context) {
 }
 
 ef_status choose_kernels(uint32_t isa, const ef::Kernels** kernels) {
-  if (isa > EF_ISA_AVX2) return EF_ERROR_ARGUMENT;
+  if (isa > EF_ISA_AVX2) return ef::fault(EF_ERROR_ARGUMENT, "config.isa");
   if (isa == EF_ISA_AUTO) {
     const char* name = getenv("EDGEFACE_ISA");
     *kernels = name && *name ? ef::kernels_by_name(name) : ef::best_kernels();
   } else {
     *kernels = ef::kernels_for(static_cast<ef_isa>(isa));
   }
-  return *kernels ? EF_OK : EF_ERROR_UNSUPPORTED;
+  return *kernels ? EF_OK : ef::fault(EF_ERROR_UNSUPPORTED, isa == EF_ISA_AUTO ? "EDGEFACE_ISA" : "config.isa");
 }
 
 }  // namespace
@@ -97,26 +107,28 @@ ef_status choose_kernels(uint32_t isa, const ef::Kernels** kernels) {
 extern "C" {
 
 size_t ef_query_memory(const ef_config* config) {
-  if (!config || config->struct_size < sizeof(ef_config) || !valid(*config)) return 0;
+  if (!config || config->struct_size < sizeof(ef_config) || wrong_side(*config)) return 0;
   ef_context* unused;
   return lay_out(*config, nullptr, &unused);
 }
 
 ef_status ef_create(const ef_config* config, ef_context** context) {
-  if (!config || !context) return EF_ERROR_NULL;
-  *context = nullptr;
-  if (config->struct_size < sizeof(ef_config)) return EF_ERROR_STRUCT_SIZE;
-  if (!valid(*config)) return EF_ERROR_SIZE;
-  if (!config->allocate != !config->release) return EF_ERROR_NULL;
+  using ef::fault;
+  if (context) *context = nullptr;
+  if (!config || !context) return fault(EF_ERROR_NULL, config ? "context" : "config");
+  if (config->struct_size < sizeof(ef_config)) return fault(EF_ERROR_STRUCT_SIZE, "config.struct_size");
+  if (const char* field = wrong_side(*config)) return fault(EF_ERROR_SIZE, field);
+  if (!config->allocate != !config->release) return fault(EF_ERROR_NULL, config->allocate ? "config.release" : "config.allocate");
   const ef::Kernels* kernels;
   if (const ef_status status = choose_kernels(config->isa, &kernels)) return status;
   const size_t size = ef_query_memory(config);
   void* block = config->memory;
   if (block) {
-    if (config->memory_size < size || reinterpret_cast<uintptr_t>(block) % kBlockAlign) return EF_ERROR_MEMORY;
+    if (config->memory_size < size || reinterpret_cast<uintptr_t>(block) % kBlockAlign)
+      return fault(EF_ERROR_MEMORY, config->memory_size < size ? "config.memory_size" : "config.memory");
   } else {
     block = config->allocate ? config->allocate(config->user, size) : malloc(size);
-    if (!block) return EF_ERROR_MEMORY;
+    if (!block) return fault(EF_ERROR_MEMORY, "config.allocate");
   }
   // Padding is read by wide loads (and multiplied by zero), so it must hold something.
   for (size_t i = 0; i < size; ++i) static_cast<unsigned char*>(block)[i] = 0;
@@ -145,7 +157,12 @@ const char* ef_status_string(ef_status status) {
     case EF_ERROR_SIZE: return "a frame, crop or tensor is empty, too large, or larger than ef_create was told";
     case EF_ERROR_STRIDE: return "a row stride is shorter than a row, or a step leads out of the address space";
     case EF_ERROR_MEMORY: return "the memory is too small, not aligned, or could not be allocated";
-    case EF_ERROR_UNSUPPORTED: return "this CPU or this build lacks the instruction set asked for";
+    case EF_ERROR_UNSUPPORTED: return "this CPU or this build lacks what was asked for";
+    case EF_ERROR_FILE: return "a file cannot be read";
+    case EF_ERROR_BUNDLE: return "the bundle is damaged, or no bundle";
+    case EF_ERROR_TOO_NEW: return "the bundle needs a newer edgeface";
+    case EF_ERROR_MISSING: return "the bundle does not hold what was asked for";
+    case EF_ERROR_RUNTIME: return "the inference runtime refused the network or failed";
   }
   return "unknown status";
 }

@@ -3,6 +3,7 @@
 // The score threshold is turned into the tensor's own numbers first, so that a cell that holds no face costs one comparison. The
 // candidates are sorted by keys that are all different, which makes the result independent of the sort.
 #include "context.h"
+#include "fault.h"
 #include "math.h"
 #include "memory.h"
 #include "neighbours.h"
@@ -418,17 +419,22 @@ bool valid(const double m[6]) {
   return m[0] == 0 && m[4] == 0 && m[1] * m[3] < 0;
 }
 
-ef_status level_of(const ef_output& output, Level* level) {
-  if (output.struct_size < sizeof(ef_output)) return EF_ERROR_STRUCT_SIZE;
-  if (output.dtype > EF_DTYPE_FLOAT32 || output.layout > EF_LAYOUT_NCHW || !output.stride || output.stride > EF_MAX_SIDE) return EF_ERROR_ARGUMENT;
-  if (!output.columns || !output.rows || output.columns > EF_MAX_SIDE || output.rows > EF_MAX_SIDE) return EF_ERROR_SIZE;
-  if (!output.data) return EF_ERROR_NULL;
-  if (output.dtype == EF_DTYPE_FLOAT32 && reinterpret_cast<uintptr_t>(output.data) % sizeof(float)) return EF_ERROR_ARGUMENT;
-  if (!(output.scale >= 0) || !finite(output.scale)) return EF_ERROR_ARGUMENT;
+ef_status level_of(const ef_output* outputs, uint32_t index, Level* level) {
+  const ef_output& output = outputs[index];
+  const auto fault = [index](ef_status status, const char* member) { return ef::fault(status, "outputs", index, member); };
+  if (output.struct_size < sizeof(ef_output)) return fault(EF_ERROR_STRUCT_SIZE, "struct_size");
+  if (output.dtype > EF_DTYPE_FLOAT32) return fault(EF_ERROR_ARGUMENT, "dtype");
+  if (output.layout > EF_LAYOUT_NCHW) return fault(EF_ERROR_ARGUMENT, "layout");
+  if (!output.stride || output.stride > EF_MAX_SIDE) return fault(EF_ERROR_ARGUMENT, "stride");
+  if (!output.columns || output.columns > EF_MAX_SIDE) return fault(EF_ERROR_SIZE, "columns");
+  if (!output.rows || output.rows > EF_MAX_SIDE) return fault(EF_ERROR_SIZE, "rows");
+  if (!output.data) return fault(EF_ERROR_NULL, "data");
+  if (output.dtype == EF_DTYPE_FLOAT32 && reinterpret_cast<uintptr_t>(output.data) % sizeof(float)) return fault(EF_ERROR_ARGUMENT, "data");
+  if (!(output.scale >= 0) || !finite(output.scale)) return fault(EF_ERROR_ARGUMENT, "scale");
   const float scale = output.scale == 0 ? 1.0f : output.scale;
   for (int c = 0; c < EF_HEAD_CHANNELS; ++c) {
     level->scale[c] = scale * (output.channel_scales ? output.channel_scales[c] : 1.0f);
-    if (!(level->scale[c] > 0) || !finite(level->scale[c])) return EF_ERROR_ARGUMENT;
+    if (!(level->scale[c] > 0) || !finite(level->scale[c])) return fault(EF_ERROR_ARGUMENT, output.channel_scales ? "channel_scales" : "scale");
   }
   level->output = &output;
   level->cell_step = output.cell_step;
@@ -441,7 +447,7 @@ ef_status level_of(const ef_output& output, Level* level) {
     level->channel_step = planar ? level->row_step * static_cast<ptrdiff_t>(output.rows) : 1;
   }
   const Extent extents[] = {{output.columns, level->cell_step}, {output.rows, level->row_step}, {EF_HEAD_CHANNELS, level->channel_step}};
-  if (!reachable(output.data, output.dtype == EF_DTYPE_FLOAT32 ? sizeof(float) : 1, extents)) return EF_ERROR_STRIDE;
+  if (!reachable(output.data, output.dtype == EF_DTYPE_FLOAT32 ? sizeof(float) : 1, extents)) return fault(EF_ERROR_STRIDE, "row_step");
   return EF_OK;
 }
 
@@ -450,22 +456,26 @@ ef_status level_of(const ef_output& output, Level* level) {
 
 extern "C" ef_status ef_decode(ef_context* context, const ef_output* outputs, uint32_t output_count, const ef_transform* transform,
                                const ef_decode_options* options, ef_faces* faces) {
-  if (!context || !outputs || !options || !faces) return EF_ERROR_NULL;
-  if (options->struct_size < sizeof(ef_decode_options) || faces->struct_size < sizeof(ef_faces)) return EF_ERROR_STRUCT_SIZE;
-  if (transform && transform->struct_size < sizeof(ef_transform)) return EF_ERROR_STRUCT_SIZE;
+  using ef::fault;
+  if (!context || !outputs || !options || !faces)
+    return fault(EF_ERROR_NULL, !context ? "context" : !outputs ? "outputs" : !options ? "options" : "faces");
+  if (options->struct_size < sizeof(ef_decode_options)) return fault(EF_ERROR_STRUCT_SIZE, "options.struct_size");
+  if (faces->struct_size < sizeof(ef_faces)) return fault(EF_ERROR_STRUCT_SIZE, "faces.struct_size");
+  if (transform && transform->struct_size < sizeof(ef_transform)) return fault(EF_ERROR_STRUCT_SIZE, "transform.struct_size");
   faces->count = 0;
-  if (faces->face_size < sizeof(ef_face) || faces->face_size % alignof(ef_face)) return EF_ERROR_STRUCT_SIZE;
-  if (faces->capacity && !faces->items) return EF_ERROR_NULL;
-  if (!output_count || output_count > EF_MAX_LEVELS) return EF_ERROR_ARGUMENT;
-  if (!(options->min_score > 0) || !(options->min_score < 1) || !(options->nms_iou >= 0) || !(options->nms_iou <= 1)) return EF_ERROR_ARGUMENT;
+  if (faces->face_size < sizeof(ef_face) || faces->face_size % alignof(ef_face)) return fault(EF_ERROR_STRUCT_SIZE, "faces.face_size");
+  if (faces->capacity && !faces->items) return fault(EF_ERROR_NULL, "faces.items");
+  if (!output_count || output_count > EF_MAX_LEVELS) return fault(EF_ERROR_ARGUMENT, "output_count");
+  if (!(options->min_score > 0) || !(options->min_score < 1)) return fault(EF_ERROR_ARGUMENT, "options.min_score");
+  if (!(options->nms_iou >= 0) || !(options->nms_iou <= 1)) return fault(EF_ERROR_ARGUMENT, "options.nms_iou");
   static const double kIdentity[6] = {1, 0, 0, 0, 1, 0};
   const double* m = transform ? transform->m : kIdentity;
-  if (!ef::valid(m)) return EF_ERROR_ARGUMENT;
+  if (!ef::valid(m)) return fault(EF_ERROR_ARGUMENT, "transform.m");
 
   ef::Level levels[EF_MAX_LEVELS];
   for (uint32_t i = 0; i < output_count; ++i) {
     ef::Level level;
-    if (const ef_status status = ef::level_of(outputs[i], &level)) return status;
+    if (const ef_status status = ef::level_of(outputs, i, &level)) return status;
     uint32_t j = i;  // kept in order of stride: of two equal scores, the lower stride's face is the better one
     for (; j > 0 && levels[j - 1].output->stride > outputs[i].stride; --j) levels[j] = levels[j - 1];
     levels[j] = level;
@@ -474,7 +484,7 @@ extern "C" ef_status ef_decode(ef_context* context, const ef_output* outputs, ui
   for (uint32_t i = 0; i < output_count; ++i) {
     levels[i].first = static_cast<uint32_t>(cells);
     cells += static_cast<uint64_t>(levels[i].output->columns) * levels[i].output->rows;
-    if (cells > context->max_cells) return EF_ERROR_SIZE;
+    if (cells > context->max_cells) return fault(EF_ERROR_SIZE, "outputs", i, "columns");
   }
   faces->count = ef::Decoder(levels, static_cast<int>(output_count), *options, m, *context).run(*faces);
   return EF_OK;

@@ -4,6 +4,7 @@
 // 16-bit elements, those are resampled horizontally, and only then are colours converted, at the output's size. Weights are sevenths bits
 // (1/128 of a pixel) and nothing is rounded between the two directions, so any order of evaluation gives the same integer.
 #include "context.h"
+#include "fault.h"
 #include "geometry.h"
 #include "memory.h"
 
@@ -396,33 +397,40 @@ class Pass {
 };
 
 ef_status check(const ef_context& context, const ef_image& image, const ef_input& input, Format* format, Rect* crop) {
-  if (image.struct_size < sizeof(ef_image) || input.struct_size < sizeof(ef_input)) return EF_ERROR_STRUCT_SIZE;
-  if (!format_of(image.format, format) || image.matrix > EF_MATRIX_BT709 || image.range > EF_RANGE_FULL) return EF_ERROR_ARGUMENT;
-  if (image.rotation > 270 || image.rotation % 90) return EF_ERROR_ARGUMENT;
-  if (input.dtype > EF_DTYPE_FLOAT32 || input.layout > EF_LAYOUT_NCHW || input.color > EF_COLOR_BGR || input.fit > EF_FIT_STRETCH ||
-      input.filter > EF_FILTER_AREA)
-    return EF_ERROR_ARGUMENT;
-  if (!(input.scale >= 0) || input.scale > 1e6f) return EF_ERROR_ARGUMENT;
-  if (!input.data) return EF_ERROR_NULL;
-  if (input.dtype == EF_DTYPE_FLOAT32 && reinterpret_cast<uintptr_t>(input.data) % sizeof(float)) return EF_ERROR_ARGUMENT;
-  if (image.width < 1 || image.width > context.max_width || image.height < 1 || image.height > context.max_height) return EF_ERROR_SIZE;
-  if (input.width < 1 || input.width > context.tensor_width || input.height < 1 || input.height > context.tensor_height) return EF_ERROR_SIZE;
+  if (image.struct_size < sizeof(ef_image)) return fault(EF_ERROR_STRUCT_SIZE, "image.struct_size");
+  if (input.struct_size < sizeof(ef_input)) return fault(EF_ERROR_STRUCT_SIZE, "input.struct_size");
+  if (!format_of(image.format, format)) return fault(EF_ERROR_ARGUMENT, "image.format");
+  if (image.matrix > EF_MATRIX_BT709) return fault(EF_ERROR_ARGUMENT, "image.matrix");
+  if (image.range > EF_RANGE_FULL) return fault(EF_ERROR_ARGUMENT, "image.range");
+  if (image.rotation > 270 || image.rotation % 90) return fault(EF_ERROR_ARGUMENT, "image.rotation");
+  if (input.dtype > EF_DTYPE_FLOAT32) return fault(EF_ERROR_ARGUMENT, "input.dtype");
+  if (input.layout > EF_LAYOUT_NCHW) return fault(EF_ERROR_ARGUMENT, "input.layout");
+  if (input.color > EF_COLOR_BGR) return fault(EF_ERROR_ARGUMENT, "input.color");
+  if (input.fit > EF_FIT_STRETCH) return fault(EF_ERROR_ARGUMENT, "input.fit");
+  if (input.filter > EF_FILTER_AREA) return fault(EF_ERROR_ARGUMENT, "input.filter");
+  if (!(input.scale >= 0) || input.scale > 1e6f) return fault(EF_ERROR_ARGUMENT, "input.scale");
+  if (!input.data) return fault(EF_ERROR_NULL, "input.data");
+  if (input.dtype == EF_DTYPE_FLOAT32 && reinterpret_cast<uintptr_t>(input.data) % sizeof(float)) return fault(EF_ERROR_ARGUMENT, "input.data");
+  if (image.width < 1 || image.width > context.max_width) return fault(EF_ERROR_SIZE, "image.width");
+  if (image.height < 1 || image.height > context.max_height) return fault(EF_ERROR_SIZE, "image.height");
+  if (input.width < 1 || input.width > context.tensor_width) return fault(EF_ERROR_SIZE, "input.width");
+  if (input.height < 1 || input.height > context.tensor_height) return fault(EF_ERROR_SIZE, "input.height");
   const bool packed = image.format == EF_FORMAT_YUYV || image.format == EF_FORMAT_UYVY;
-  if (packed && image.width % 2) return EF_ERROR_SIZE;
+  if (packed && image.width % 2) return fault(EF_ERROR_SIZE, "image.width");
   const uint32_t* c = image.crop;
   *crop = {c[0], c[1], c[2], c[3]};
   if (!(c[0] | c[1] | c[2] | c[3])) *crop = {0, 0, image.width, image.height};
   if (!crop->width || !crop->height || crop->width > image.width || crop->height > image.height || crop->x > image.width - crop->width ||
       crop->y > image.height - crop->height)
-    return EF_ERROR_SIZE;
+    return fault(EF_ERROR_SIZE, "image.crop");
   for (int p = 0; p < format->planes; ++p) {
-    if (!image.planes[p]) return EF_ERROR_NULL;
+    if (!image.planes[p]) return fault(EF_ERROR_NULL, "image.planes");
     const ptrdiff_t stride = image.strides[p];
     const uint64_t row = row_bytes(image.format, p, image.width);
-    if (stride == PTRDIFF_MIN || static_cast<uint64_t>(stride < 0 ? -stride : stride) < row) return EF_ERROR_STRIDE;
+    if (stride == PTRDIFF_MIN || static_cast<uint64_t>(stride < 0 ? -stride : stride) < row) return fault(EF_ERROR_STRIDE, "image.strides");
     const uint32_t rows = p > 0 ? (image.height + 1) / 2 : image.height;
     const Extent extents[] = {{rows, stride}, {static_cast<uint32_t>(row), 1}};
-    if (!reachable(image.planes[p], 1, extents)) return EF_ERROR_STRIDE;
+    if (!reachable(image.planes[p], 1, extents)) return fault(EF_ERROR_STRIDE, "image.strides");
   }
   return EF_OK;
 }
@@ -431,8 +439,8 @@ ef_status check(const ef_context& context, const ef_image& image, const ef_input
 }  // namespace ef
 
 extern "C" ef_status ef_preprocess(ef_context* context, const ef_image* image, const ef_input* input, ef_transform* transform) {
-  if (!context || !image || !input) return EF_ERROR_NULL;
-  if (transform && transform->struct_size < sizeof(ef_transform)) return EF_ERROR_STRUCT_SIZE;
+  if (!context || !image || !input) return ef::fault(EF_ERROR_NULL, !context ? "context" : !image ? "image" : "input");
+  if (transform && transform->struct_size < sizeof(ef_transform)) return ef::fault(EF_ERROR_STRUCT_SIZE, "transform.struct_size");
   ef::Format format;
   ef::Rect crop;
   if (const ef_status status = ef::check(*context, *image, *input, &format, &crop)) return status;

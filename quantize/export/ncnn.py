@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 
-from quantize import ncnn_files
+from quantize.export import ncnn_files
 from quantize.export.ncnn_files import Layer
 
 #: (width, height) that pnnx folds shapes for, with whole cells on every level, and those that the result is tried with.

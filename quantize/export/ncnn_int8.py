@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from quantize import ncnn_files
+from quantize.export import ncnn_files
 from quantize.export.ncnn import ConversionError, NcnnFiles, convert, convert_student
 from quantize.export.ncnn_files import INT8, REQUANTISED, Layer
 from quantize.export.qdq import QuantisedConv, dequantised

@@ -12,8 +12,11 @@
  *
  * Rules that hold everywhere:
  *  - The caller sets struct_size of every struct to its sizeof and zeroes what it does not use: 0 always means the default.
- *  - Nothing is allocated after ef_create; nothing is printed; there is no global state; no function throws.
+ *  - Nothing is allocated after ef_create; nothing is printed; no function throws. The only state outside of contexts is the name that
+ *    ef_last_error_field gives, one for each thread.
  *  - A context serves one thread at a time; different contexts are independent.
+ *  - Pointers in structs are read during the call only. A struct may be used for as many calls as its buffers live.
+ *  - A call that fails has changed nothing but what its comment says; ef_last_error_field names the argument or field at fault.
  *  - Pixel coordinates are continuous, origin at the top left CORNER of the top left pixel: the centre of that pixel is (0.5, 0.5).
  */
 #ifndef EDGEFACE_EDGEFACE_H
@@ -58,7 +61,12 @@ typedef EF_ENUM(ef_status) {
   EF_ERROR_SIZE = 4,         /* a frame, crop or tensor is empty, too large, or does not fit what ef_create was told */
   EF_ERROR_STRIDE = 5,       /* a row stride is shorter than a row, or a step leads out of the address space */
   EF_ERROR_MEMORY = 6,       /* the allocator returned NULL, or the caller's block is too small or not aligned */
-  EF_ERROR_UNSUPPORTED = 7   /* the CPU lacks the instruction set asked for */
+  EF_ERROR_UNSUPPORTED = 7,  /* the CPU lacks the instruction set asked for, or the build what was asked for */
+  EF_ERROR_FILE = 8,         /* a file cannot be read (this and what follows: edgeface_engine.h) */
+  EF_ERROR_BUNDLE = 9,       /* damaged, or no bundle */
+  EF_ERROR_TOO_NEW = 10,     /* a bundle for a later version of the library */
+  EF_ERROR_MISSING = 11,     /* the bundle does not hold what was asked for */
+  EF_ERROR_RUNTIME = 12      /* the inference runtime refused the network or failed */
 } ef_status;
 
 typedef EF_ENUM(ef_format) {
@@ -174,24 +182,51 @@ typedef struct ef_faces {
   ef_face *items;     /* caller's array, filled in descending order of score */
 } ef_faces;
 
-/* Bytes that ef_create will use for this configuration, exactly; 0 where the configuration is not valid. */
+/* Bytes that ef_create will use for this configuration, exactly; 0 where the configuration is not valid. `memory`, `allocate` and `user` are
+ * not looked at. */
 EF_API size_t ef_query_memory(const ef_config *config);
 
+/* Sets up a context. `config` may be gone afterwards; `config->memory`, where given, is the context's until ef_destroy.
+ * After a failure *context is NULL, and nothing is allocated. Fails with NULL (a pointer; one of `allocate` and `release` alone),
+ * STRUCT_SIZE, SIZE (a side is 0 or above EF_MAX_SIDE), ARGUMENT (`isa`), MEMORY (the block is too small or not aligned, the allocator gave
+ * none), UNSUPPORTED (`isa`, or what EDGEFACE_ISA names). */
 EF_API ef_status ef_create(const ef_config *config, ef_context **context);
-EF_API void ef_destroy(ef_context *context); /* NULL is allowed */
 
-/* Crops, resizes, rotates, converts and quantises a frame into the network's input in one pass. `transform` may be NULL. */
+/* Gives the context's block to `release`; memory of the caller's stays the caller's. The context must not be in use by another thread, nor used
+ * again. NULL is allowed. */
+EF_API void ef_destroy(ef_context *context);
+
+/* Crops, resizes, rotates, converts and quantises a frame into the network's input in one pass. `transform` may be NULL; it leads from the
+ * tensor to the frame as given. The frame's planes are read, input->data is written, during the call only.
+ * After a failure input->data and *transform are as before. Fails with NULL (a pointer, input.data, a plane that the format has), STRUCT_SIZE,
+ * ARGUMENT (a value that names nothing, input.scale, a float tensor that is not aligned), SIZE (frame or tensor larger than ef_create was told,
+ * an odd width of YUYV, a crop outside the frame), STRIDE. */
 EF_API ef_status ef_preprocess(ef_context *context, const ef_image *image, const ef_input *input, ef_transform *transform);
 
-/* Turns raw output tensors into faces. `transform` may be NULL: faces are then in pixels of the input tensor. */
+/* Turns raw output tensors into faces, best first. `transform`: of the ef_preprocess call that made the input; NULL: faces are in pixels of the
+ * input tensor. `outputs`: any order of strides; output->channel_scales NULL means that all are 1, which is wrong for a network whose bundle has
+ * some: ef_bundle_decode (edgeface_engine.h) refuses that.
+ * After a failure faces->count is 0 (or as before, where `faces` or `options` is NULL or too small) and `items` are not written. Fails with
+ * NULL, STRUCT_SIZE, ARGUMENT (output_count, a member of outputs[i], options.min_score, options.nms_iou, transform.m), SIZE (more cells than a
+ * tensor of ef_create's size has). */
 EF_API ef_status ef_decode(ef_context *context, const ef_output *outputs, uint32_t output_count, const ef_transform *transform,
                            const ef_decode_options *options, ef_faces *faces);
 
+/* What a status says, in a few words. A string of the library's; never NULL. */
 EF_API const char *ef_status_string(ef_status status);
+
+/* The argument or field that the last failed call of this thread complained about, as C names it: "image.rotation", "outputs[1].scale",
+ * "config.isa", of a bundle's manifest as JSON names it: "manifest.models[0].size". "" where no call has failed yet; a call that succeeds
+ * leaves it. The string is this thread's and changes with its next failure. */
+EF_API const char *ef_last_error_field(void);
+
+/* "MAJOR.MINOR.PATCH" of the library that is linked, which may be newer than EF_VERSION_* of the header. */
 EF_API const char *ef_version(void);
+
+/* The instruction set that a context uses; EF_ISA_AUTO for NULL. */
 EF_API ef_isa ef_context_isa(const ef_context *context);
 EF_API int ef_isa_available(ef_isa isa); /* 1 where this CPU and this build have it */
-EF_API const char *ef_isa_name(ef_isa isa);
+EF_API const char *ef_isa_name(ef_isa isa); /* "scalar", "neon", "avx2", "auto"; "unknown" for others */
 
 #ifdef __cplusplus
 }
