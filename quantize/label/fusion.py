@@ -147,5 +147,5 @@ def fuse(parts: Sequence[Detections], trusts: Sequence[Trust]) -> Detections:
     best = np.zeros((len(openers), len(parts)), np.float32)
     np.maximum.at(best, (cluster, detector), found.scores)
     score = best @ np.array([trust.share for trust in trusts], np.float32)
-    mean = mean.astype(np.float32)
-    return best_of_overlapping(Detections(mean[:, :4], mean[:, 4:].reshape(-1, 5, 2), score), FUSED_IOU)
+    faces = np.asarray(mean, np.float32)
+    return best_of_overlapping(Detections(faces[:, :4], faces[:, 4:].reshape(-1, 5, 2), score), FUSED_IOU)

@@ -77,7 +77,8 @@ def test_retinaface_decodes_around_its_anchors() -> None:
     assert scores == pytest.approx([0.7])
     x, y = 40 + 0.1 * 128 * 0.5, 24 - 0.1 * 128 * 0.25
     np.testing.assert_allclose(boxes, [[x - 32, y - 64, x + 32, y + 64]], rtol=1e-5)
-    np.testing.assert_allclose(points, [[[40, 24], [52.8, 24], [40, 36.8], [27.2, 24], [40, 11.2]]], rtol=1e-5)
+    want: Any = [[[40, 24], [52.8, 24], [40, 36.8], [27.2, 24], [40, 11.2]]]
+    np.testing.assert_allclose(points, want, rtol=1e-5)
 
 
 # --- the rule --------------------------------------------------------------------------------------------------------
