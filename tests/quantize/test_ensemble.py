@@ -213,9 +213,3 @@ def test_the_ensemble_agrees_with_labels_of_people() -> None:
 def test_a_teacher_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="yunet_n_dynamic"):
         Ensemble(tmp_path)
-
-
-def test_the_step_is_still_found_under_its_name() -> None:
-    from quantize.label import Labeller
-
-    assert Labeller.__name__ == "Labeller"
