@@ -149,7 +149,7 @@ class HardNegativeOptions(Table):
 
 
 class PhaseOptions(Table):
-    """A part of the schedule. Batches of the kinds named by ``size`` and ``batch`` take turns."""
+    """A part of the schedule. Steps of the kinds named by ``size`` and ``batch`` take turns; the processes of a run share each."""
 
     views: Count
     """Views that the phase sees, of all processes together."""

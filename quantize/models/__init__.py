@@ -18,7 +18,7 @@ ARCHITECTURES = {
     "edgeface-n": Architecture(
         stem="8/2 24/2",
         stage8="pool 40 40 40",
-        stage16="pool 40 40",
+        stage16="pool 40 40 40",
         stage32="pool 40 40",
         branch="pool 56 56",
         neck=40,

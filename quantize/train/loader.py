@@ -59,8 +59,8 @@ def on_device(pixels: torch.Tensor, targets: Batch, device: torch.device | str) 
 
 class ViewBatches(IterableDataset):  # type: ignore[type-arg]
     """The batches of a run that ``order`` names. Batch ``k`` is of the ``k``-th of ``batches`` (view size, views),
-    which take turns, and made of views k·n … k·n + n − 1, whoever makes it (n is the largest batch), so that a resumed
-    run sees what it would have seen.
+    which take turns, and made of views k·n, k·n + 1 … (n is the largest batch), which the processes of a run share:
+    neither an interruption nor the number of processes changes what is seen.
     """
 
     def __init__(
@@ -88,8 +88,8 @@ class ViewBatches(IterableDataset):  # type: ignore[type-arg]
         views = Views(PackedPhotos(self.folder), self.options, self.chances, self.points_variance, self.hard)
         for k in self.order[worker::workers]:
             size, batch = self.batches[k % len(self.batches)]
-            start = (k * self.world + self.rank) * max(batch for _, batch in self.batches)
-            numbers = list(range(start, start + batch))
+            start = k * max(batch for _, batch in self.batches)
+            numbers = list(range(start, start + batch))[self.rank :: self.world]
             grids = None
             if self.feedback is not None:
                 again = self.feedback.take_again()

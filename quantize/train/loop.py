@@ -187,7 +187,7 @@ class Trainer:
 
     def _steps(self, phase: int, views: int) -> int:
         """At most so many steps show ``views`` more views."""
-        return -(-views // (self.world * min(batch for _, batch in self.options.phases[phase].batches)))
+        return -(-views // min(batch for _, batch in self.options.phases[phase].batches))
 
     def _mined(self, phase: int) -> NDArray[np.float32]:
         """The hard negatives of a phase, mined at its beginning by all processes together; a resumed run finds them."""
