@@ -25,8 +25,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import torch
 
-from quantize.models import STRIDES, load_student
 from quantize.compress.ranges import beside, cover, widest
+from quantize.models import STRIDES, load_student
 
 Images = np.ndarray[Any, Any]
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 pytest.importorskip("torch", reason="the toolchain's extra is not installed")
 
 from edgeface.angles import angles_to_rotation, rotation_to_angles
-from quantize.evaluate.detectors import DetectorSpec
-from quantize.evaluate.evaluation import Trial
 from quantize.data.detections import Found
+from quantize.evaluate.detectors import DetectorSpec
+from quantize.evaluate.trials import Trial
 from quantize.evaluate.turned import TURNS, TurnedDetector
 
 ANGLES = (25.0, -10.0, 15.0)
