@@ -1,7 +1,7 @@
 """Step ``compress``: from a float checkpoint to weights and a plan that hold the budget in int8.
 
-Channels are equalised, the first layer is bounded, output channels get a scale each; then weights are rounded (GPTQ) or tuned (QAT), and
-what int8 costs is measured on training photos, layer by layer and in the detector's own figures.
+Channels are equalised, the first layer is bounded, output channels get a scale each. Then weights are rounded (GPTQ) or
+tuned (QAT), and what int8 costs is measured on training photos, layer by layer and in the detector's own figures.
 """
 
 from __future__ import annotations

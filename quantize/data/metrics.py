@@ -1,5 +1,4 @@
-"""The scores behind every figure but error versus discard (`quantize.evaluate.discard`): average precision, landmark error, pose
-error, false positives.
+"""The scores behind every figure but error versus discard (`quantize.evaluate.discard`).
 
 Plain NumPy over `Sample` (what is true) and `Found` (what a detector said). All in pixels of the stored photo, so that
 networks with different inputs are compared on the same faces.

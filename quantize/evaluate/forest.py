@@ -93,8 +93,8 @@ def measure(run: Run, model: str, size: str = "320x320") -> dict[str, Any]:
         size: input of the detector.
 
     Returns:
-        ``own`` and ``forest``, each with the figures of `quantize.evaluate.discard.score_quality`. Also in the run's folder,
-        as ``forest/…/forest.json``.
+        ``own`` and ``forest``, each with the figures of `quantize.evaluate.discard.score_quality`. The run's folder
+        ``forest/…`` gets them as ``forest.json``.
 
     Raises:
         StepError: no face has a quality target, or the recipe's ``evaluate.sets`` has no people_degraded.

@@ -1,4 +1,4 @@
-"""The ledger of the held-out sets: every time they are opened a line is kept, so that nothing is chosen by them unseen."""
+"""The ledger of the held-out sets: a line is kept of every time they are opened."""
 
 from __future__ import annotations
 

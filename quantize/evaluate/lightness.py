@@ -53,8 +53,9 @@ def group_of(angle: float) -> str | None:
 
 
 def by_lightness(samples: Sequence[Sample], found: Predictions, min_score: float = 0.5) -> dict[str, dict[str, Any]]:
-    """Of each group: how many faces, the share found (``recall``: from ``min_score`` on, IoU of .5) and, where the samples
-    say, pose and points (see `quantize.data.metrics`). Faces lower than 32 px, in grey photos or marked ``ignore`` are left out.
+    """Of each group: how many faces, the share found (``recall``: from ``min_score`` on, IoU of .5) and, where the
+    samples say, pose and points (see `quantize.data.metrics`). Faces lower than 32 px, in grey photos or marked
+    ``ignore`` are left out.
     """
     members: dict[str, list[Sample]] = {name: [] for name, *_ in GROUPS}
     for sample in samples:

@@ -92,8 +92,8 @@ def _finished_lines(path: Path) -> set[str]:
 def name_of(spec: DetectorSpec, detector: Detector) -> str:
     """A file name for a detector and its input.
 
-    It has the hash of the network, and that of the core which decodes what is ours: neither new weights nor a new core ever
-    meet old predictions.
+    It has the hash of the network, and that of the core which decodes what is ours: neither new weights nor a new core
+    ever meet old predictions.
     """
     core = hashlib.sha256(Path(core_functions().__file__).read_bytes()).hexdigest()[:6]
     upright = detector.detector if isinstance(detector, TurnedDetector) else detector

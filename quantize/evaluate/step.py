@@ -25,7 +25,7 @@ FORMATS = {"onnxruntime": "onnx", "litert": "tflite", "ncnn": "ncnn"}
 
 
 def evaluate(run: Run) -> dict[str, Any]:
-    """Measures the draft bundles and the peers: on the dev split always, on ``evaluate.sets`` where a recipe names them.
+    """Measures the draft bundles and the peers: on the dev split always, on ``evaluate.sets`` where there are such.
 
     Returns:
         ``table``, its path, ``rows``, and the ``sha256`` of the bundle that was measured.

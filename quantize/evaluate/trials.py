@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from edgeface.engine import parse_size
@@ -87,26 +86,24 @@ class FolderSets:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._known: dict[str, list[Sample]] = {}
 
     def __contains__(self, name: str) -> bool:
         return (self.folder / name / "labels.jsonl").is_file()
 
     def samples(self, name: str) -> list[Sample]:
         """Raises ValueError where a line of the labels cannot be read: a figure over the rest would mislead."""
-        return _read(self.folder / name)
+        if name not in self._known:
+            samples, skipped = read_jsonl(self.folder / name)
+            if skipped:
+                raise ValueError(f"labels to measure by must all be readable, but got {skipped[0]}")
+            self._known[name] = samples
+        return self._known[name]
 
     def embeddings(self, name: str) -> Path | None:
         """What the quality of a set is measured by, where it has it."""
         path = self.folder / name / "embeddings.npz"
         return path if path.is_file() else None
-
-
-@cache
-def _read(folder: Path) -> list[Sample]:
-    samples, skipped = read_jsonl(folder)
-    if skipped:
-        raise ValueError(f"labels to measure by must all be readable, but got {skipped[0]}")
-    return samples
 
 
 class SplitSets:

@@ -164,9 +164,7 @@ def measure(
     of_truth = {f"{s.path.parent.name}/{s.path.stem}": s for s in samples}
     wanted = {key: of_truth[key] for key in labels if key in of_truth}
     if not wanted:
-        raise ValueError(
-            f"photos must hold those of the ground truth, EVENT/NAME.jpg, but got none of them in {photos}"
-        )
+        raise ValueError(f"photos must hold EVENT/NAME.jpg of the ground truth, but got none of them in {photos}")
     spec = DetectorSpec(model, parse_size(size), runtime)
     opened = None if engine == "local" else open_engine(engine, workers)
     try:

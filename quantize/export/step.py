@@ -1,4 +1,4 @@
-"""Step ``export``: ONNX and TFLite files of the same weights, in a bundle that can be run, with a report of their parity."""
+"""Step ``export``: ONNX and TFLite files of the same weights, in a bundle, with a report of their parity."""
 
 from __future__ import annotations
 

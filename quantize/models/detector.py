@@ -1,4 +1,4 @@
-"""A student on torch as a detector, with the core's preprocessing and decoding: what is measured before there is a bundle."""
+"""A student on torch as a detector, with the core's preprocessing and decoding."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ INPUT_SCALE, INPUT_ZERO = 1 / 128, 128
 
 
 def export_float(model: Network, path: Path) -> None:
-    """Writes the folded network (see `quantize.models.fuse`): (1, 3, H, W) float32 real values to three outputs, H and W
-    any multiples of 16.
+    """Writes the folded network (see `quantize.models.fuse`): (1, 3, H, W) float32 real values to three outputs, H and
+    W any multiples of 16.
     """
     axes = {INPUT: {2: "height", 3: "width"}}
     for name, stride in zip(OUTPUTS, STRIDES, strict=True):

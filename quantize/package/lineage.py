@@ -22,9 +22,9 @@ def lineage_of(run: Run, source: dict[str, Any]) -> dict[str, Any]:
         source: of the checkpoint that step ``compress`` took: ``name``, ``sha256``, ``foreign``.
 
     Returns:
-        ``data``: ``name``, ``photos``, ``use``, ``origin``, ``terms`` of each set that gave photos; ``teachers``: ``name``,
-        ``use``, ``licence``, ``source``; ``checkpoints``: ``name``, ``sha256``, ``use``. Of weights that were not trained in
-        this run the sets were used for calibration alone, and no teacher is theirs.
+        ``data``: ``name``, ``photos``, ``use``, ``origin``, ``terms`` of each set that gave photos. ``teachers``:
+        ``name``, ``use``, ``licence``, ``source``. ``checkpoints``: ``name``, ``sha256``, ``use``. Of weights that were
+        not trained in this run the sets were used for calibration alone, and no teacher is theirs.
     """
     trained = not source["foreign"]
     data = _data(run, trained)

@@ -33,16 +33,13 @@ def publish(run: Run, replace: bool = False, models: Path = MODELS, docs: Path =
     wanted |= {path: docs / path.name for path in sorted(made.glob("model-card-*.md"))}
     for folder in (models, docs):
         if not folder.is_dir():
-            raise StepError(
-                f"publish must write into folders of a checkout, but {folder} is not there: run it from one"
-            )
+            raise StepError(f"publish must be run from a checkout, but {folder} is not here")
     changed = {a: b for a, b in wanted.items() if not b.is_file() or a.read_bytes() != b.read_bytes()}
-    if standing := [str(b) for b in changed.values() if b.exists()]:
-        if not replace:
-            raise StepError(
-                f"publish must not replace files unasked, but {', '.join(standing)} would change: "
-                "give the recipe another name, or say --replace"
-            )
+    if (standing := [str(b) for b in changed.values() if b.exists()]) and not replace:
+        raise StepError(
+            f"publish must not replace files unasked, but {', '.join(standing)} would change: "
+            "give the recipe another name, or say --replace"
+        )
     for source, target in changed.items():
         with replacing(target) as part:
             shutil.copyfile(source, part)

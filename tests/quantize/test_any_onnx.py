@@ -1,4 +1,4 @@
-"""Any float ONNX network: calibrated, int8 with a scale for each channel, reported by layer, held by the user's own metric."""
+"""Any float ONNX network: int8 with a scale for each channel, a report by layer, the user's own metric."""
 
 from __future__ import annotations
 

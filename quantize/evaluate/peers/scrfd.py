@@ -1,4 +1,4 @@
-"""SCRFD (deepinsight/insightface, MIT code, non-commercial weights): its ONNX files with five points, such as SCRFD-500M.
+"""SCRFD (deepinsight/insightface, MIT code, non-commercial weights): ONNX files with five points, such as SCRFD-500M.
 
 No network file ships or is downloaded here: name your own as ``scrfd:FILE.onnx``.
 """
