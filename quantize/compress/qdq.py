@@ -21,6 +21,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from quantize.compress.calibration import Images, as_real
 from quantize.models.onnx import INPUT, INPUT_SCALE, INPUT_ZERO, OUTPUTS, tidy
+from quantize.run import bar
 
 #: Of the values of an activation, what its range covers.
 PERCENTILE = 99.9999
@@ -36,6 +37,7 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, images: Sequence[Images]) -> None:
         self.photos = [photo for batch in images for photo in batch[:MOST_PHOTOS]]
         self.stride = math.gcd(*(len(batch[:MOST_PHOTOS]) for batch in images))
+        self.done = 0
         self.set_range(0, len(self.photos))
 
     def __len__(self) -> int:
@@ -46,6 +48,7 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
 
     def get_next(self) -> dict[str, Any] | None:
         photo = next(self.iterator, None)
+        self.done += photo is not None
         return None if photo is None else {INPUT: as_real(photo[None])}
 
 
@@ -85,7 +88,9 @@ def quantize_onnx(
         reader = _Reader(images)
         options: dict[str, Any] = {"TensorQuantOverrides": overrides, "CalibPercentile": percentile}
         options["CalibStridedMinMax"] = reader.stride  # of other ranges as well, in spite of its name
-        with contextlib.redirect_stdout(io.StringIO()):  # it reports on its histograms there
+        known = cache is not None and cache.is_file()
+        watched = contextlib.nullcontext() if known else bar("calibrate", lambda: reader.done, len(reader))
+        with watched, contextlib.redirect_stdout(io.StringIO()):  # it reports on its histograms there
             quantize_static(
                 str(prepared),
                 str(path),

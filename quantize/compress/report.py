@@ -13,6 +13,7 @@ import onnx
 import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
+from rich.progress import track
 from torch import nn
 
 from quantize.compress.calibration import Images, as_real
@@ -20,6 +21,7 @@ from quantize.compress.rounding import rounded_result
 from quantize.models import Network
 from quantize.models.layers import ConvBNReLU
 from quantize.models.onnx import INPUT
+from quantize.run import console
 
 RELUS = ("Relu", "Clip")  # the latter is ReLU6
 
@@ -69,7 +71,7 @@ def sensitivities(model: Network, images: Images) -> dict[str, float]:
     for h in hooks:
         h.remove()
     result = {}
-    for name, (conv, block) in layers.items():
+    for name, (conv, block) in track(layers.items(), "report by layer", len(layers), console=console):
         kept = conv.weight.detach().clone()
         scale = kept.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12) / 127
         conv.weight.copy_((kept / scale).round() * scale)

@@ -12,12 +12,12 @@ one that leaves the largest weight as it is, each channel takes the one by which
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from quantize.compress.calibration import Images, as_real
 from quantize.models import Network
@@ -78,21 +78,44 @@ def round_weights(
     model = copy.deepcopy(model).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     wanted = _mean_results(model, batches)
     result = copy.deepcopy(model)
-    blocks = {m[0]: m for m in result.modules() if isinstance(m, ConvBNReLU)}
-    generator, hooks = torch.Generator().manual_seed(seed), []
-    for done, (name, mean) in enumerate(wanted.items(), 1):
-        conv = result.get_submodule(name)
-        assert isinstance(conv, nn.Conv2d) and conv.bias is not None
-        seen = [_input_of(result, conv, x) for x in batches]
-        conv.weight.copy_(_rounded(conv.weight, _second_moments(conv, seen, generator), grids))
-        conv.bias += mean - torch.cat([conv(x).mean((2, 3)) for x in seen]).mean(0)
-        if conv in blocks:  # the last convolutions' results are outputs
-            hooks.append(blocks[conv].register_forward_hook(rounded_result))
+    generator = torch.Generator().manual_seed(seed)
+    # the last convolutions' results are outputs and stay as they are
+    ends = {f"{name}.{len(m) - 1}" for name, m in result.named_modules() if isinstance(m, ConvBNReLU)}
+    for done, (name, module, seen) in enumerate(_in_step(result, batches, ends), 1):
+        assert module.bias is not None
+        module.weight.copy_(_rounded(module.weight, _second_moments(module, seen, generator), grids))
+        module.bias += wanted[name] - torch.cat([module(x).mean((2, 3)) for x in seen]).mean(0)
         if progress is not None:
             progress(done, len(wanted))
-    for hook in hooks:
-        hook.remove()
     return result
+
+
+def _in_step(
+    model: nn.Module, batches: Sequence[Tensor], ends: set[str]
+) -> Iterator[tuple[str, nn.Conv2d, list[Tensor]]]:
+    """Each convolution with its name and what it is given, in the order in which they run. All batches go through the
+    network together, once: what is changed in a convolution by whoever is given it counts from there on. The results of
+    the modules named ``ends`` are rounded to eight bits.
+    """
+    traced = fx.symbolic_trace(model)
+    runs = [fx.Interpreter(traced) for _ in batches]
+    for node in traced.graph.nodes:
+        if node.op == "output":
+            return
+        if node.op == "placeholder":
+            for run, x in zip(runs, batches, strict=True):
+                run.env[node] = x
+            continue
+        module = traced.get_submodule(str(node.target)) if node.op == "call_module" else None
+        if isinstance(module, nn.Conv2d):
+            yield str(node.target), module, [run.env[node.args[0]] for run in runs]
+        for run in runs:
+            value = run.run_node(node)
+            if module is not None and node.target in ends:
+                value = rounded_result(module, None, value)
+            run.env[node] = value
+            for unused in run.user_to_last_uses.get(node, []):
+                del run.env[unused]
 
 
 def _rounded(weight: Tensor, moments: Tensor, grids: int) -> Tensor:
@@ -151,9 +174,9 @@ def _second_moments(conv: nn.Conv2d, inputs: Sequence[Tensor], generator: torch.
         n, _, rows, columns, _, _ = windows.shape
         which = torch.randperm(n * rows * columns, generator=generator)[:PATCHES]
         photo, place = which // (rows * columns), which % (rows * columns)
-        patches = windows[photo, :, place // columns, place % columns].flatten(1).double()
+        patches = windows[photo, :, place // columns, place % columns].flatten(1)
         of_groups = patches.reshape(len(patches), conv.groups, -1).transpose(0, 1)
-        total, count = total + of_groups.transpose(1, 2) @ of_groups, count + len(patches)
+        total, count = total + (of_groups.transpose(1, 2) @ of_groups).double(), count + len(patches)
     return total / count
 
 
@@ -171,24 +194,3 @@ def _mean_results(model: nn.Module, batches: Sequence[Tensor]) -> dict[str, Tens
     for hook in hooks:
         hook.remove()
     return {name: torch.cat(of).mean(0) for name, of in means.items()}
-
-
-class _ReachedError(Exception):
-    """Nothing behind a layer is worked out: its input is the argument."""
-
-
-def _input_of(model: nn.Module, layer: nn.Module, x: Tensor) -> Tensor:
-    """What a layer is given."""
-
-    def stop(_: nn.Module, inputs: tuple[Tensor]) -> None:
-        raise _ReachedError(inputs[0])
-
-    hook = layer.register_forward_pre_hook(stop)
-    try:
-        model(x)
-    except _ReachedError as reached:
-        seen: Tensor = reached.args[0]
-        return seen
-    finally:
-        hook.remove()
-    raise ValueError(f"layer must be one of the model's, but got {layer}")

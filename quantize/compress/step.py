@@ -7,6 +7,7 @@ tuned (QAT), and what int8 costs is measured on training photos, layer by layer 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -101,7 +102,8 @@ def calibration_of(run: Run, samples: Sequence[Sample]) -> Calibration:
     """The calibration photos that a recipe asks for, as far as there are so many."""
     options, seed = run.recipe.compress, run.recipe.seed
     paths = choose_photos(samples, options.photos, seed)
-    large = choose_large(samples, options.large_photos, seed)
+    share = options.large_photos / options.photos  # a large photo costs as much as four: fewer photos, fewer of them
+    large = choose_large(samples, min(options.large_photos, math.ceil(share * len(paths))), seed)
     return Calibration(
         paths, load_photos(paths, options.photo_size), load_photos(large, options.large_photo_size) if large else None
     )
@@ -136,7 +138,7 @@ def _compress(run: Run, folder: Path, source: Path, foreign: bool) -> dict[str, 
         lambda: [row["node"] for row in report_on(photos.images[:4])],
         options.most_float_layers,
     )
-    write_report(folder, report_on(photos.images[:8]), tries)
+    write_report(folder, report_on(photos.images[:4]), tries)
     torch.save(checkpoint_of(full), folder / "float.pt")
     state = checkpoint_of(
         rounded,

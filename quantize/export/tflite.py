@@ -20,6 +20,7 @@ from edgeface.manifest import InputSpec, ModelSpec, OutputSpec
 from quantize.compress.calibration import Images
 from quantize.models import STRIDES, Network, checkpoint_of
 from quantize.models.bundles import SIZE_MULTIPLE, sha256_of
+from quantize.run import bar
 
 #: Environment variable that names the interpreter of an environment with `REQUIREMENTS`.
 VARIABLE = "EDGEFACE_LITERT_PYTHON"
@@ -105,14 +106,17 @@ def export_tflite(
         }
         (folder / "job.json").write_text(json.dumps(job))
         environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
-        result = subprocess.run(
-            [str(python), "-m", "quantize.export.tflite_convert", str(folder / "job.json")],
-            cwd=Path(__file__).parents[2],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        for path in files.values():
+            path.unlink(missing_ok=True)
+        with bar("TFLite", lambda: sum(path.is_file() for path in files.values()), len(files)):
+            result = subprocess.run(
+                [str(python), "-m", "quantize.export.tflite_convert", str(folder / "job.json")],
+                cwd=Path(__file__).parents[2],
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
         if result.returncode:
             raise RuntimeError(f"the TFLite converter failed with status {result.returncode}:\n{result.stderr[-2000:]}")
         answer = json.loads((folder / "answer.json").read_text())

@@ -56,7 +56,7 @@ def _random_predictions(samples: list[Sample], seed: int) -> dict[str, Found]:
 
 
 @shared
-@pytest.mark.parametrize("name", ["wider", "mask_web", "afw", "aflw2000", "pointing04", "background"])
+@pytest.mark.parametrize("name", ["wider", "wider2", "mask_web", "afw", "aflw2000", "background"])
 def test_same_as_reference_scorer(name: str, tmp_path: Path) -> None:
     folder = SHARED / "data" / "val" / name
     samples, skipped = read_jsonl(folder)
