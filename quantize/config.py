@@ -277,6 +277,7 @@ class CompressOptions(Table):
 class ExportOptions(Table):
     sizes: list[Size] = [(320, 240), (320, 320), (640, 480)]
     tflite: bool = True
+    ncnn: bool = True
     litert_python: Path | None = None
     covered: Share = 0.9
     filled_photos: Amount = 48

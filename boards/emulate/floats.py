@@ -1,8 +1,8 @@
 """Float networks of a student, for counting beside the int8 ones of its bundle. Works in two environments, as the
 toolchain does (docs/toolchain.md):
 
-    python -m boards.emulate.floats edgeface-s quantize/checkpoints/s.pt FOLDER          # …-float32.onnx
-    $EDGEFACE_LITERT_PYTHON -m boards.emulate.floats edgeface-s quantize/checkpoints/s.pt FOLDER 320x240  # ….tflite
+    python -m boards.emulate.floats edgeface-s quantize/checkpoints/edgeface-s.pt FOLDER  # …-float32.onnx
+    $EDGEFACE_LITERT_PYTHON -m boards.emulate.floats edgeface-s quantize/checkpoints/edgeface-s.pt FOLDER 320x240
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from quantize.models import STRIDES, fuse, load_student
 
 def write_onnx(name: str, checkpoint: Path, folder: Path) -> None:
     """The network as ``quantize export`` writes it, for any size."""
-    from quantize.export.onnx import export_float
+    from quantize.models.onnx import export_float
 
     export_float(fuse(load_student(checkpoint)), folder / f"{name}-float32.onnx")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from edgeface.bundle import Bundle, ModelSpec
+from edgeface.profiling.layer import Layer
 from edgeface.profiling.subjects import Config
 from edgeface.runtimes import choose, tensor_shape
 from edgeface.runtimes.cores import core_of
@@ -19,15 +19,6 @@ from edgeface.runtimes.telemetry import switch_off
 __all__ = ["Layer", "layer_times", "onnx_layer_times"]
 
 _WARMUP: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One node of a network as the runtime executes it: name, operator, median microseconds."""
-
-    name: str
-    operator: str
-    microseconds: float
 
 
 def layer_times(config: Config, repeats: int = 30) -> tuple[list[Layer], str | None]:

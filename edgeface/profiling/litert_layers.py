@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from edgeface.profiling.layers import Layer
+from edgeface.profiling.layer import Layer
 
 __all__ = ["litert_layer_times", "medians", "parse_summary"]
 

@@ -2,7 +2,7 @@
 
 Its values have long tails: the median of most channels is less than a tenth of the largest value, which single edges
 of black and white reach. One scale of eight bits over all leaves most with a handful of steps, and no other layer's
-rounding costs s as much (docs/training-notes.md, "Where the first layer's values end"). So each channel is scaled to
+rounding costs s as much. So each channel is scaled to
 reach 6 where all but a few values end, ReLU becomes ReLU6, and the next convolution divides by what the first was
 multiplied with. Ranges that are measured afterwards end at 6 by themselves, and ReLU6 costs what ReLU does. (Bounds
 that are learned: Choi et al. 2018, "PACT", arXiv 1805.06085.)
@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from quantize.compress.calibration import Images, as_real
-from quantize.models import Student
+from quantize.models import Network
 from quantize.models.layers import ConvBNReLU
-from quantize.models.student import bound
+from quantize.models.student import Student, bound
 
 BOUND = 6.0
 LEAST_SHARE = 1 / 3
@@ -30,7 +30,7 @@ EVERY = 2
 
 
 @torch.no_grad()
-def bound_stem(model: Student, images: Images, percentile: float, batch: int = 8) -> Student:
+def bound_stem(model: Network, images: Images, percentile: float, batch: int = 8) -> Network:
     """Bounds the first convolution's results, in place.
 
     Args:
@@ -66,8 +66,12 @@ def bound_stem(model: Student, images: Images, percentile: float, batch: int = 8
     a.weight.mul_(factor[:, None, None, None])
     a.bias.mul_(factor)
     b.weight.div_(factor[None, :, None, None])
-    model.config = replace(model.config, bounded=True)
-    return bound(model)
+    if isinstance(model, Student):
+        model.architecture = replace(model.architecture, bounded=True)
+    else:
+        model.bounded = True
+    bound(model)
+    return model
 
 
 def _ends(layer: nn.Module, images: Images, percentile: float, batch: int) -> Tensor:

@@ -16,20 +16,20 @@ import torch
 from torch import Tensor, nn
 
 from quantize.compress.calibration import Images, as_real
-from quantize.models import Student
+from quantize.models import Network
 from quantize.models.layers import ConvBNReLU
 
 MOST = 64.0
 """A channel is taken to reach at least this fraction of the largest one, so that dead channels do not blow up."""
 
 
-def pairs(model: Student) -> list[tuple[ConvBNReLU, ConvBNReLU]]:
+def pairs(model: Network) -> list[tuple[ConvBNReLU, ConvBNReLU]]:
     """Convolutions, each with the only one that reads its result."""
     return [pair for chain in model.chains() for pair in pairwise(chain)]
 
 
 @torch.no_grad()
-def equalise(model: Student, images: Images, strength: float = 0.5) -> Student:
+def equalise(model: Network, images: Images, strength: float = 0.5) -> Network:
     """Scales the channels between each pair, in place.
 
     Args:
@@ -64,7 +64,7 @@ def equalise(model: Student, images: Images, strength: float = 0.5) -> Student:
     return model
 
 
-def _largest(model: Student, images: Images) -> list[Tensor]:
+def _largest(model: Network, images: Images) -> list[Tensor]:
     """Of each pair's first convolution, the largest value of every channel."""
     found: list[Tensor] = []
     hooks = []

@@ -10,24 +10,25 @@ import copy
 import json
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from quantize.compress.calibration import Images, as_real
-from quantize.config import batches_of
+from quantize.compress.channel_scales import Scales
+from quantize.config import Recipe
+from quantize.data.pack import PackedPhotos
 from quantize.files import replacing
-from quantize.models import STRIDES, Student
+from quantize.models import STRIDES, Network
 from quantize.train.loader import ViewBatches, loader, on_device
-from quantize.train.loop import learning_rate, pick_device
+from quantize.train.loop import QUALITY_WEIGHT, learning_rate, pick_device
 from quantize.train.losses import Batch, Losses
+from quantize.train.sampling import photo_chances
 
 
-def with_fake_quantisers(model: Student, images: Images) -> nn.Module:
+def with_fake_quantisers(model: Network, images: Images) -> nn.Module:
     """The folded network with NNCF's fake quantisers, their ranges set from calibration photos (n, h, w, 3) uint8.
 
     Activations are quantised per tensor (NNCF's own default, per channel for depthwise inputs, keeps ONNX Runtime from
@@ -69,7 +70,7 @@ def _nncf() -> Any:
 
 
 @torch.no_grad()
-def baked(quantised: nn.Module, like: Student) -> Student:
+def baked(quantised: nn.Module, like: Network) -> Network:
     """A plain student with the weights that the fake quantisers of ``quantised`` make of its weights."""
     from nncf.torch.function_hook.hook_storage import decode_hook_name
     from nncf.torch.function_hook.nncf_graph.nncf_graph_builder import build_nncf_graph
@@ -103,40 +104,39 @@ def baked(quantised: nn.Module, like: Student) -> Student:
 
 
 class Tuner:
-    """One fine-tuning run, resumable from ``run/qat-last.pt``.
+    """One fine-tuning run, resumable from ``folder/qat-last.pt``.
 
     Args:
-        model: folded, its head scaled by ``scales`` (see `quantize.compress.calibration.fold_scales`).
+        model: folded, its head scaled by ``scales`` (see `quantize.compress.channel_scales.fold_scales`).
         scales: factor of each channel by stride: the losses see the real numbers.
         images: calibration photos.
-        config: of the toolchain; ``quantize.compress.qat`` has steps, batch, size, lr, ema; views and losses are the trainer's.
+        recipe: ``compress.qat`` has steps, batch, size, lr, ema; views and losses are those of ``train``.
         packed: what `quantize.data.pack` wrote.
-        run: receives the log and the checkpoint.
+        folder: receives the log and the checkpoint.
     """
 
     def __init__(
         self,
-        model: Student,
-        scales: dict[int, np.ndarray[Any, Any]],
+        model: Network,
+        scales: Scales,
         images: Images,
-        config: dict[str, Any],
+        recipe: Recipe,
         packed: Path,
-        run: Path,
+        folder: Path,
         device: str = "auto",
     ) -> None:
-        self.config, self.packed, self.run, self.like = config, packed, run, model
-        self.options = config["quantize"]["qat"]
+        self.recipe, self.packed, self.folder, self.like = recipe, packed, folder, model
+        self.options = recipe.compress.qat
         self.device = pick_device(device)
-        torch.manual_seed(config["seed"])
-        torch.set_num_threads(config.get("threads", 1))
+        torch.manual_seed(recipe.seed)
         self.model = with_fake_quantisers(model, images).to(self.device)
         self.scales = [torch.from_numpy(scales[s])[None, :, None, None].to(self.device) for s in STRIDES]
-        self.losses = Losses(config["losses"], False).to(self.device)
+        self.losses = Losses(recipe.train.losses, False).to(self.device)
         trained = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(trained, lr=self.options["lr"], weight_decay=0.0, betas=(0.9, 0.99))
+        self.optimizer = torch.optim.AdamW(trained, lr=self.options.lr, weight_decay=0.0, betas=(0.9, 0.99))
         self.step = 0
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
-        self.path = run / "qat-last.pt"
+        self.path = folder / "qat-last.pt"
         if self.path.is_file():
             state = torch.load(self.path, map_location=self.device, weights_only=True)
             self.model.load_state_dict(state["model"])
@@ -154,34 +154,30 @@ class Tuner:
         with replacing(self.path) as part:
             torch.save(state, part)
 
-    def train(self, progress: Callable[[int, int], None] | None = None) -> Student:
+    def train(self) -> Network:
         """Runs to the end and returns the plain student with the averaged weights on their grid."""
-        options, total = self.options, int(self.options["steps"])
+        options, total = self.options, self.options.steps
+        augment = self.recipe.train.augment.model_copy(update={"hard": 0.0})  # nothing is mined for it
         data = ViewBatches(
             self.packed,
-            self.config["views"],
-            self.config["seed"] + 1,
-            batches_of(options),
+            augment,
+            photo_chances(PackedPhotos(self.packed).samples, self.recipe.data, QUALITY_WEIGHT),
+            self.recipe.seed + 1,
+            [(options.size, options.batch)],
             range(self.step, total),
         )
         self.model.train()
         saved = time.monotonic()
-        for pixels, targets in loader(data, self.config.get("workers", 1)):
+        for pixels, targets in loader(data, self.recipe.train.loader_workers):
             for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(self.step, total, options["lr"], max(1, total // 20), 0.05)
+                group["lr"] = learning_rate(self.step, total, options.lr, max(1, total // 20), 0.05)
             loss, terms = self._step(*on_device(pixels, targets, self.device))
             self.step += 1
             if self.step % 20 == 0 or self.step == total:
-                with (self.run / "qat.jsonl").open("a") as f:
-                    f.write(
-                        json.dumps(
-                            {"step": self.step, "loss": round(loss, 4), **{k: round(v, 4) for k, v in terms.items()}}
-                        )
-                        + "\n"
-                    )
-            if progress is not None:
-                progress(self.step, total)
-            if time.monotonic() - saved > self.config.get("checkpoint_minutes", 4) * 60:
+                row = {"step": self.step} | {k: round(v, 4) for k, v in ({"loss": loss} | terms).items()}
+                with (self.folder / "qat.jsonl").open("a") as f:
+                    f.write(json.dumps(row) + "\n")
+            if time.monotonic() - saved > self.recipe.train.checkpoint_minutes * 60:
                 self.save()
                 saved = time.monotonic()
         self.save()
@@ -193,7 +189,7 @@ class Tuner:
         loss, terms = self.losses(outputs, batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config["optimizer"].get("clip", 10.0))
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.train.optimizer.clip)
         if torch.isfinite(norm):
             self.optimizer.step()
             self._average()
@@ -201,7 +197,7 @@ class Tuner:
 
     @torch.no_grad()
     def _average(self) -> None:
-        decay = min(self.options.get("ema", 0.998), (1 + self.step) / (10 + self.step))
+        decay = min(self.options.ema, (1 + self.step) / (10 + self.step))
         for k, v in self.model.state_dict().items():
             if v.dtype.is_floating_point:
                 self.average[k].lerp_(v, 1 - decay)

@@ -12,15 +12,15 @@ one that leaves the largest weight as it is, each channel takes the one by which
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from quantize.compress.calibration import Images, as_real
-from quantize.models import Student
+from quantize.models import Network
 from quantize.models.layers import ConvBNReLU
 
 STEPS = 127
@@ -28,6 +28,8 @@ SPREAD = 0.04
 """How far the scales that are tried lie from the one that leaves the largest weight as it is."""
 DAMPING = 0.01
 """Of the mean diagonal, added to it: inputs that hardly vary have no say."""
+BLOCK = 64
+"""Inputs that are rounded before their errors reach the rest (lazy batch updates, as in the paper)."""
 PATCHES = 3000
 """Of each batch, drawn at random: a batch of photos has a hundred thousand at stride 2."""
 
@@ -41,7 +43,14 @@ def rounded_result(_: nn.Module, __: Any, value: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def round_weights(model: Student, images: Sequence[Images], seed: int = 0, batch: int = 8, grids: int = 41) -> Student:
+def round_weights(
+    model: Network,
+    images: Sequence[Images],
+    seed: int = 0,
+    batch: int = 8,
+    grids: int = 41,
+    progress: Callable[[int, int], None] | None = None,
+) -> Network:
     """A copy whose weights lie on the int8 grid.
 
     Args:
@@ -50,6 +59,7 @@ def round_weights(model: Student, images: Sequence[Images], seed: int = 0, batch
         seed: of the patches that inputs are measured on.
         batch: photos at a time.
         grids: how many scales of a channel's grid are tried, an odd number; 1: its largest weight stays as it is.
+        progress: is told how many layers are done, and of how many.
 
     Raises:
         ValueError: batch norm is not folded, there are no photos, or ``grids`` is not odd.
@@ -66,19 +76,46 @@ def round_weights(model: Student, images: Sequence[Images], seed: int = 0, batch
     if not batches:
         raise ValueError("there must be calibration photos, but got none")
     model = copy.deepcopy(model).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    wanted = _mean_results(model, batches)
     result = copy.deepcopy(model)
-    blocks = {m[0]: m for m in result.modules() if isinstance(m, ConvBNReLU)}
-    generator, hooks = torch.Generator().manual_seed(seed), []
-    for name in _in_order(result):
-        conv = result.get_submodule(name)
-        assert isinstance(conv, nn.Conv2d) and conv.bias is not None
-        conv.weight.copy_(_rounded(conv.weight, _second_moments(result, conv, batches, generator), grids))
-        conv.bias += _mean_result(model, name, batches) - _mean_result(result, name, batches)
-        if conv in blocks:  # the last convolutions' results are outputs
-            hooks.append(blocks[conv].register_forward_hook(rounded_result))
-    for hook in hooks:
-        hook.remove()
+    generator = torch.Generator().manual_seed(seed)
+    # the last convolutions' results are outputs and stay as they are
+    ends = {f"{name}.{len(m) - 1}" for name, m in result.named_modules() if isinstance(m, ConvBNReLU)}
+    for done, (name, module, seen) in enumerate(_in_step(result, batches, ends), 1):
+        assert module.bias is not None
+        module.weight.copy_(_rounded(module.weight, _second_moments(module, seen, generator), grids))
+        module.bias += wanted[name] - torch.cat([module(x).mean((2, 3)) for x in seen]).mean(0)
+        if progress is not None:
+            progress(done, len(wanted))
     return result
+
+
+def _in_step(
+    model: nn.Module, batches: Sequence[Tensor], ends: set[str]
+) -> Iterator[tuple[str, nn.Conv2d, list[Tensor]]]:
+    """Each convolution with its name and what it is given, in the order in which they run. All batches go through the
+    network together, once: what is changed in a convolution by whoever is given it counts from there on. The results of
+    the modules named ``ends`` are rounded to eight bits.
+    """
+    traced = fx.symbolic_trace(model)
+    runs = [fx.Interpreter(traced) for _ in batches]
+    for node in traced.graph.nodes:
+        if node.op == "output":
+            return
+        if node.op == "placeholder":
+            for run, x in zip(runs, batches, strict=True):
+                run.env[node] = x
+            continue
+        module = traced.get_submodule(str(node.target)) if node.op == "call_module" else None
+        if isinstance(module, nn.Conv2d):
+            yield str(node.target), module, [run.env[node.args[0]] for run in runs]
+        for run in runs:
+            value = run.run_node(node)
+            if module is not None and node.target in ends:
+                value = rounded_result(module, None, value)
+            run.env[node] = value
+            for unused in run.user_to_last_uses.get(node, []):
+                del run.env[unused]
 
 
 def _rounded(weight: Tensor, moments: Tensor, grids: int) -> Tensor:
@@ -94,75 +131,66 @@ def _rounded(weight: Tensor, moments: Tensor, grids: int) -> Tensor:
     damped = moments + torch.eye(size) * (DAMPING * diagonal.mean(1).clamp(min=1e-9))[:, None, None]
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
     share = torch.linalg.cholesky(inverse, upper=True)
-    result, least = w, torch.full(w.shape[:2], torch.inf, dtype=w.dtype)
-    for i in range(grids):
-        scale = 1 + SPREAD * (i - grids // 2) / max(grids // 2, 1)
-        tried = _on_grid(w, share, scale)
-        error = torch.einsum("goi,gij,goj->go", tried - w, moments, tried - w)
-        result = torch.where((error < least)[..., None], tried, result)
-        least = torch.minimum(error, least)
+    half = grids // 2
+    scales = 1 + SPREAD * (torch.arange(grids, dtype=torch.float64) - half) / max(half, 1)
+    tried = _on_grids(w, share, scales)
+    lost = tried - w
+    error = ((lost @ moments) * lost).sum(-1)
+    best = error.argmin(0)
+    result = tried.gather(0, best[None, :, :, None].expand(1, *w.shape))[0]
     back = torch.empty_like(result).scatter_(2, order[:, None].expand_as(result), result)
     return back.reshape(weight.shape).to(weight)
 
 
-def _on_grid(weight: Tensor, share: Tensor, scale: float) -> Tensor:
-    """Weights (g, o, i) rounded one input after the other, each error shared out among the inputs that follow."""
-    w, result = weight.clone(), torch.zeros_like(weight)
-    step = scale * w.abs().amax(2).clamp(min=1e-12) / STEPS
-    largest = w.abs().argmax(2)
-    sign = w.gather(2, largest[..., None]).sign()[..., 0]
-    for j in range(w.shape[2]):
-        nearest = (w[..., j] / step).round().clamp(-STEPS, STEPS)
-        # the largest weight stays the largest, or the exporters would find another grid
-        result[..., j] = torch.where(largest == j, sign * STEPS, nearest) * step
-        error = (w[..., j] - result[..., j]) / share[:, j, j, None]
-        w[..., j + 1 :] -= error[..., None] * share[:, None, j, j + 1 :]
+def _on_grids(weight: Tensor, share: Tensor, scales: Tensor) -> Tensor:
+    """Weights (g, o, i) rounded one input after the other, each error shared out among the inputs that follow, once for
+    each of the ``scales`` (n,): (n, g, o, i).
+    """
+    size = weight.shape[2]
+    w = weight.expand(len(scales), *weight.shape).clone()
+    step = scales[:, None, None] * weight.abs().amax(2).clamp(min=1e-12) / STEPS
+    largest = weight.abs().argmax(2)
+    # the largest weight stays the largest, or the exporters would find another grid
+    at_largest = weight.gather(2, largest[..., None]).sign()[..., 0] * STEPS * step
+    result = torch.empty_like(w)
+    for start in range(0, size, BLOCK):
+        end = min(start + BLOCK, size)
+        part, errors = w[..., start:end].clone(), torch.empty_like(w[..., start:end])
+        for k, j in enumerate(range(start, end)):
+            nearest = (part[..., k] / step).round().clamp(-STEPS, STEPS) * step
+            result[..., j] = torch.where(largest == j, at_largest, nearest)
+            errors[..., k] = (part[..., k] - result[..., j]) / share[:, j, j, None]
+            part[..., k + 1 :] -= errors[..., k, None] * share[:, None, j, j + 1 : end]
+        w[..., end:] -= errors @ share[:, start:end, end:]
     return result
 
 
-def _second_moments(model: nn.Module, conv: nn.Conv2d, batches: Sequence[Tensor], generator: torch.Generator) -> Tensor:
+def _second_moments(conv: nn.Conv2d, inputs: Sequence[Tensor], generator: torch.Generator) -> Tensor:
     """The mean of x·xᵀ over patches x of the layer's input, (groups, i·k·k, i·k·k)."""
     total, count = torch.zeros(()), 0
-    for x in batches:
-        seen, _ = _at(model, conv, x)
-        patches = F.unfold(seen, conv.kernel_size, padding=conv.padding, stride=conv.stride)  # type: ignore[arg-type]
-        patches = patches.transpose(1, 2).flatten(0, 1)
-        patches = patches[torch.randperm(len(patches), generator=generator)[:PATCHES]].double()
+    (kh, kw), (sh, sw), (ph, pw) = conv.kernel_size, conv.stride, conv.padding
+    for x in inputs:
+        windows = F.pad(x, (int(pw), int(pw), int(ph), int(ph))).unfold(2, kh, sh).unfold(3, kw, sw)
+        n, _, rows, columns, _, _ = windows.shape
+        which = torch.randperm(n * rows * columns, generator=generator)[:PATCHES]
+        photo, place = which // (rows * columns), which % (rows * columns)
+        patches = windows[photo, :, place // columns, place % columns].flatten(1)
         of_groups = patches.reshape(len(patches), conv.groups, -1).transpose(0, 1)
-        total, count = total + of_groups.transpose(1, 2) @ of_groups, count + len(patches)
+        total, count = total + (of_groups.transpose(1, 2) @ of_groups).double(), count + len(patches)
     return total / count
 
 
-def _mean_result(model: nn.Module, name: str, batches: Sequence[Tensor]) -> Tensor:
-    """Of each channel of a layer, (o,); photos of any size count the same."""
-    means = [_at(model, model.get_submodule(name), x)[1].mean((2, 3)) for x in batches]
-    return torch.cat(means).mean(0)
-
-
-class _ReachedError(Exception):
-    """Nothing after a layer is worked out: its input and its result are the arguments."""
-
-
-def _at(model: nn.Module, layer: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    def stop(_: nn.Module, inputs: tuple[Tensor], result: Tensor) -> None:
-        raise _ReachedError(inputs[0], result)
-
-    hook = layer.register_forward_hook(stop)
-    try:
-        model(x)
-    except _ReachedError as reached:
-        return reached.args
-    finally:
-        hook.remove()
-    raise ValueError(f"layer must be one of the model's, but got {layer}")
-
-
-def _in_order(model: nn.Module) -> list[str]:
-    """Names of the convolutions as they run."""
+def _mean_results(model: nn.Module, batches: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Of each channel of each convolution (o,), in the order in which they run; photos of any size count the same."""
     names = {m: name for name, m in model.named_modules() if isinstance(m, nn.Conv2d)}
-    found: list[str] = []
-    hooks = [m.register_forward_hook(lambda m, _, __: found.append(names[m])) for m in names]
-    model(torch.zeros(1, 3, 64, 64))
+    means: dict[str, list[Tensor]] = {}
+
+    def keep(conv: nn.Module, _: Any, result: Tensor) -> None:
+        means.setdefault(names[conv], []).append(result.mean((2, 3)))  # type: ignore[index]
+
+    hooks = [conv.register_forward_hook(keep) for conv in names]
+    for x in batches:
+        model(x)
     for hook in hooks:
         hook.remove()
-    return found
+    return {name: torch.cat(of).mean(0) for name, of in means.items()}

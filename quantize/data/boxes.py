@@ -20,3 +20,13 @@ def iou_matrix(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
     inter = (high - low).clip(0).prod(-1)
     area_a, area_b = ((z[:, 2:] - z[:, :2]).clip(0).prod(-1) for z in (a, b))
     return np.asarray(inter / (area_a[:, None] + area_b[None] - inter + 1e-9))
+
+
+def suppress(boxes: NDArray[np.float64], scores: NDArray[np.float64], iou: float) -> NDArray[np.intp]:
+    """Greedy non-maximum suppression: indices of the boxes (n, 4) that stay, by falling score."""
+    order = np.argsort(-scores, kind="stable")
+    kept = []
+    while len(order):
+        kept.append(order[0])
+        order = order[1:][iou_matrix(boxes[order[:1]], boxes[order[1:]])[0] <= iou]
+    return np.array(kept, np.intp)

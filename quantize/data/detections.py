@@ -69,16 +69,16 @@ class Found:
 
 
 Predictions = Mapping[str, Found]
-"""Stem of the photo's file name to what was found in it; a photo that is absent has no detections."""
+"""A sample's ``key`` to what was found in its photo; a photo that is absent has no detections."""
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
-    """One JSON object a photo, ``{"file": stem, "faces": [...]}``."""
-    lines = (json.dumps({"file": stem, "faces": found.to_json()}) + "\n" for stem, found in predictions.items())
+    """One JSON object a photo, ``{"file": key, "faces": [...]}``."""
+    lines = (json.dumps({"file": key, "faces": found.to_json()}) + "\n" for key, found in predictions.items())
     path.write_text("".join(lines))
 
 
 def read_predictions(path: Path) -> dict[str, Found]:
     """The inverse of `write_predictions`."""
     rows = (json.loads(line) for line in path.read_text().splitlines())
-    return {Path(row["file"]).stem: Found.from_json(row["faces"]) for row in rows}
+    return {str(row["file"]): Found.from_json(row["faces"]) for row in rows}

@@ -1,5 +1,4 @@
-"""The scores behind every figure but error versus discard (`quantize.evaluate.discard`): average precision, landmark error, pose
-error, false positives.
+"""The scores behind every figure but error versus discard (`quantize.evaluate.discard`).
 
 Plain NumPy over `Sample` (what is true) and `Found` (what a detector said). All in pixels of the stored photo, so that
 networks with different inputs are compared on the same faces.
@@ -15,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.data.boxes import iou_matrix
+from quantize.data.detections import Array, Found, Predictions
 from quantize.data.pose import geodesic_degrees, rotation_from_300wlp
 from quantize.data.sample import FaceLabel, Sample
-from quantize.data.detections import Array, Found, Predictions
 
 #: Average precision is given over faces of at least these heights, in pixels of the stored photo.
 HEIGHTS = (0, 16, 32, 64)
@@ -27,6 +26,8 @@ MATCH_SCORE = 0.3
 MAX_ANGLE = 99
 YAW_BINS = ((0, 30), (30, 60), (60, 99))
 FP_SCORES = (0.3, 0.5, 0.7, 0.9)
+#: Degrees between two rotations from which on one says nothing of the other: heads in turned photos.
+NEAR_ROTATION = 20
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def judge(samples: Iterable[Sample], found: Predictions, min_height: float) -> J
         truth = _stack([f.box for f in faces], (4,))
         ignored = np.array([f.ignore for f in faces], bool) | (truth[:, 3] - truth[:, 1] < min_height)
         positives.append(int((~ignored).sum()))
-        said = found.get(sample.path.stem)
+        said = found.get(sample.key)
         if said is None or not len(said.scores):
             continue
         order = np.argsort(-said.scores, kind="stable")
@@ -156,7 +157,7 @@ def points_by_face(samples: Iterable[Sample], found: Predictions) -> PointErrors
     """Over all faces that have labelled points."""
     photo, ocular, box = [], [], []
     for number, sample in enumerate(samples):
-        said = found.get(sample.path.stem)
+        said = found.get(sample.key)
         for face in sample.faces:
             if face.points is None:
                 continue
@@ -205,7 +206,7 @@ def poses_by_face(samples: Iterable[Sample], found: Predictions) -> PoseErrors:
     """Over all faces with a labelled direction within ±`MAX_ANGLE`."""
     photo, yaw, angles, geodesic = [], [], [], []
     for number, sample in enumerate(samples):
-        said = found.get(sample.path.stem)
+        said = found.get(sample.key)
         for face in sample.faces:
             pose = face.extra.get("pose_300wlp")
             if pose is None:
@@ -228,7 +229,8 @@ def poses_by_face(samples: Iterable[Sample], found: Predictions) -> PoseErrors:
 
 def pose_errors(samples: Iterable[Sample], found: Predictions) -> dict[str, Any]:
     """Mean absolute error of yaw, pitch and roll, their mean (``pose_mae``), and the geodesic angle, in degrees, over
-    the faces that were found; ``pose_miss`` is the share that was not. ``pose_by_yaw`` has the same by |yaw|."""
+    the faces that were found; ``pose_miss`` is the share that was not, ``within_20`` the share of the found ones whose
+    rotation is at most 20° off. ``pose_by_yaw`` has the same by |yaw|."""
     errors = poses_by_face(samples, found)
     n, seen = len(errors.photo), ~np.isnan(errors.geodesic)
     if not n:
@@ -240,6 +242,7 @@ def pose_errors(samples: Iterable[Sample], found: Predictions) -> dict[str, Any]
     result["pose_mae"] = round(float(per_angle.mean()), 3)
     result |= {name: round(float(e), 3) for name, e in zip(("yaw", "pitch", "roll"), per_angle, strict=True)}
     result["geodesic"] = round(float(errors.geodesic[seen].mean()), 3)
+    result["within_20"] = round(float((errors.geodesic[seen] <= NEAR_ROTATION).mean()), 4)
     result["pose_by_yaw"] = {}
     for low, high in YAW_BINS:
         last = high == YAW_BINS[-1][1]
@@ -256,14 +259,22 @@ def pose_errors(samples: Iterable[Sample], found: Predictions) -> dict[str, Any]
 
 
 def false_positives(samples: Sequence[Sample], found: Predictions) -> dict[str, float]:
-    """Detections per hundred photos without faces, at several scores."""
+    """Detections per hundred photos without faces at several scores (``fp_per_100@0.5`` …), and of a hundred photos and
+    more the lowest threshold that leaves one detection per hundred at most (``score_1fp``).
+    """
     counts = {t: false_positive_counts(samples, found, t).sum() for t in FP_SCORES}
-    return {f"fp_per_100@{t}": round(100 * float(n) / max(1, len(samples)), 2) for t, n in counts.items()}
+    result = {f"fp_per_100@{t}": round(100 * float(n) / max(1, len(samples)), 2) for t, n in counts.items()}
+    allowed = len(samples) // 100
+    if allowed:
+        scores = np.sort(np.concatenate([np.zeros(0), *(found[s.key].scores for s in samples if s.key in found)]))
+        over = float(scores[-allowed - 1]) if len(scores) > allowed else 0.0
+        result["score_1fp"] = round(float(np.nextafter(over, 1)), 4)
+    return result
 
 
 def false_positive_counts(samples: Sequence[Sample], found: Predictions, score: float) -> NDArray[np.intp]:
     """(photos,) detections from ``score`` on, of photos without faces."""
-    said = (found.get(s.path.stem) for s in samples)
+    said = (found.get(s.key) for s in samples)
     return np.array([0 if f is None else int((f.scores >= score).sum()) for f in said], np.intp)
 
 
@@ -271,7 +282,7 @@ def score_samples(samples: Sequence[Sample], found: Predictions) -> dict[str, An
     """Every figure for which the samples have labels."""
     result: dict[str, Any] = {
         "images": len(samples),
-        "predicted_images": sum(s.path.stem in found for s in samples),
+        "predicted_images": sum(s.key in found for s in samples),
     }
     if faces_are_boxed(samples):
         for height in HEIGHTS:

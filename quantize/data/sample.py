@@ -92,6 +92,11 @@ class Sample:
     group: str = ""
     unknown_below: float = 0.0
 
+    @property
+    def key(self) -> str:
+        """What detections of this photo are filed under: its path, for names alone may repeat."""
+        return str(self.path)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "path": str(self.path),

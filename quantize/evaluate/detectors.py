@@ -1,21 +1,15 @@
-"""What `quantize.evaluate.evaluation` measures: a bundle through edgeface, checkpoints on torch, or a peer. One description
-names each of them.
-"""
+"""A detector by one description: a bundle through edgeface, a checkpoint on torch, or a peer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from quantize.data.detections import Found
-from quantize.models import fuse, load_student
-from quantize.models.detector import MAX_FACES, MIN_SCORE, FloatDetector
-from quantize.evaluate.peers import Detector, open_peer
+from quantize.evaluate.peers import open_peer
 from quantize.evaluate.turned import TurnedDetector
-
+from quantize.models import fuse, load_student
+from quantize.models.bundle_detector import BundleDetector
+from quantize.models.detector import MIN_SCORE, Detector, FloatDetector
 
 
 @dataclass(frozen=True)
@@ -52,32 +46,8 @@ class DetectorSpec:
     def _open_upright(self) -> Detector:
         files = self.files()
         if files and self.model.startswith("float:"):
-            return FloatDetector(fuse(load_student(files[0])), self.size, name="float " + "/".join(files[0].parts[-2:]))
+            name = "float " + "/".join(files[0].parts[-2:])
+            return FloatDetector(fuse(load_student(files[0])), self.size, name=name)
         if files:
             return open_peer(self.model, self.size, MIN_SCORE)
-        return BundleDetector(self)
-
-
-class BundleDetector:
-    """The shipped path: bundle, runtime and C++ core behind `edgeface.FaceEngine`, int8 products as on ARM."""
-
-    def __init__(self, spec: DetectorSpec) -> None:
-        from edgeface import FaceEngine
-
-        self.engine = FaceEngine(
-            spec.model,
-            runtime=spec.runtime,
-            size=spec.size,
-            precision=spec.precision,
-            min_score=MIN_SCORE,
-            max_faces=MAX_FACES,
-            exact=True,
-            warmup=False,
-        )
-        info = self.engine.info
-        self.name = f"{info.model} {info.precision} {info.runtime}"
-        self.rule = f"letterbox {spec.size[0]}x{spec.size[1]}"
-
-    def detect(self, image: NDArray[np.uint8]) -> Found:
-        """See `quantize.evaluate.peers.Detector`."""
-        return Found.of(self.engine.detect(image, "bgr"))
+        return BundleDetector(self.model, self.size, self.runtime, self.precision)

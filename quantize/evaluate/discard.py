@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.data.sample import Sample
 from quantize.data.detections import Array, Predictions
 from quantize.data.metrics import MATCH_SCORE
+from quantize.data.sample import Sample
 
 
 def error_versus_discard(
@@ -52,14 +52,14 @@ def score_quality(samples: Iterable[Sample], found: Predictions, embeddings: Pat
     labelled box has quality 0.
     """
     stored = np.load(embeddings)
-    centres = {s.path.stem: (s.faces[0].box[:2] + s.faces[0].box[2:]).astype(float) / 2 for s in samples}
+    by_stem = {s.path.stem: s for s in samples}
     quality = []
     for file in stored["files"]:
-        stem = Path(str(file)).stem
-        said = found.get(stem)
+        sample = by_stem[Path(str(file)).stem]
+        said = found.get(sample.key)
         best = 0.0
         if said is not None:
-            centre = centres[stem]
+            centre = (sample.faces[0].box[:2] + sample.faces[0].box[2:]).astype(float) / 2
             inside = ((said.boxes[:, :2] <= centre) & (centre <= said.boxes[:, 2:])).all(1)
             worth = said.scores if said.quality is None else said.quality
             best = float(worth[inside & (said.scores >= MATCH_SCORE)].max(initial=0))

@@ -6,15 +6,22 @@ The landmarks, in units of the detection's box around its centre, go in; the qua
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quantize.data.sample import Sample
+from edgeface.engine import parse_size
 from quantize.data.detections import Array, Found
 from quantize.data.metrics import match
+from quantize.data.sample import Sample, read_samples
+from quantize.evaluate.detectors import DetectorSpec
+from quantize.evaluate.discard import score_quality
+from quantize.evaluate.predict import name_of, predict
+from quantize.evaluate.trials import FolderSets
+from quantize.run import Run, StepError
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestRegressor
@@ -40,7 +47,7 @@ def train_forest(samples: Sequence[Sample], found: Mapping[str, Found], seed: in
 
     Args:
         samples: with points and ``quality``, as `quantize.label.quality.make_tiles` makes them; of training sets only.
-        found: what the detector says of their photos, by stem.
+        found: what the detector says of their photos, by `Sample.key`.
         seed: of the forest.
 
     Raises:
@@ -51,7 +58,7 @@ def train_forest(samples: Sequence[Sample], found: Mapping[str, Found], seed: in
 
     inputs, targets = [], []
     for sample in samples:
-        said = found.get(sample.path.stem)
+        said = found.get(sample.key)
         for face in sample.faces:
             if said is None or said.landmarks is None or face.quality is None or face.points is None:
                 continue
@@ -68,6 +75,48 @@ def train_forest(samples: Sequence[Sample], found: Mapping[str, Found], seed: in
 def with_quality(found: Mapping[str, Found], forest: RandomForestRegressor) -> dict[str, Found]:
     """The same detections with the forest's quality."""
     return {
-        stem: replace(f, quality=np.asarray(forest.predict(features(f)), float)) if len(f.scores) else f
-        for stem, f in found.items()
+        key: replace(f, quality=np.asarray(forest.predict(features(f)), float)) if len(f.scores) else f
+        for key, f in found.items()
     }
+
+
+HELD_OUT = "people_degraded"
+"""The set of ``evaluate.sets`` that both are measured on."""
+
+
+def measure(run: Run, model: str, size: str = "320x320") -> dict[str, Any]:
+    """Verb ``forest``: a forest on a detector's landmarks against the detector's own quality.
+
+    Args:
+        run: its step ``label`` gives the faces with a quality target to learn from.
+        model: bundle or peer, see `quantize.evaluate.detectors.DetectorSpec`.
+        size: input of the detector.
+
+    Returns:
+        ``own`` and ``forest``, each with the figures of `quantize.evaluate.discard.score_quality`. The run's folder
+        ``forest/…`` gets them as ``forest.json``.
+
+    Raises:
+        StepError: no face has a quality target, or the recipe's ``evaluate.sets`` has no people_degraded.
+    """
+    labelled = read_samples(run.need("label", "samples.jsonl"))
+    samples = [s for s in labelled if any(f.quality is not None for f in s.faces)]
+    if not samples:
+        raise StepError("forest needs faces with a quality target, but there are none: set label.quality_sets")
+    folder = run.recipe.evaluate.sets
+    if folder is None or HELD_OUT not in (sets := FolderSets(folder)):
+        raise StepError(f"evaluate.sets must be a folder with {HELD_OUT}, but got {folder}")
+    test, embeddings = sets.samples(HELD_OUT), sets.embeddings(HELD_OUT)
+    if embeddings is None:
+        raise StepError(f"{folder / HELD_OUT} must have embeddings.npz, but has none")
+    spec = DetectorSpec(model, parse_size(size))
+    out = run.path("forest", name_of(spec, spec.open()))
+    seen = predict(spec, samples, out / "train.jsonl")
+    found = predict(spec, test, out / f"{HELD_OUT}.jsonl")
+    forest = train_forest(samples, seen, run.recipe.seed)
+    result = {
+        "own": score_quality(test, found, embeddings),
+        "forest": score_quality(test, with_quality(found, forest), embeddings),
+    }
+    (out / "forest.json").write_text(json.dumps(result, indent=1))
+    return result

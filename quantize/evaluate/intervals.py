@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.data.sample import Sample
 from quantize.data.detections import Array, Predictions
 from quantize.data.metrics import (
     HEIGHTS,
@@ -25,6 +24,7 @@ from quantize.data.metrics import (
     points_by_face,
     poses_by_face,
 )
+from quantize.data.sample import Sample
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -74,7 +74,7 @@ def resampled(
         >>> from pathlib import Path
         >>> from quantize.data.detections import Found
         >>> empty = [Sample(Path(f"{i}.jpg"), 9, 9, [], True) for i in range(4)]
-        >>> loud = {"0": Found(np.array([[0, 0, 5, 5]]), np.array([0.9]))}
+        >>> loud = {"0.jpg": Found(np.array([[0, 0, 5, 5]]), np.array([0.9]))}
         >>> resampled(empty, loud, 50)["fp_per_100@0.5"][0]
         np.float64(25.0)
     """

@@ -18,14 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.data.boxes import iou_matrix
-from quantize.data.sample import FaceLabel, Sample
 from quantize.data.detections import Predictions
 from quantize.data.metrics import landmark_errors, pose_errors
+from quantize.data.sample import FaceLabel, Sample
 
 GROUPS = (("light, ITA > 41°", 41.0, np.inf), ("medium, 10–41°", 10.0, 41.0), ("dark, < 10°", -np.inf, 10.0))
 MIN_HEIGHT = 32
 """Pixels of the stored photo; smaller faces show more of the lens than of the skin."""
-SCORE = 0.5
 
 
 def typology_angle(image: NDArray[np.uint8], box: NDArray[Any]) -> float:
@@ -53,9 +52,10 @@ def group_of(angle: float) -> str | None:
     return next((name for name, low, high in GROUPS if low < angle <= high), None)
 
 
-def by_tone(samples: Sequence[Sample], found: Predictions) -> dict[str, dict[str, Any]]:
-    """Of each group: how many faces, the share found (``recall``: score of .5, IoU of .5) and, where the samples say,
-    pose and points (see `quantize.data.metrics`). Faces lower than 32 px, in grey photos or marked ``ignore`` are left out.
+def by_lightness(samples: Sequence[Sample], found: Predictions, min_score: float = 0.5) -> dict[str, dict[str, Any]]:
+    """Of each group: how many faces, the share found (``recall``: from ``min_score`` on, IoU of .5) and, where the
+    samples say, pose and points (see `quantize.data.metrics`). Faces lower than 32 px, in grey photos or marked
+    ``ignore`` are left out.
     """
     members: dict[str, list[Sample]] = {name: [] for name, *_ in GROUPS}
     for sample in samples:
@@ -66,7 +66,7 @@ def by_tone(samples: Sequence[Sample], found: Predictions) -> dict[str, dict[str
                 sorted_faces.setdefault(name, []).append(face)
         for name, members_here in sorted_faces.items():
             members[name].append(replace(sample, faces=members_here))
-    return {name: _figures(group, found) for name, group in members.items() if group}
+    return {name: _figures(group, found, min_score) for name, group in members.items() if group}
 
 
 @cache
@@ -83,12 +83,12 @@ def is_grey(image: NDArray[Any]) -> bool:
     return bool(np.abs(image[..., 0].astype(int) - image[..., 2]).mean() < 2)
 
 
-def _figures(samples: Sequence[Sample], found: Predictions) -> dict[str, Any]:
+def _figures(samples: Sequence[Sample], found: Predictions, min_score: float) -> dict[str, Any]:
     hits = 0
     for sample in samples:
-        said = found.get(sample.path.stem)
+        said = found.get(sample.key)
         if said is not None:
-            overlap = iou_matrix(np.array([f.box for f in sample.faces], float), said.boxes[said.scores >= SCORE])
+            overlap = iou_matrix(np.array([f.box for f in sample.faces], float), said.boxes[said.scores >= min_score])
             hits += int((overlap.max(1, initial=0) >= 0.5).sum())
     n = sum(len(s.faces) for s in samples)
     pose, points = pose_errors(samples, found), landmark_errors(samples, found)

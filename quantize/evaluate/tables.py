@@ -15,10 +15,10 @@ FIGURES = {
     "ap_ge16": "AP ≥16 px",
     "ap_ge32": "AP ≥32 px",
     "ap_ge64": "AP ≥64 px",
-    "recall@0.5": "faces ≥32 px found, score ≥.5",
-    "precision@0.5": "detections right, score ≥.5",
-    "recall@0.6": "faces ≥32 px found, score ≥.6",
-    "precision@0.6": "detections right, score ≥.6",
+    "recall@0.5": "recall, faces ≥32 px, score ≥.5",
+    "precision@0.5": "precision, faces ≥32 px, score ≥.5",
+    "recall@0.6": "recall, faces ≥32 px, score ≥.6",
+    "precision@0.6": "precision, faces ≥32 px, score ≥.6",
     "nme5": "5-point error / eye distance, %",
     "nme5_median": "the same, median, %",
     "nme5_box": "5-point error / box, %",
@@ -28,8 +28,10 @@ FIGURES = {
     "pitch": "pitch, °",
     "roll": "roll, °",
     "geodesic": "geodesic, °",
+    "within_20": "rotations within 20°, share of the found",
     "pose_miss": "faces with pose not found",
-    "fp_per_100@0.5": "detections over .5 per 100 empty photos",
+    "fp_per_100@0.5": "false positives per 100 empty photos, score ≥.5",
+    "score_1fp": "threshold for 1 false positive per 100 empty photos",
     "edc_area": "quality (else score): error-versus-discard area",
 }
 
@@ -81,8 +83,8 @@ def markdown(results: Sequence[dict[str, Any]]) -> str:
             values = [cells.get(m, {}).get("pose_by_yaw", {}).get(low_high, {}).get("pose_mae") for m in models]
             shown = " | ".join("–" if v is None else f"{v:.4g}" for v in values)
             rows.append(f"| {name}, {rule} | pose MAE at yaw {low_high}°, ° | {shown} |")
-        for tone in dict.fromkeys(k for c in cells.values() for k in c.get("by_tone", {})):
-            values = [cells.get(m, {}).get("by_tone", {}).get(tone, {}).get("recall") for m in models]
+        for group in dict.fromkeys(k for c in cells.values() for k in c.get("by_lightness", {})):
+            values = [cells.get(m, {}).get("by_lightness", {}).get(group, {}).get("recall") for m in models]
             shown = " | ".join("–" if v is None else f"{v:.4g}" for v in values)
-            rows.append(f"| {name}, {rule} | found at score .5, faces ≥32 px, {tone} | {shown} |")
+            rows.append(f"| {name}, {rule} | recall at the default threshold, faces ≥32 px, cheeks {group} | {shown} |")
     return "\n".join(rows) + "\n"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgeface.angles import angles_to_rotation, rotation_to_angles
 from quantize.data.detections import Array, Found
-from quantize.evaluate.peers import Detector
+from quantize.models.detector import Detector
 
 TURNS = (0, 90, 180, 270)
 TURNED = "turned"
@@ -34,7 +34,7 @@ class TurnedDetector:
         self.name, self.rule = detector.name, f"{TURNED} {degrees}°, {detector.rule}"
 
     def detect(self, image: NDArray[np.uint8]) -> Found:
-        """See `quantize.evaluate.peers.Detector`: in pixels of the photo as it was given, upright."""
+        """See `quantize.models.detector.Detector`: in pixels of the photo as it was given, upright."""
         found = self.detector.detect(np.ascontiguousarray(np.rot90(image, -self.degrees // 90)))
         return turn_back(found, self.degrees, image.shape[1], image.shape[0])
 

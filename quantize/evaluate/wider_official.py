@@ -13,8 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from quantize.data.readers import load_mat, unwrap
+from edgeface.engine import parse_size
 from quantize.data.detections import Array, Found
+from quantize.data.readers import load_mat, read_folder, unwrap
+from quantize.engines import open_engine
+from quantize.evaluate.detectors import DetectorSpec
+from quantize.evaluate.predict import name_of, predict
 
 SUBSETS = ("easy", "medium", "hard")
 THRESHOLDS = 1000
@@ -126,3 +130,48 @@ def _voc(recall: Array, precision: Array) -> float:
     precision = np.maximum.accumulate(precision[::-1])[::-1]
     step = np.flatnonzero(recall[1:] != recall[:-1])
     return float(((recall[step + 1] - recall[step]) * precision[step + 1]).sum())
+
+
+def measure(
+    model: str,
+    photos: Path,
+    truth: Path,
+    size: str = "640x640",
+    out: Path = Path("runs/wider-official"),
+    runtime: str = "onnxruntime",
+    engine: str = "local",
+    workers: int | None = None,
+) -> dict[str, Any]:
+    """Verb ``wider-official``: a detector on the full WIDER FACE.
+
+    Args:
+        model: bundle or peer, see `quantize.evaluate.detectors.DetectorSpec`.
+        photos: ``WIDER_val/images``.
+        truth: folder of the authors' ``wider_*_val.mat``.
+        size: input size; photos are letterboxed.
+        out: receives predictions.
+        runtime: of a bundle.
+        engine, workers: see `quantize.engines.open_engine`.
+
+    Returns:
+        ``rule``, how many ``photos`` were measured and ``of`` how many, and the AP of each subset.
+
+    Raises:
+        ValueError: the truth or the size cannot be read, or no photo of the truth is there.
+    """
+    labels = read_truth(truth)
+    samples, _ = read_folder(photos)
+    of_truth = {f"{s.path.parent.name}/{s.path.stem}": s for s in samples}
+    wanted = {key: of_truth[key] for key in labels if key in of_truth}
+    if not wanted:
+        raise ValueError(f"photos must hold EVENT/NAME.jpg of the ground truth, but got none of them in {photos}")
+    spec = DetectorSpec(model, parse_size(size), runtime)
+    opened = None if engine == "local" else open_engine(engine, workers)
+    try:
+        found = predict(spec, list(wanted.values()), out / f"{name_of(spec, spec.open())}.jsonl", opened)
+    finally:
+        if opened is not None:
+            opened.close()
+    figures = official(labels, {key: found[s.key] for key, s in wanted.items()})
+    result = {"rule": f"letterbox {size}", "photos": len(wanted), "of": len(labels)}
+    return result | {subset: round(ap, 4) for subset, ap in figures.items()}

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from edgeface.bundle import Bundle, write_bundle
 from edgeface.errors import EdgeFaceError
-from quantize.package.bundles import ncnn_spec
-from quantize.export.ncnn import ConversionError, convert_student
+from quantize.export.ncnn import ConversionError, convert_student, ncnn_spec
 from quantize.export.ncnn_int8 import convert_int8
 
 

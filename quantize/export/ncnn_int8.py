@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from quantize.export import ncnn_files
 from quantize.export.ncnn import ConversionError, NcnnFiles, convert, convert_student
 from quantize.export.ncnn_files import INT8, REQUANTISED, Layer
-from quantize.export.qdq import QuantisedConv, dequantised
+from quantize.export.qdq_layers import QuantisedConv, dequantised
 
 #: Winograd's integer form multiplies results by 24² before it divides again, in 32 bits.
 _WINOGRAD_GAIN = 24 * 24

@@ -1,27 +1,22 @@
-"""Step ``export``: ONNX and TFLite files of the same weights, in a bundle that can be run, with a report of their
-parity.
-"""
+"""The network files of a bundle: float32 ONNX, int8 ONNX of any input size, int8 TFLite of fixed ones."""
 
 from __future__ import annotations
 
 import copy
-import json
-import tempfile
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import onnxruntime as ort
-from numpy.typing import NDArray
 
 from edgeface.manifest import ModelSpec
-from quantize.package.bundles import onnx_spec, tflite_spec
-from quantize.compress.calibration import Images, as_real
-from quantize.models import OUTPUTS, STRIDES, Student
-from quantize.export.onnx import INPUT, export_float, quantize_onnx
-from quantize.export.tflite import export_tflite, interpreter
+from quantize.compress.calibration import Images
+from quantize.compress.channel_scales import Scales
+from quantize.export.ncnn import convert_student, ncnn_spec
+from quantize.export.ncnn_int8 import convert_int8
+from quantize.export.tflite import export_tflite, interpreter, tflite_spec
+from quantize.models import Network
+from quantize.models.bundles import onnx_spec
+from quantize.models.onnx import export_float
 
 Size = tuple[int, int]
 
@@ -31,150 +26,69 @@ class Exported:
     """Files in one folder, with their manifest entries."""
 
     folder: Path
-    channel_scale: dict[int, NDArray[np.float32]]
+    channel_scale: Scales
     models: list[ModelSpec] = field(default_factory=list)
     float_models: list[ModelSpec] = field(default_factory=list)
     extra_models: list[ModelSpec] = field(default_factory=list)
+    """TFLite files of sizes for evaluation only."""
 
 
-def export(
-    model: Student,
-    scales: dict[int, NDArray[np.float32]],
-    name: str,
-    folder: Path,
-    images: Mapping[Size, Sequence[Images]],
-    onnx_images: Sequence[Images],
-    *,
-    rounded: Student | None = None,
-    covered: float = 1.0,
-    keep_float: Sequence[str] = (),
-    extra_sizes: Sequence[Size] = (),
-    tflite: bool = True,
-    python: str | None = None,
-) -> Exported:
-    """Writes every file.
+def export_onnx(model: Network, int8: Path, scales: Scales, name: str, folder: Path) -> Exported:
+    """The ONNX files.
 
     Args:
-        model: folded, its head scaled by ``scales``.
+        model: the float network: folded, its heads scaled by ``scales``.
+        int8: what step ``compress`` measured; it is copied, so that nothing else ships.
         scales: factor of each channel by stride.
         name: of the bundle; files are called after it.
         folder: receives the files.
-        images: calibration photos of each TFLite size, (n, h, w, 3) uint8 of each kind.
-        onnx_images: those of the ONNX file.
-        rounded: the same with weights for int8 (`quantize.compress.rounding`); ``model`` itself if None.
-        covered: see `quantize.export.tflite.export_tflite`.
-        keep_float: ONNX nodes that stay in float.
-        extra_sizes: of ``images``, those that are for evaluation only.
-        tflite: whether to make TFLite files.
-        python: interpreter of the converter's environment, see `quantize.export.tflite.interpreter`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     result = Exported(folder, scales)
     float_path, int8_path = folder / f"{name}-float32.onnx", folder / f"{name}-int8.onnx"
     export_float(model, float_path)
+    shutil.copyfile(int8, int8_path)
     result.float_models.append(onnx_spec(float_path, "float32"))
-    rounded = rounded or model
-    with tempfile.TemporaryDirectory() as temporary:
-        source = Path(temporary) / "rounded.onnx"
-        export_float(rounded, source)
-        quantize_onnx(source, int8_path, onnx_images, keep_float=keep_float)
     result.models.append(onnx_spec(int8_path, "int8"))
-    if tflite:
-        files = {size: folder / f"{name}-int8-{size[0]}x{size[1]}.tflite" for size in images}
-        described = export_tflite(copy.deepcopy(rounded), images, files, interpreter(python), covered)
-        for size, path in files.items():
-            models = result.extra_models if size in extra_sizes else result.models
-            models.append(tflite_spec(path, described[size], size))
     return result
 
 
-def parity(exported: Exported, images: Mapping[Size, Images], photos: int = 8) -> list[dict[str, Any]]:
-    """Mean absolute differences of the real outputs, by group of channels, over cells that score above .1 in float
-    (score: over all cells): float32 ONNX against int8 ONNX, and int8 ONNX against int8 TFLite (where ai-edge-litert
-    is installed).
+def add_tflite(
+    exported: Exported,
+    rounded: Network,
+    name: str,
+    images: Mapping[Size, Sequence[Images]],
+    extra: Sequence[Size],
+    covered: float,
+    python: Path | None,
+) -> None:
+    """Adds a TFLite file of each size of ``images``, those of ``extra`` as extra models.
+
+    Args:
+        exported: receives the entries; the files lie in its folder.
+        rounded: the network with weights for int8 (`quantize.compress.rounding`).
+        name: of the bundle.
+        images: calibration photos of each size, (n, h, w, 3) uint8 of each kind.
+        extra: sizes for evaluation only.
+        covered: see `quantize.export.tflite.export_tflite`.
+        python: see `quantize.export.tflite.interpreter`.
     """
-    rows = []
-    networks = [*exported.models, *exported.float_models]
-    full = next(m for m in networks if m.precision == "float32")
-    int8 = next(m for m in networks if m.format == "onnx" and m.precision == "int8")
-    for size, every in images.items():
-        batch = every[:photos]
-        reference = [run_onnx(exported, full, as_real(i[None])) for i in batch]
-        quantised = [run_onnx(exported, int8, i.transpose(2, 0, 1)[None]) for i in batch]
-        rows.append(
-            {"size": list(size), "pair": "float32 ONNX, int8 ONNX", **_differences(reference, quantised, reference)}
-        )
-        tflite = [m for m in [*exported.models, *exported.extra_models] if m.format == "tflite" and m.size == size]
-        if tflite:
-            lite = [run_tflite(exported, tflite[0], i[None]) for i in batch]
-            rows.append(
-                {"size": list(size), "pair": "float32 ONNX, int8 TFLite", **_differences(reference, lite, reference)}
-            )
-            rows.append(
-                {"size": list(size), "pair": "int8 ONNX, int8 TFLite", **_differences(quantised, lite, reference)}
-            )
-    return rows
+    files = {size: exported.folder / f"{name}-int8-{size[0]}x{size[1]}.tflite" for size in images}
+    described = export_tflite(copy.deepcopy(rounded), images, files, interpreter(python), covered)
+    for size, path in files.items():
+        models = exported.extra_models if size in extra else exported.models
+        models.append(tflite_spec(path, described[size], size))
 
 
-def run_onnx(exported: Exported, spec: ModelSpec, tensor: NDArray[Any]) -> list[NDArray[np.float64]]:
-    """Real outputs (h, w, 22) a level, with int8 products as ARM has them."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    session = ort.InferenceSession(str(exported.folder / spec.file), options, providers=["CPUExecutionProvider"])
-    outputs = session.run(None, {INPUT: np.ascontiguousarray(tensor)})
-    return [
-        np.asarray(o[0].transpose(1, 2, 0), np.float64) * exported.channel_scale[s]
-        for o, s in zip(outputs, STRIDES, strict=True)
-    ]
+def add_ncnn(exported: Exported, name: str) -> None:
+    """Adds ncnn's files in int8 and in float32, made from the ONNX files and checked against them.
 
-
-def run_tflite(exported: Exported, spec: ModelSpec, pixels: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
-    """Real outputs (h, w, 22) a level; ``pixels`` (1, h, w, 3)."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    network = Interpreter(str(exported.folder / spec.file), num_threads=1)
-    network.allocate_tensors()
-    network.set_tensor(network.get_input_details()[0]["index"], (pixels.astype(np.int16) - 128).astype(np.int8))
-    network.invoke()
-    index = {d["name"]: d["index"] for d in network.get_output_details()}
-    return [
-        (network.get_tensor(index[o.name])[0].astype(np.float64) - o.zero_point)
-        * o.scale
-        * exported.channel_scale[o.stride]
-        for o in spec.outputs
-    ]
-
-
-def _differences(
-    a: Sequence[Sequence[NDArray[Any]]],
-    b: Sequence[Sequence[NDArray[Any]]],
-    reference: Sequence[Sequence[NDArray[Any]]],
-) -> dict[str, float]:
-    def flat(outputs: Sequence[Sequence[NDArray[Any]]]) -> NDArray[Any]:
-        return np.concatenate([level.reshape(-1, level.shape[-1]) for photo in outputs for level in photo])
-
-    x, y, r = flat(a), flat(b), flat(reference)
-    relevant = r[:, 0] > np.log(0.1 / 0.9)
-    difference = np.abs(x - y)
-    return {
-        group: round(float((difference[:, c] if group == "score" else difference[relevant][:, c]).mean()), 5)
-        if group == "score" or relevant.any()
-        else 0.0
-        for group, c in OUTPUTS.items()
-    } | {"cells": int(relevant.sum())}
-
-
-def write_parity(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """``parity.json`` and ``parity.md``."""
-    (folder / "parity.json").write_text(json.dumps(list(rows), indent=1))
-    lines = [
-        "| input | pair | score logit | quality logit | box, strides | landmarks, strides | rotation |",
-        "|---" * 7 + "|",
-    ]
-    for r in rows:
-        numbers = " | ".join(f"{r[g]:.4f}" for g in OUTPUTS)
-        lines.append(f"| {r['size'][0]}x{r['size'][1]} | {r['pair']} | {numbers} |")
-    (folder / "parity.md").write_text("\n".join(lines) + "\n")
+    Raises:
+        ConversionError: pnnx is missing or failed, or a result is not what it came from.
+    """
+    for precision, models, convert in (
+        ("int8", exported.models, convert_int8),
+        ("float32", exported.float_models, convert_student),
+    ):
+        source = exported.folder / next(m.file for m in models if m.format == "onnx")
+        pair = convert(source, exported.folder / f"{name}-{precision}")
+        exported.models.append(ncnn_spec(*pair, precision))

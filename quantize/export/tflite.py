@@ -16,8 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from edgeface.manifest import InputSpec, ModelSpec, OutputSpec
 from quantize.compress.calibration import Images
-from quantize.models import Student, checkpoint_of
+from quantize.models import STRIDES, Network, checkpoint_of
+from quantize.models.bundles import SIZE_MULTIPLE, sha256_of
+from quantize.run import bar
 
 #: Environment variable that names the interpreter of an environment with `REQUIREMENTS`.
 VARIABLE = "EDGEFACE_LITERT_PYTHON"
@@ -29,14 +32,14 @@ class ConverterMissingError(RuntimeError):
     """There is no environment with litert-torch."""
 
 
-def interpreter(setting: str | None = None) -> Path:
+def interpreter(setting: Path | None = None) -> Path:
     """The Python of the converter's environment: ``setting``, else the environment variable, else ``.venv-litert``
     beside the checkout's files.
 
     Raises:
         ConverterMissingError: none of them is there.
     """
-    candidates = [c for c in (setting, os.environ.get(VARIABLE)) if c]
+    candidates = [str(c) for c in (setting, os.environ.get(VARIABLE)) if c]
     candidates.append(str(_default_folder() / "bin" / "python"))
     for candidate in candidates:
         if Path(candidate).is_file():
@@ -58,11 +61,11 @@ def make_environment(folder: Path | None = None) -> Path:
 
 
 def _default_folder() -> Path:
-    return Path(__file__).parents[1] / ".venv-litert"
+    return Path(__file__).parents[2] / ".venv-litert"
 
 
 def export_tflite(
-    model: Student,
+    model: Network,
     images: Mapping[tuple[int, int], Sequence[Images]],
     files: Mapping[tuple[int, int], Path],
     python: Path,
@@ -71,7 +74,7 @@ def export_tflite(
     """Converts the folded network with folded channel scales to int8, once for each (width, height).
 
     Args:
-        model: see `quantize.models.fuse` and `quantize.compress.calibration.fold_scales`.
+        model: see `quantize.models.fuse` and `quantize.compress.channel_scales.fold_scales`.
         images: calibration photos of each size, (n, h, w, 3) uint8 of each kind of photo.
         files: receive the networks.
         python: see `interpreter`.
@@ -103,14 +106,17 @@ def export_tflite(
         }
         (folder / "job.json").write_text(json.dumps(job))
         environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
-        result = subprocess.run(
-            [str(python), "-m", "quantize.export.tflite_convert", str(folder / "job.json")],
-            cwd=Path(__file__).parents[1],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        for path in files.values():
+            path.unlink(missing_ok=True)
+        with bar("TFLite", lambda: sum(path.is_file() for path in files.values()), len(files)):
+            result = subprocess.run(
+                [str(python), "-m", "quantize.export.tflite_convert", str(folder / "job.json")],
+                cwd=Path(__file__).parents[2],
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
         if result.returncode:
             raise RuntimeError(f"the TFLite converter failed with status {result.returncode}:\n{result.stderr[-2000:]}")
         answer = json.loads((folder / "answer.json").read_text())
@@ -124,3 +130,22 @@ def export_tflite(
             )
         done[size] = described
     return done
+
+
+def tflite_spec(path: Path, described: Mapping[str, Any], size: tuple[int, int]) -> ModelSpec:
+    """The manifest's entry of a TFLite file, from what `export_tflite` said of it."""
+    image = described["input"]
+    outputs = tuple(
+        OutputSpec(o["name"], s, "NHWC", o["dtype"], o["scale"], o["zero_point"])
+        for o, s in zip(described["outputs"], STRIDES, strict=True)
+    )
+    return ModelSpec(
+        path.name,
+        sha256_of(path),
+        "tflite",
+        "int8",
+        size,
+        SIZE_MULTIPLE,
+        InputSpec(image["name"], image["dtype"], "NHWC", "rgb", image["scale"], image["zero_point"]),
+        outputs,
+    )

@@ -19,8 +19,6 @@ FILES = ("fsanet_capsule_3_16_2_21_5.pb", "fsanet_var_capsule_3_16_2_21_5.pb", "
 class FsaNet:
     """Rotation teacher. Needs openvino, which reads the TensorFlow graphs."""
 
-    name, licence = "FSA-Net (3 networks, FSA-Caps-Fusion)", "Apache-2.0"
-
     def __init__(self, folder: Path) -> None:
         import openvino as ov
 

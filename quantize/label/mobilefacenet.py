@@ -19,8 +19,6 @@ MEAN, STD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224,
 class MobileFaceNet:
     """Unit embeddings (n, 128) of aligned faces; cosine similarity to a clean reference is the utility target."""
 
-    name, licence = "MobileFaceNet (quality targets only)", "Apache-2.0"
-
     def __init__(self, folder: Path) -> None:
         self.session = open_session(Path(folder) / "mobilefacenet_112.onnx")
         self.input = self.session.get_inputs()[0].name

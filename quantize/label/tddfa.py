@@ -15,8 +15,6 @@ from quantize.label.session import open_session
 class Tddfa:
     """Points (68) and rotation from one crop."""
 
-    name, licence = "3DDFA_V2 mb05", "MIT"
-
     def __init__(self, folder: Path) -> None:
         self.session = open_session(Path(folder) / "tddfa_mb05_120x120.onnx")
         stats = np.load(Path(folder) / "tddfa_param_mean_std.npz")

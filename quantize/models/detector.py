@@ -1,9 +1,9 @@
-"""A student on torch as a detector, with the core's preprocessing and decoding: what is measured before there is a bundle."""
+"""A student on torch as a detector, with the core's preprocessing and decoding."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,6 +19,17 @@ MIN_SCORE = 0.002
 NMS_IOU = 0.45
 #: Photos of crowds hold hundreds of faces, and the curve needs the doubtful ones too.
 MAX_FACES = 1500
+
+
+class Detector(Protocol):
+    """What is measured: a bundle, a checkpoint on torch, or somebody else's network."""
+
+    name: str
+    rule: str
+    """How a photo becomes the network's input, such as "letterbox 640x640": a figure without it means nothing."""
+
+    def detect(self, image: NDArray[np.uint8]) -> Found:
+        """Faces of a BGR photo (h, w, 3), in its pixels."""
 
 
 class FloatDetector:
@@ -44,7 +55,7 @@ class FloatDetector:
 
     @torch.no_grad()
     def detect(self, image: NDArray[np.uint8]) -> Found:
-        """See `quantize.evaluate.peers.Detector`."""
+        """See `Detector`."""
         from edgeface.angles import rotation_to_angles
 
         core = core_functions()

@@ -67,7 +67,7 @@ def _degrees(samples: Sequence[Sample], found: Mapping[str, Found]) -> list[floa
     """Between each face's labelled rotation and that of the detection which is its own."""
     apart = []
     for s in samples:
-        said = found[s.path.stem]
+        said = found[s.key]
         for face in s.faces:
             best = match(face, said)[0]
             if face.rotation is not None and best is not None and said.angles is not None:
@@ -81,5 +81,5 @@ def _found(detector: FloatDetector, samples: Sequence[Sample]) -> dict[str, Foun
         image = cv2.imread(str(s.path), cv2.IMREAD_COLOR)
         if image is None:
             raise ValueError(f"photo must be a readable picture, but got {s.path}")
-        found[s.path.stem] = detector.detect(np.asarray(image, np.uint8))
+        found[s.key] = detector.detect(np.asarray(image, np.uint8))
     return found

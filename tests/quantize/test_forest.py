@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed (pip install -e '.[quantize]')")
 
+from quantize.data.detections import Found
 from quantize.data.sample import FaceLabel, Sample
 from quantize.evaluate.forest import features, train_forest, with_quality
-from quantize.data.detections import Found
 
 
 def _faces(count: int, seed: int) -> tuple[list[Sample], dict[str, Found]]:
@@ -26,7 +26,7 @@ def _faces(count: int, seed: int) -> tuple[list[Sample], dict[str, Found]]:
         box = np.array([25.0, 20.0, 75.0, 80.0])
         face = FaceLabel(box.astype(np.float32), points.astype(np.float32), quality=spread / 20)
         samples.append(Sample(Path(f"{seed}-{i}.png"), 100, 100, [face], True))
-        found[f"{seed}-{i}"] = Found(box[None], np.array([0.9]), points[None])
+        found[f"{seed}-{i}.png"] = Found(box[None], np.array([0.9]), points[None])
     return samples, found
 
 
@@ -44,7 +44,7 @@ def test_it_learns_and_predicts() -> None:
     forest = train_forest(*_faces(150, 1), seed=0)
     samples, found = _faces(50, 2)
     rated = with_quality(found | {"nothing": Found(np.zeros((0, 4)), np.zeros(0))}, forest)
-    told = np.array([rated[s.path.stem].quality for s in samples]).ravel()  # type: ignore[misc]
+    told = np.array([rated[s.key].quality for s in samples]).ravel()  # type: ignore[misc]
     true = np.array([s.faces[0].quality for s in samples])
     assert np.corrcoef(told, true)[0, 1] > 0.9  # the flattest faces are too narrow to be matched, and stay unseen
     assert rated["nothing"].quality is None

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantize.data.sample import FaceLabel, Sample
 from quantize.data.detections import Found, Predictions
-from quantize.evaluate.intervals import RESAMPLES, Interval, Resamples, interval_rows, intervals, resampled
 from quantize.data.metrics import area_under_precision, average_precision, judge, score_samples
+from quantize.data.sample import FaceLabel, Sample
+from quantize.evaluate.intervals import RESAMPLES, Interval, Resamples, interval_rows, intervals, resampled
 
 FACES = [[0, 0, 40, 40], [50, 50, 90, 90]]
 
@@ -41,17 +41,19 @@ def _intervals(
 def test_a_photo_that_counts_twice_is_as_two_photos(times: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     samples = [_photo(str(i), FACES) for i in range(5)]
-    found = {str(i): _said(rng) for i in range(5)}
+    found = {f"{i}.jpg": _said(rng) for i in range(5)}
     weighted = area_under_precision(judge(samples, found, 0), np.array(times))
-    copies = [(f"{i}-{k}", str(i)) for i, n in enumerate(times) for k in range(n)]
-    copied = average_precision([_photo(name, FACES) for name, _ in copies], {name: found[of] for name, of in copies})
+    copies = [(f"{i}-{k}", f"{i}.jpg") for i, n in enumerate(times) for k in range(n)]
+    copied = average_precision(
+        [_photo(name, FACES) for name, _ in copies], {f"{name}.jpg": found[of] for name, of in copies}
+    )
     assert weighted == pytest.approx(copied[0])
 
 
 def test_the_figure_itself_is_that_of_the_table() -> None:
     rng = np.random.default_rng(3)
     samples = [_photo(str(i), FACES) for i in range(9)]
-    found = {str(i): _said(rng) for i in range(8)}
+    found = {f"{i}.jpg": _said(rng) for i in range(8)}
     table, figures = score_samples(samples, found), _intervals(samples, {"a": found}, 20)
     assert set(figures) == {"ap_all", "ap_ge16", "ap_ge32", "nme5", "nme5_box", "pose_mae"}  # no face of 64 px
     for key, columns in figures.items():
@@ -63,7 +65,7 @@ def test_the_figure_itself_is_that_of_the_table() -> None:
 def test_the_width_is_that_of_a_binomial() -> None:
     samples = [_photo(str(i), []) for i in range(400)]
     loud = Found(np.array([[0, 0, 9, 9]], float), np.array([0.9]))
-    found = {"few": {str(i): loud for i in range(40)}, "many": {str(i): loud for i in range(60)}}
+    found = {"few": {f"{i}.jpg": loud for i in range(40)}, "many": {f"{i}.jpg": loud for i in range(60)}}
     figures = _intervals(samples, found)["fp_per_100@0.5"]
     few, many = figures["few"], figures["many"]
     sigma = 100 * np.sqrt(0.1 * 0.9 / 400)
@@ -84,7 +86,7 @@ def test_a_mean_spreads_as_its_photos_do() -> None:
     found = {}
     for i in range(200):  # a half of them by 5 pixels off, of 20 between the eyes
         points = truth + np.array([3, 4]) * (i % 2)
-        found[str(i)] = Found(np.array([[28, 28, 52, 54]], float), np.array([0.9]), points[None].astype(float))
+        found[f"{i}.jpg"] = Found(np.array([[28, 28, 52, 54]], float), np.array([0.9]), points[None].astype(float))
     nme = _intervals(samples, {"a": found})["nme5"]["a"]
     assert nme.value == pytest.approx(12.5)
     assert nme.high - nme.low == pytest.approx(2 * 1.96 * 12.5 / np.sqrt(200), rel=0.12)
@@ -93,7 +95,7 @@ def test_a_mean_spreads_as_its_photos_do() -> None:
 def test_a_detector_does_not_differ_from_itself() -> None:
     rng = np.random.default_rng(4)
     samples = [_photo(str(i), FACES) for i in range(6)]
-    found = {str(i): _said(rng) for i in range(6)}
+    found = {f"{i}.jpg": _said(rng) for i in range(6)}
     for columns in _intervals(samples, {"a": found, "b": dict(found)}, 30).values():
         assert columns["b"].difference == (0.0, 0.0, 0.0)
     again = _intervals(samples, {"a": found}, 30)["ap_all"]["a"]
@@ -103,19 +105,19 @@ def test_a_detector_does_not_differ_from_itself() -> None:
 
 def test_what_a_resample_has_none_of_is_left_out_of_it() -> None:
     samples = [_photo("a", FACES), *(_photo(str(i), []) for i in range(3))]
-    found = {"a": Found(np.array(FACES, float), np.array([0.9, 0.8]))}  # found, but without points
+    found = {"a.jpg": Found(np.array(FACES, float), np.array([0.9, 0.8]))}  # found, but without points
     figures = _intervals(samples, {"x": found}, 50)
     assert (figures["ap_all"]["x"].low, figures["ap_all"]["x"].high) == (1.0, 1.0)
     assert set(figures) == {"ap_all", "ap_ge16", "ap_ge32"}
     with_points = Found(np.array([[28, 28, 52, 54]], float), np.array([0.9]), np.zeros((1, 5, 2)))
-    figures = _intervals(samples, {"x": found, "y": {"a": with_points}}, 50)
+    figures = _intervals(samples, {"x": found, "y": {"a.jpg": with_points}}, 50)
     assert list(figures["nme5"]) == ["y"]
     assert figures["nme5"]["y"].difference is None
 
 
 def test_each_set_keeps_its_own() -> None:
     rng = np.random.default_rng(5)
-    samples, found = [_photo(str(i), FACES) for i in range(6)], {str(i): _said(rng) for i in range(6)}
+    samples, found = [_photo(str(i), FACES) for i in range(6)], {f"{i}.jpg": _said(rng) for i in range(6)}
     resamples = Resamples(30)
     between = resamples.add(("wider", "640"), "a", samples, found)
     resamples.add(("wider", "320"), "a", samples[:3], found)
@@ -137,7 +139,7 @@ def test_nothing_to_draw_from_is_an_error(photos: int, resamples: int) -> None:
 
 def test_lines_of_the_table() -> None:
     samples = [_photo(str(i), []) for i in range(4)]
-    loud = {"0": Found(np.array([[0, 0, 5, 5]], float), np.array([0.9]))}
+    loud = {"0.jpg": Found(np.array([[0, 0, 5, 5]], float), np.array([0.9]))}
     figures = _intervals(samples, {"quiet": {}, "loud": loud}, 40)
     (line,) = interval_rows("x", figures, {"fp_per_100@0.5": "loud ones"}, ["quiet", "absent", "loud"])
     assert line == (

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from quantize.data import metrics
+from quantize.data.detections import Found, read_predictions, write_predictions
 from quantize.data.jsonl import read_jsonl
 from quantize.data.sample import FaceLabel, Sample
 from quantize.evaluate.discard import error_versus_discard, score_quality
-from quantize.data.detections import Found, read_predictions, write_predictions
 
 SHARED = Path(__file__).parents[2] / ".." / "shared"
 shared = pytest.mark.skipif(not (SHARED / "tools").is_dir(), reason="../shared is not there")
@@ -51,12 +51,12 @@ def _random_predictions(samples: list[Sample], seed: int) -> dict[str, Found]:
             rows.append({"box": [*corner, *(corner + size)], "score": rng.uniform(0.02, 0.6), "quality": 0.5})
             rows[-1] |= {"landmarks": rng.uniform(0, 300, (5, 2)).tolist()}
             rows[-1] |= {f"{k}_300wlp": 0.0 for k in ("yaw", "pitch", "roll")}
-        found[sample.path.stem] = Found.from_json(rows)
+        found[sample.key] = Found.from_json(rows)
     return found
 
 
 @shared
-@pytest.mark.parametrize("name", ["wider", "mask_web", "afw", "aflw2000", "pointing04", "background"])
+@pytest.mark.parametrize("name", ["wider", "wider2", "mask_web", "afw", "aflw2000", "background"])
 def test_same_as_reference_scorer(name: str, tmp_path: Path) -> None:
     folder = SHARED / "data" / "val" / name
     samples, skipped = read_jsonl(folder)
@@ -90,7 +90,7 @@ def _boxes(*rows: list[float]) -> Found:
 def test_average_precision_by_hand() -> None:
     samples = [_sample([0, 0, 20, 20], [50, 50, 80, 80])]
     # true (.9), false (.8), true (.7): recall 1/2 at precision 1, then 1 at 2/3
-    found = {"a": _boxes([0, 0, 20, 20, 0.9], [30, 0, 50, 30, 0.8], [50, 50, 80, 80, 0.7])}
+    found = {"a.jpg": _boxes([0, 0, 20, 20, 0.9], [30, 0, 50, 30, 0.8], [50, 50, 80, 80, 0.7])}
     assert metrics.average_precision(samples, found) == (pytest.approx(0.5 + 0.5 * 2 / 3), 2)
     # the face of 20 px counts neither way among those of at least 25
     assert metrics.average_precision(samples, found, 25) == (pytest.approx(0.5), 1)
@@ -100,7 +100,7 @@ def test_average_precision_by_hand() -> None:
 
 def test_operating_points_by_hand() -> None:
     samples = [_sample([0, 0, 40, 40], [50, 50, 90, 90], [0, 60, 20, 80])]  # the last one is too low to count
-    found = {"a": _boxes([0, 0, 40, 40, 0.9], [60, 0, 99, 39, 0.55], [50, 50, 90, 90, 0.52], [0, 60, 20, 80, 0.8])}
+    found = {"a.jpg": _boxes([0, 0, 40, 40, 0.9], [60, 0, 99, 39, 0.55], [50, 50, 90, 90, 0.52], [0, 60, 20, 80, 0.8])}
     points = metrics.operating_points(samples, found)
     assert points == {"recall@0.5": 1.0, "precision@0.5": 0.6667, "recall@0.6": 0.5, "precision@0.6": 1.0}
     assert metrics.operating_points([_sample()], found) == {}
@@ -108,7 +108,7 @@ def test_operating_points_by_hand() -> None:
 
 
 def test_a_face_is_found_once() -> None:
-    found = {"a": _boxes([0, 0, 20, 20, 0.9], [0, 0, 20, 20, 0.8])}
+    found = {"a.jpg": _boxes([0, 0, 20, 20, 0.9], [0, 0, 20, 20, 0.8])}
     assert metrics.average_precision([_sample([0, 0, 20, 20])], found)[0] == pytest.approx(1.0)
     judged = metrics.Judged(np.array([False, True]), np.array([0.9, 0.8]), np.array([0, 0]), np.array([1]))
     assert metrics.area_under_precision(judged) == pytest.approx(0.5)  # the false one came first
@@ -117,7 +117,7 @@ def test_a_face_is_found_once() -> None:
 def test_ignored_faces_count_neither_way() -> None:
     sample = _sample([0, 0, 20, 20], [50, 50, 80, 80])
     sample.faces[1].ignore = True
-    found = {"a": _boxes([0, 0, 20, 20, 0.8], [50, 50, 80, 80, 0.9])}
+    found = {"a.jpg": _boxes([0, 0, 20, 20, 0.8], [50, 50, 80, 80, 0.9])}
     assert metrics.average_precision([sample], found) == (pytest.approx(1.0), 1)
 
 
@@ -133,7 +133,7 @@ def test_landmarks_and_pose_by_hand() -> None:
     assert truth is not None
     face = {"box": [28, 28, 52, 54], "score": 0.9, "landmarks": (truth + np.array([3, 4])).tolist()}
     face |= {"yaw_300wlp": 13.0, "pitch_300wlp": 0.0, "roll_300wlp": 0.0}
-    found = {"a": Found.from_json([face]), "c": Found.from_json([face])}
+    found = {"a.jpg": Found.from_json([face]), "c.jpg": Found.from_json([face])}
     marks = metrics.landmark_errors(samples, found)
     assert marks["nme5"] == pytest.approx(25.0)  # 5 pixels of 20 between the eyes, and the hull is 20 x 20
     assert marks["nme5_box"] == pytest.approx(25.0)
@@ -141,6 +141,9 @@ def test_landmarks_and_pose_by_hand() -> None:
     pose = metrics.pose_errors(samples, found)
     assert (pose["n_pose"], pose["pose_miss"]) == (2, 0.5)  # 120° is beyond the range
     assert (pose["yaw"], pose["pose_mae"], pose["geodesic"]) == (3.0, 1.0, 3.0)
+    assert pose["within_20"] == 1.0  # of the one that was found
+    far = Found.from_json([face | {"yaw_300wlp": 31.0}])
+    assert metrics.pose_errors(samples, found | {"a.jpg": far})["within_20"] == 0.0
     assert pose["pose_by_yaw"] == {
         "0-30": {"n": 1, "miss": 0.0, "pose_mae": 1.0, "geodesic": 3.0},
         "30-60": {"n": 1, "miss": 1.0, "pose_mae": None, "geodesic": None},
@@ -149,8 +152,23 @@ def test_landmarks_and_pose_by_hand() -> None:
 
 def test_false_positives_by_hand() -> None:
     samples = [_sample(name="a.jpg"), _sample(name="b.jpg")]
-    result = metrics.score_samples(samples, {"a": _boxes([0, 0, 9, 9, 0.6], [0, 0, 9, 9, 0.35])})
+    result = metrics.score_samples(samples, {"a.jpg": _boxes([0, 0, 9, 9, 0.6], [0, 0, 9, 9, 0.35])})
     assert (result["fp_per_100@0.3"], result["fp_per_100@0.5"], result["fp_per_100@0.7"]) == (100.0, 50.0, 0.0)
+
+
+def test_the_threshold_of_one_false_positive_in_a_hundred_by_hand() -> None:
+    samples = [_sample(name=f"{i}.jpg") for i in range(200)]
+    found = {f"{i}.jpg": _boxes([0, 0, 9, 9, score]) for i, score in enumerate((0.9, 0.8, 0.7, 0.6))}
+    threshold = metrics.false_positives(samples, found)["score_1fp"]
+    assert threshold == pytest.approx(0.7, abs=1e-3)  # above it are two of two hundred photos
+    assert "score_1fp" not in metrics.false_positives(samples[:99], found)
+    assert metrics.false_positives(samples, {})["score_1fp"] == pytest.approx(0, abs=1e-3)
+
+
+def test_photos_of_one_name_in_two_folders_are_two() -> None:
+    one, other = _sample([0, 0, 20, 20], name="x/a.jpg"), _sample([50, 50, 80, 80], name="y/a.jpg")
+    found = {one.key: _boxes([0, 0, 20, 20, 0.9]), other.key: _boxes([50, 50, 80, 80, 0.8])}
+    assert metrics.average_precision([one, other], found) == (pytest.approx(1.0), 2)
 
 
 def test_discarding_the_failures_first_is_ideal() -> None:
@@ -177,7 +195,7 @@ def test_without_a_quality_the_score_is_one(tmp_path: Path) -> None:
 
     def figures(*fields: str) -> dict[str, float]:
         rows = [{"box": [0, 0, 20, 20], "score": s} | dict.fromkeys(fields, s) for s in scores]
-        found = {str(i): Found.from_json([row]) for i, row in enumerate(rows)}
+        found = {f"{i}.jpg": Found.from_json([row]) for i, row in enumerate(rows)}
         return score_quality(samples, found, tmp_path / "embeddings.npz")
 
     assert figures() == figures("quality")
@@ -190,5 +208,5 @@ def test_predictions_survive_the_file(tmp_path: Path) -> None:
     write_predictions(tmp_path / "p.jsonl", found)
     again = read_predictions(tmp_path / "p.jsonl")
     assert again.keys() == found.keys()
-    assert again["a"].angles is not None
-    assert np.allclose(again["a"].boxes, found["a"].boxes, atol=1e-3)
+    assert again["a.jpg"].angles is not None
+    assert np.allclose(again["a.jpg"].boxes, found["a.jpg"].boxes, atol=1e-3)

@@ -9,8 +9,8 @@ torch = pytest.importorskip("torch", reason="the toolchain's extra is not instal
 
 from torch import nn  # noqa: E402
 
-from quantize.models import build_student, fuse# noqa: E402
 from quantize.compress.rounding import SPREAD, _rounded, round_weights, rounded_result  # noqa: E402
+from quantize.models import build_student, fuse  # noqa: E402
 
 
 def nearest(weight: torch.Tensor) -> torch.Tensor:
@@ -50,7 +50,7 @@ def test_two_weights_by_hand() -> None:
 
 def test_a_student_stays_close_and_its_float_self_as_it_was() -> None:
     torch.manual_seed(0)
-    model = fuse(build_student("n"))
+    model = fuse(build_student("edgeface-n"))
     before = {k: v.clone() for k, v in model.state_dict().items()}
     images = np.random.default_rng(0).integers(0, 256, (4, 64, 96, 3), dtype=np.uint8)
     rounded = round_weights(model, [images, images[:2, :32, :32]])
@@ -71,12 +71,12 @@ def test_a_student_stays_close_and_its_float_self_as_it_was() -> None:
 def test_what_cannot_be_rounded_is_refused() -> None:
     images = np.zeros((1, 32, 32, 3), np.uint8)
     with pytest.raises(ValueError, match="batch norm folded"):
-        round_weights(build_student("n"), [images])
+        round_weights(build_student("edgeface-n"), [images])
     with pytest.raises(ValueError, match="must be calibration photos"):
-        round_weights(fuse(build_student("n")), [images[:0]])
+        round_weights(fuse(build_student("edgeface-n")), [images[:0]])
     for grids in (0, 2):
         with pytest.raises(ValueError, match="grids must be an odd number"):
-            round_weights(fuse(build_student("n")), [images], grids=grids)
+            round_weights(fuse(build_student("edgeface-n")), [images], grids=grids)
 
 
 def test_results_by_hand() -> None:

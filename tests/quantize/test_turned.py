@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 pytest.importorskip("torch", reason="the toolchain's extra is not installed")
 
 from edgeface.angles import angles_to_rotation, rotation_to_angles
-from quantize.evaluate.detectors import DetectorSpec
-from quantize.evaluate.evaluation import Trial
 from quantize.data.detections import Found
+from quantize.evaluate.detectors import DetectorSpec
 from quantize.evaluate.turned import TURNS, TurnedDetector
 
 ANGLES = (25.0, -10.0, 15.0)
@@ -58,12 +57,6 @@ def test_nothing_found_is_nothing_turned_back() -> None:
 
     found = TurnedDetector(Blind(90), 90).detect(np.zeros((30, 50, 3), np.uint8))
     assert (found.boxes.shape, found.angles is not None and found.angles.shape) == ((0, 4), (0, 3))
-
-
-@pytest.mark.parametrize("text", ["wider", "640x640", "wider@640x640+45", "wider@640x640+", "wider@640+90"])
-def test_what_is_no_trial_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="must be"):
-        Trial.parse(text)
 
 
 def test_other_turns_are_refused() -> None:

@@ -8,25 +8,10 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from quantize.models.detector import Detector
 
-from quantize.data.detections import Found
-
-ADAPTERS = {"yunet": "quantize.evaluate.peers.yunet:YuNetPeer"}
-
-
-class Detector(Protocol):
-    """What `quantize.evaluate.evaluation` measures."""
-
-    name: str
-    rule: str
-    """How a photo becomes the network's input, such as "letterbox 640x640": a figure without it means nothing."""
-
-    def detect(self, image: NDArray[np.uint8]) -> Found:
-        """Faces of a BGR photo (h, w, 3), in its pixels."""
+ADAPTERS = {"yunet": "quantize.evaluate.peers.yunet:YuNetPeer", "scrfd": "quantize.evaluate.peers.scrfd:ScrfdPeer"}
 
 
 def open_peer(spec: str, size: tuple[int, int], min_score: float) -> Detector:

@@ -15,15 +15,17 @@ from torch import nn  # noqa: E402
 
 from quantize.compress.bounded_stem import BOUND, bound_stem  # noqa: E402
 from quantize.compress.calibration import as_real  # noqa: E402
-from quantize.models import Student, build_student, checkpoint_of, fuse, load_student# noqa: E402
-from quantize.export.onnx import export_float, quantize_onnx  # noqa: E402
-from quantize.compress.accuracy import layer_report  # noqa: E402
+from quantize.compress.qdq import quantize_onnx  # noqa: E402
+from quantize.compress.report import layer_report  # noqa: E402
+from quantize.models import Network, Student, build_student, checkpoint_of, fuse, load_student  # noqa: E402
+from quantize.models.checkpoints import FIRST  # noqa: E402
+from quantize.models.onnx import export_float  # noqa: E402
 
 
-@pytest.fixture(params=["n", "s", "thinned"])
-def model(request: pytest.FixtureRequest) -> Student:
+@pytest.fixture(params=["edgeface-n", "edgeface-s", "edgeface-s 0.1.0"])
+def model(request: pytest.FixtureRequest) -> Network:
     torch.manual_seed(1)
-    return fuse(build_student(request.param))
+    return fuse(FIRST[request.param]() if request.param in FIRST else build_student(request.param))
 
 
 @pytest.fixture
@@ -31,13 +33,17 @@ def images() -> np.ndarray:
     return np.random.default_rng(2).integers(0, 256, (5, 64, 96, 3), dtype=np.uint8)
 
 
-def stem(model: Student, images: np.ndarray) -> torch.Tensor:
+def _bounded(model: Network) -> bool:
+    return model.architecture.bounded if isinstance(model, Student) else model.bounded
+
+
+def stem(model: Network, images: np.ndarray) -> torch.Tensor:
     with torch.no_grad():
         value: torch.Tensor = model.stem[0](torch.from_numpy(as_real(images)))
     return value
 
 
-def test_all_but_the_rarest_values_stay(model: Student, images: np.ndarray) -> None:
+def test_all_but_the_rarest_values_stay(model: Network, images: np.ndarray) -> None:
     before = stem(model, images)
     after = stem(bound_stem(copy.deepcopy(model), images, 95), images)
     for b, a in zip(before.transpose(0, 1), after.transpose(0, 1), strict=True):
@@ -47,7 +53,7 @@ def test_all_but_the_rarest_values_stay(model: Student, images: np.ndarray) -> N
         assert torch.allclose(a, (b * factor).clamp(max=BOUND), atol=1e-4)
 
 
-def test_a_channel_that_rarely_speaks_is_still_heard(model: Student, images: np.ndarray) -> None:
+def test_a_channel_that_rarely_speaks_is_still_heard(model: Network, images: np.ndarray) -> None:
     """And one that never does gets no endless weights."""
     with torch.no_grad():
         largest = stem(model, images).amax((0, 2, 3))
@@ -63,7 +69,7 @@ def test_a_channel_that_rarely_speaks_is_still_heard(model: Student, images: np.
     assert weight.isfinite().all() and float(weight.abs().max()) < 1e6
 
 
-def test_what_is_not_cut_off_computes_the_same(model: Student, images: np.ndarray) -> None:
+def test_what_is_not_cut_off_computes_the_same(model: Network, images: np.ndarray) -> None:
     bounded = bound_stem(copy.deepcopy(model), images, 99.9)
     dim = 128 + (images.astype(np.int16) - 128) // 8  # of contrasts that are never cut off
     with torch.no_grad():
@@ -73,18 +79,18 @@ def test_what_is_not_cut_off_computes_the_same(model: Student, images: np.ndarra
             assert torch.allclose(a, b, atol=1e-5)
 
 
-def test_a_hundred_percent_leaves_all_as_it_is(model: Student, images: np.ndarray) -> None:
+def test_a_hundred_percent_leaves_all_as_it_is(model: Network, images: np.ndarray) -> None:
     before = copy.deepcopy(model)
     assert bound_stem(model, images, 100) is model
-    assert isinstance(model.stem[0][2], nn.ReLU) and not model.config.bounded
+    assert isinstance(model.stem[0][2], nn.ReLU) and not _bounded(model)
     assert all(torch.equal(v, before.state_dict()[k]) for k, v in model.state_dict().items())
 
 
-def test_a_checkpoint_keeps_the_bound(model: Student, images: np.ndarray, tmp_path: Path) -> None:
+def test_a_checkpoint_keeps_the_bound(model: Network, images: np.ndarray, tmp_path: Path) -> None:
     bounded = bound_stem(model, images, 90)
     torch.save(checkpoint_of(bounded), tmp_path / "bounded.pt")
     again = load_student(tmp_path / "bounded.pt")
-    assert again.config == bounded.config
+    assert _bounded(again) and _bounded(bounded)
     with torch.no_grad():
         x = torch.from_numpy(as_real(images))
         assert all(torch.equal(a, b) for a, b in zip(again(x), bounded(x), strict=True))
@@ -93,7 +99,7 @@ def test_a_checkpoint_keeps_the_bound(model: Student, images: np.ndarray, tmp_pa
 def test_int8_ends_where_the_layer_does(images: np.ndarray, tmp_path: Path) -> None:
     """ONNX Runtime's file keeps no operator for it: the first result's 255 steps are those from 0 to 6."""
     torch.manual_seed(1)
-    export_float(bound_stem(fuse(build_student("n")), images, 90), tmp_path / "float.onnx")
+    export_float(bound_stem(fuse(build_student("edgeface-n")), images, 90), tmp_path / "float.onnx")
     quantize_onnx(tmp_path / "float.onnx", tmp_path / "int8.onnx", [images])
     graph = onnx.load(tmp_path / "int8.onnx").graph
     assert not {n.op_type for n in graph.node} & {"Clip", "Relu"}
@@ -107,7 +113,7 @@ def test_int8_ends_where_the_layer_does(images: np.ndarray, tmp_path: Path) -> N
 def test_the_layer_report_measures_behind_the_bound(images: np.ndarray, tmp_path: Path) -> None:
     """What the float network cuts off by ReLU6 int8 cuts off by its range: that is no error of rounding."""
     torch.manual_seed(1)
-    model = bound_stem(fuse(build_student("n")), images, 50)
+    model = bound_stem(fuse(build_student("edgeface-n")), images, 50)
     export_float(model, tmp_path / "float.onnx")
     quantize_onnx(tmp_path / "float.onnx", tmp_path / "int8.onnx", [images])
     rows = layer_report(model, tmp_path / "float.onnx", tmp_path / "int8.onnx", images)
@@ -115,11 +121,11 @@ def test_the_layer_report_measures_behind_the_bound(images: np.ndarray, tmp_path
 
 
 def test_what_cannot_be_bounded_is_refused(images: np.ndarray) -> None:
-    model = fuse(build_student("n"))
+    model = fuse(build_student("edgeface-n"))
     for percentile in (0, -1, 100.5):
         with pytest.raises(ValueError, match="percentile must be above 0 and at most 100"):
             bound_stem(model, images, percentile)
     with pytest.raises(ValueError, match="batch norm folded"):
-        bound_stem(build_student("n"), images, 99)
+        bound_stem(build_student("edgeface-n"), images, 99)
     with pytest.raises(ValueError, match="must be calibration photos"):
         bound_stem(model, images[:0], 99)

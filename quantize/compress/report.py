@@ -1,18 +1,10 @@
-"""Step ``quantize``: from a float checkpoint to weights and a plan that hold the budget in int8.
-
-Post-training quantisation by ONNX Runtime, or quantisation-aware tuning by NNCF before it; then what int8 costs is
-measured on training photos, layer by layer and in the detector's own figures. Accuracy control gives a layer back to
-float only while the budget is broken, the worst layer first. A budget that stays broken fails the step.
-"""
+"""What eight bits do to each layer of a student, in dB of signal to noise."""
 
 from __future__ import annotations
 
-import copy
 import json
 import math
-import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,98 +13,20 @@ import onnx
 import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
+from rich.progress import track
 from torch import nn
 
-from edgeface.angles import rotation_to_angles
-from quantize.package.bundles import make_manifest, onnx_spec, write_bundle
 from quantize.compress.calibration import Images, as_real
-from quantize.data.sample import Sample
-from quantize.evaluate.detectors import DetectorSpec
-from quantize.evaluate.evaluation import every_nth, photos
-from quantize.data.detections import Found
-from quantize.data.metrics import average_precision, landmark_errors, pose_errors
-from quantize.models import Student
-from quantize.models.layers import ConvBNReLU
-from quantize.export.onnx import INPUT, quantize_onnx
 from quantize.compress.rounding import rounded_result
+from quantize.models import Network
+from quantize.models.layers import ConvBNReLU
+from quantize.models.onnx import INPUT
+from quantize.run import console
 
 RELUS = ("Relu", "Clip")  # the latter is ReLU6
 
 
-class BudgetError(RuntimeError):
-    """Int8 costs more than the config allows."""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """The most that int8 may lose against its own float network. Infinite where the config says nothing."""
-
-    ap: float = math.inf
-    """AP over faces of at least 16 pixels, absolute."""
-    degrees: float = math.inf
-    """Pose MAE."""
-    nme: float = math.inf
-    """5-point error over box size, relative."""
-
-    def broken(self, loss: dict[str, float]) -> list[str]:
-        """A sentence for each figure that is over."""
-        return [
-            f"{key} must lose at most {limit:g}, but got {loss[key]:.4g}"
-            for key, limit in vars(self).items()
-            if loss.get(key, 0.0) > limit
-        ]
-
-
-def control_samples(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """Training photos to measure int8 against float on: fully boxed ones, and ones with points and a rotation.
-
-    A teacher's rotation serves as the label: the difference between float and int8 is what is asked for, not the error.
-    """
-    boxed = [
-        s
-        for s in samples
-        if s.complete and any(f.extra.get("box_from", "label") == "label" and not f.ignore for f in s.faces)
-    ]
-    faces = [
-        s for s in samples if any(f.points is not None and f.rotation is not None and not f.ignore for f in s.faces)
-    ]
-    chosen = []
-    for s in map(copy.deepcopy, [*every_nth(boxed, count), *every_nth(faces, count)]):
-        for f in s.faces:
-            if f.rotation is not None and f.points is not None and "pose_300wlp" not in f.extra:
-                angles = rotation_to_angles(f.rotation)
-                f.extra["pose_300wlp"] = dict(zip(("yaw", "pitch", "roll"), map(float, angles), strict=True))
-        chosen.append(s)
-    return list({s.path: s for s in chosen}.values())
-
-
-def figures(
-    path: Path, precision: str, scales: dict[int, NDArray[np.float32]], samples: Sequence[Sample], side: int = 320
-) -> dict[str, float]:
-    """AP ≥16 px, pose MAE and 5-point error over box size of one ONNX file, through the shipped path."""
-    with tempfile.TemporaryDirectory() as folder:
-        bundle = Path(folder) / "candidate.efm"
-        manifest = make_manifest("candidate", "0", [onnx_spec(path, precision)], scales, [(side, side)])
-        write_bundle(bundle, manifest, path.parent)
-        detector = DetectorSpec(str(bundle), (side, side), precision=precision).open()
-        found: dict[str, Found] = {s.path.stem: detector.detect(image) for s, image in photos(samples)}
-    ap, _ = average_precision(samples, found, 16)
-    pose, points = pose_errors(samples, found), landmark_errors(samples, found)
-    values = {"ap": ap, "degrees": pose.get("pose_mae"), "nme": points.get("nme5_box")}
-    return {k: float("nan") if v is None else float(v) for k, v in values.items()}
-
-
-def loss_of(quantised: dict[str, float], reference: dict[str, float]) -> dict[str, float]:
-    """What int8 loses: AP absolute, degrees absolute, NME relative. Figures that cannot be had are left out."""
-    loss = {
-        "ap": reference["ap"] - quantised["ap"],
-        "degrees": quantised["degrees"] - reference["degrees"],
-        "nme": quantised["nme"] / reference["nme"] - 1,
-    }
-    return {k: v for k, v in loss.items() if math.isfinite(v)}
-
-
-def layer_report(model: Student, float_path: Path, int8_path: Path, images: Images) -> list[dict[str, Any]]:
+def layer_report(model: Network, float_path: Path, int8_path: Path, images: Images) -> list[dict[str, Any]]:
     """What eight bits do to each convolution, in dB of signal to noise, worst first.
 
     ``alone_db``: at the network's outputs, with only this layer's weights and results quantised. ``weight_db``: of its
@@ -140,7 +54,7 @@ def layer_report(model: Student, float_path: Path, int8_path: Path, images: Imag
 
 
 @torch.no_grad()
-def sensitivities(model: Student, images: Images) -> dict[str, float]:
+def sensitivities(model: Network, images: Images) -> dict[str, float]:
     """dB at the outputs with one layer at a time quantised: weights per channel, results (after ReLU) per tensor. Names
     of the convolutions in the order in which they run, which is the order of the ONNX graph.
     """
@@ -157,7 +71,7 @@ def sensitivities(model: Student, images: Images) -> dict[str, float]:
     for h in hooks:
         h.remove()
     result = {}
-    for name, (conv, block) in layers.items():
+    for name, (conv, block) in track(layers.items(), "report by layer", len(layers), console=console):
         kept = conv.weight.detach().clone()
         scale = kept.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12) / 127
         conv.weight.copy_((kept / scale).round() * scale)
@@ -233,36 +147,6 @@ def _values(path: Path, tensors: Sequence[str], inputs: Sequence[NDArray[Any]]) 
     options.log_severity_level = 3
     session = ort.InferenceSession(network.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return [[np.asarray(v) for v in session.run(list(tensors), {INPUT: x})] for x in inputs]
-
-
-def control(
-    model: Student,
-    float_path: Path,
-    int8_path: Path,
-    images: Sequence[Images],
-    budget: Budget,
-    measure: Callable[[Path], dict[str, float]],
-    reference: dict[str, float],
-    most: int = 8,
-) -> tuple[list[str], list[dict[str, Any]]]:
-    """Quantises, and gives layers back to float, the ones that hurt the outputs most first, while the budget is broken
-    and at most ``most`` times.
-
-    Returns:
-        Names of the nodes that stay in float, and a record of each try. The last try's network is ``int8_path``.
-    """
-    kept: list[str] = []
-    tries: list[dict[str, Any]] = []
-    order: list[str] | None = None
-    while True:
-        quantize_onnx(float_path, int8_path, images, keep_float=kept)
-        loss = loss_of(measure(int8_path), reference)
-        broken = budget.broken(loss)
-        tries.append({"float_layers": list(kept), "loss": {k: round(v, 5) for k, v in loss.items()}, "broken": broken})
-        if not broken or len(kept) >= most:
-            return kept, tries
-        order = order or [r["node"] for r in layer_report(model, float_path, int8_path, images[0][:4])]
-        kept.append(order[len(kept)])
 
 
 def write_report(folder: Path, rows: Sequence[dict[str, Any]], tries: Sequence[dict[str, Any]]) -> None:

@@ -8,9 +8,9 @@ import pytest
 cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
 pytest.importorskip("torch", reason="the toolchain's extra is not installed")
 
-from quantize.data.sample import FaceLabel, Sample  # noqa: E402
 from quantize.data.detections import Found  # noqa: E402
-from quantize.evaluate.lightness import GROUPS, by_tone, group_of, is_grey, typology_angle  # noqa: E402
+from quantize.data.sample import FaceLabel, Sample  # noqa: E402
+from quantize.evaluate.lightness import GROUPS, by_lightness, group_of, is_grey, typology_angle  # noqa: E402
 
 
 def colour(lightness: float, yellow: float) -> np.ndarray:
@@ -37,9 +37,9 @@ def test_a_group_that_is_not_found_shows(tmp_path: Path) -> None:
         path = tmp_path / f"{i}.png"
         cv2.imwrite(str(path), colour(lightness, 15))
         samples.append(Sample(path, 80, 80, [FaceLabel(box), FaceLabel(box, ignore=True)], True))
-        found[str(i)] = Found(np.array([box if hit else [0, 0, 5, 5]], float), np.array([0.9]))
+        found[str(path)] = Found(np.array([box if hit else [0, 0, 5, 5]], float), np.array([0.9]))
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((80, 80, 3), 90, np.uint8))
     assert is_grey(cv2.imread(str(tmp_path / "grey.png")))
     samples.append(Sample(tmp_path / "grey.png", 80, 80, [FaceLabel(box)], True))
-    figures = by_tone(samples, found)
+    figures = by_lightness(samples, found)
     assert figures == {GROUPS[0][0]: {"n": 2, "recall": 1.0}, GROUPS[2][0]: {"n": 2, "recall": 0.5}}

@@ -13,19 +13,9 @@ from numpy.typing import NDArray
 
 from edgeface import bundle
 from edgeface.faces import LANDMARK_NAMES
-from edgeface.manifest import (
-    DECODE_RULE,
-    POSE,
-    SCHEMA,
-    DecodeSpec,
-    InputSpec,
-    Manifest,
-    ModelSpec,
-    OutputSpec,
-    WeightsSpec,
-)
-from quantize.export.onnx import INPUT, INPUT_SCALE, INPUT_ZERO, OUTPUTS
-from quantize.models import STRIDES
+from edgeface.manifest import DECODE_RULE, POSE, SCHEMA, DecodeSpec, InputSpec, Manifest, ModelSpec, OutputSpec
+from quantize.models.onnx import INPUT, INPUT_SCALE, INPUT_ZERO, OUTPUTS
+from quantize.models.student import STRIDES
 
 #: Sides of an input must be multiples of it: levels of stride 8 and 16 are whole, one of 32 may end in half a cell.
 SIZE_MULTIPLE = 16
@@ -33,51 +23,17 @@ MIN_SDK = "0.1.0"
 
 
 def onnx_spec(path: Path, precision: str, size: tuple[int, int] | None = None) -> ModelSpec:
-    """The manifest's entry of an ONNX file that `quantize.export.onnx` wrote."""
+    """The manifest's entry of an ONNX file that `quantize.models.onnx` or `quantize.compress.qdq` wrote."""
     scale, zero, dtype = (INPUT_SCALE, INPUT_ZERO, "uint8") if precision == "int8" else (1.0, 0, "float32")
     return ModelSpec(
         path.name,
-        _sha256(path),
+        sha256_of(path),
         "onnx",
         precision,
         size,
         SIZE_MULTIPLE,
         InputSpec(INPUT, dtype, "NCHW", "rgb", scale, zero),
         tuple(OutputSpec(o, s, "NCHW", "float32", 1.0, 0) for o, s in zip(OUTPUTS, STRIDES, strict=True)),
-    )
-
-
-def tflite_spec(path: Path, described: Mapping[str, Any], size: tuple[int, int]) -> ModelSpec:
-    """The manifest's entry of a TFLite file, from what `quantize.export.tflite.export_tflite` said of it."""
-    image = described["input"]
-    outputs = tuple(
-        OutputSpec(o["name"], s, "NHWC", o["dtype"], o["scale"], o["zero_point"])
-        for o, s in zip(described["outputs"], STRIDES, strict=True)
-    )
-    return ModelSpec(
-        path.name,
-        _sha256(path),
-        "tflite",
-        "int8",
-        size,
-        SIZE_MULTIPLE,
-        InputSpec(image["name"], image["dtype"], "NHWC", "rgb", image["scale"], image["zero_point"]),
-        outputs,
-    )
-
-
-def ncnn_spec(param: Path, weights: Path, precision: str) -> ModelSpec:
-    """The manifest's entry of the files that `quantize.export.ncnn` wrote."""
-    return ModelSpec(
-        param.name,
-        _sha256(param),
-        "ncnn",
-        precision,
-        None,
-        SIZE_MULTIPLE,
-        InputSpec("in0", "float32", "NCHW", "rgb", 1.0, 0),
-        tuple(OutputSpec(f"out{i}", s, "NCHW", "float32", 1.0, 0) for i, s in enumerate(STRIDES)),
-        WeightsSpec(weights.name, _sha256(weights)),
     )
 
 
@@ -90,7 +46,7 @@ def make_manifest(
     *,
     min_score: float = 0.5,
     nms_iou: float = 0.45,
-    licence: str = "Apache-2.0",
+    licence: str = "not stated",
     **free: dict[str, Any],
 ) -> Manifest:
     """A manifest of schema 1, read back through the SDK's own checks. ``free``: quality, training, calibration,
@@ -125,5 +81,5 @@ def write_bundle(path: Path, manifest: Manifest, files: Path) -> None:
     bundle.write_bundle(path, manifest, {file: (files / file).read_bytes() for m in manifest.models for file in m.files})
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,4 +1,7 @@
-"""ONNX files of a student: float32 with any input size, and int8 in QDQ form whose input is the picture's own bytes."""
+"""Int8 ONNX files in QDQ form: per-channel weights, ranges of activations from calibration photos.
+
+The networks of a student take the picture's own bytes.
+"""
 
 from __future__ import annotations
 
@@ -6,55 +9,24 @@ import contextlib
 import io
 import math
 import tempfile
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import torch
 from onnx import TensorProto, helper
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from quantize.compress.calibration import Images, as_real
-from quantize.models import STRIDES, Student
+from quantize.models.onnx import INPUT, INPUT_SCALE, INPUT_ZERO, OUTPUTS, tidy
+from quantize.run import bar
 
-INPUT = "image"
-OUTPUTS = tuple(f"p{s}" for s in STRIDES)
-OPSET = 17
-#: A pixel p is the real number (p − 128) / 128 (docs/bundle.md).
-INPUT_SCALE, INPUT_ZERO = 1 / 128, 128
 #: Of the values of an activation, what its range covers.
 PERCENTILE = 99.9999
 #: Of photos that go into histograms together every value of every activation is in memory: 12 MB a photo of 320x320.
 MOST_PHOTOS = 48
-
-
-def export_float(model: Student, path: Path) -> None:
-    """Writes the folded network (see `quantize.models.fuse`): (1, 3, H, W) float32 real values to three outputs, H and W
-    any multiples of 32.
-    """
-    axes = {INPUT: {2: "height", 3: "width"}}
-    for name, stride in zip(OUTPUTS, STRIDES, strict=True):
-        axes[name] = {2: f"height/{stride}", 3: f"width/{stride}"}
-    with warnings.catch_warnings():
-        # the exporter that NNCF's graphs need is the old one, which says so; and opsets after 17 gain nothing here
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            model.eval(),
-            (torch.zeros(1, 3, 64, 96),),
-            str(path),
-            dynamo=False,
-            opset_version=OPSET,
-            input_names=[INPUT],
-            output_names=list(OUTPUTS),
-            dynamic_axes=axes,
-        )
-    network = onnx.load(path)
-    onnx.checker.check_model(network, full_check=True)
-    onnx.save(_tidy(network), path)
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -65,6 +37,7 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, images: Sequence[Images]) -> None:
         self.photos = [photo for batch in images for photo in batch[:MOST_PHOTOS]]
         self.stride = math.gcd(*(len(batch[:MOST_PHOTOS]) for batch in images))
+        self.done = 0
         self.set_range(0, len(self.photos))
 
     def __len__(self) -> int:
@@ -75,6 +48,7 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
 
     def get_next(self) -> dict[str, Any] | None:
         photo = next(self.iterator, None)
+        self.done += photo is not None
         return None if photo is None else {INPUT: as_real(photo[None])}
 
 
@@ -86,6 +60,7 @@ def quantize_onnx(
     keep_float: Sequence[str] = (),
     float_outputs: bool = True,
     percentile: float | None = PERCENTILE,
+    cache: Path | None = None,
 ) -> None:
     """Post-training quantisation by ONNX Runtime: weights int8 per channel, activations uint8 per tensor, QDQ.
 
@@ -97,6 +72,7 @@ def quantize_onnx(
         float_outputs: the last convolutions' results are not rounded to eight bits (their weights and inputs are).
         percentile: of the values seen, that ranges cover; None for all of them. A few outliers cost every other value
             precision; but one in a hundred thousand is what says that a face fills the frame.
+        cache: a file that keeps the ranges; a second call with other ``keep_float`` reads them there.
     """
     scale, zero = np.array(INPUT_SCALE, np.float32), np.array(INPUT_ZERO, np.uint8)
     overrides = {INPUT: [{"quant_type": QuantType.QUInt8, "scale": scale, "zero_point": zero}]}
@@ -112,7 +88,9 @@ def quantize_onnx(
         reader = _Reader(images)
         options: dict[str, Any] = {"TensorQuantOverrides": overrides, "CalibPercentile": percentile}
         options["CalibStridedMinMax"] = reader.stride  # of other ranges as well, in spite of its name
-        with contextlib.redirect_stdout(io.StringIO()):  # it reports on its histograms there
+        known = cache is not None and cache.is_file()
+        watched = contextlib.nullcontext() if known else bar("calibrate", lambda: reader.done, len(reader))
+        with watched, contextlib.redirect_stdout(io.StringIO()):  # it reports on its histograms there
             quantize_static(
                 str(prepared),
                 str(path),
@@ -124,13 +102,14 @@ def quantize_onnx(
                 calibrate_method=CalibrationMethod.MinMax if percentile is None else CalibrationMethod.Percentile,
                 nodes_to_exclude=list(keep_float),
                 extra_options=options,
+                calibration_cache_path=cache,
             )
     network = onnx.load(path)
     if float_outputs:
         _drop_output_rounding(network)
     _take_bytes(network)
     onnx.checker.check_model(network, full_check=True)
-    onnx.save(_tidy(network), path)
+    onnx.save(tidy(network), path)
 
 
 def _take_bytes(network: Any) -> None:
@@ -168,27 +147,3 @@ def _drop_output_rounding(network: Any) -> None:
         conv.output[0] = output
         graph.node.remove(dequantize)
         graph.node.remove(quantize)
-
-
-def _tidy(network: Any) -> Any:
-    """Drops what an exporter says of itself and initialisers that nothing reads, so that the same weights give the same
-    bytes.
-    """
-    used = {name for node in network.graph.node for name in node.input}
-    kept = [i for i in network.graph.initializer if i.name in used]
-    del network.graph.initializer[:]
-    network.graph.initializer.extend(kept)
-    del network.graph.value_info[:]
-    for node in network.graph.node:
-        node.doc_string = ""
-    network.doc_string = ""
-    del network.metadata_props[:]
-    network.producer_name, network.producer_version = "edgeface", ""
-    if not network.opset_import:
-        network.opset_import.append(helper.make_opsetid("", OPSET))
-    return network
-
-
-def convolutions(path: Path) -> list[str]:
-    """Names of the convolution nodes, in graph order."""
-    return [n.name for n in onnx.load(path).graph.node if n.op_type == "Conv"]
