@@ -1,4 +1,8 @@
-"""The toolchain behind edgeface's networks: data, label, train, quantize, export, evaluate, package.
+"""The toolchain behind edgeface's networks, from photos to a bundle that ships; see docs/toolchain.md.
 
-Runs from a checkout (``pip install -e '.[quantize]'``); it is never part of the wheel.
+It runs from a checkout and is never part of the wheel. The compiled core of edgeface is taken from where it is installed.
 """
+
+from quantize.installed import use_installed_core
+
+use_installed_core()

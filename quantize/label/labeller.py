@@ -187,7 +187,10 @@ def with_measured_pan(rotation: NDArray[np.float32], measured: dict[str, float])
 
 def cached(sample: Sample, labeller: Labeller, use: str, folder: Path) -> Sample | None:
     """The labelled sample, from ``folder`` where this photo with these labels was done before. None for an unreadable photo."""
-    data = sample.path.read_bytes()
+    try:
+        data = sample.path.read_bytes()
+    except OSError:
+        return None
     state = json.dumps([VERSION, use, repr(labeller.rules), sample.complete, [f.to_json() for f in sample.faces]])
     key = hashlib.sha256(data + state.encode()).hexdigest()[:32]
     path = folder / key[:2] / f"{key}.json"
