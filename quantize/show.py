@@ -43,7 +43,7 @@ def print_findings(findings: Sequence[Finding], console: Console | None = None) 
 def _print(heads: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
     if not console.is_terminal:
         for row in rows:
-            console.print("\t".join(row), markup=False, soft_wrap=True)
+            console.file.write("\t".join(row) + "\n")
         return
     table = Table(*heads)
     for row in rows:

@@ -1,8 +1,12 @@
 """One thread: the networks are small, and two threads that wait for each other on a busy machine take ten times as
-long.
+long. And drawn photos for tests that need some: ``from synthetic import write_set``.
 """
 
 import contextlib
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 with contextlib.suppress(ImportError):
     import torch

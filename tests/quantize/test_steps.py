@@ -22,7 +22,7 @@ from typer.testing import CliRunner  # noqa: E402
 
 from quantize.cli import app  # noqa: E402
 from quantize.evaluate.evaluation import over_budget, predict  # noqa: E402
-from quantize.models import STRIDES, STUDENTS, build_student, checkpoint_of, fuse, load_student# noqa: E402
+from quantize.models import STRIDES, STUDENTS, build_student, checkpoint_of, fuse, load_student  # noqa: E402
 from quantize.compress.accuracy import Budget, BudgetError  # noqa: E402
 from quantize.steps import StepError  # noqa: E402
 from quantize.evaluate.tables import markdown  # noqa: E402

@@ -1,4 +1,4 @@
-"""Readers of public label formats, one file a format. Each takes a path and returns samples and messages for what it skipped.
+"""Readers of public label formats, one file a format: a path in, samples and messages for what was skipped out.
 
 | reader | path | labels |
 |---|---|---|

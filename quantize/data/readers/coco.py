@@ -14,7 +14,7 @@ from quantize.progress import watched
 
 
 def read_coco(path: Path) -> Result:
-    """A JSON file, or a folder that holds one (in it or in ``annotations``); photos in the file's folder or in ones near it.
+    """A JSON file, or a folder that holds one (in it or in ``annotations``); photos in the file's folder or near it.
 
     Categories with "face" in their name are taken; where none has it, all are. Crowds (``iscrowd``) are ignore regions.
     """

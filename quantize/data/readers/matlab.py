@@ -1,4 +1,4 @@
-"""MATLAB files: 300W-LP and AFLW2000-3D, whose photos have a ``.mat`` each, and what other readers need of the format."""
+"""MATLAB files: 300W-LP and AFLW2000-3D have a ``.mat`` a photo; other readers take `load_mat` and `unwrap`."""
 
 from __future__ import annotations
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeface.images import SUFFIXES
 from quantize.data.sample import FaceLabel, Sample
@@ -32,67 +33,66 @@ def photos_in(folder: Path) -> list[Path]:
 
 
 def photo_size(path: Path) -> tuple[int, int]:
-    """(width, height) of the photo as it is shown, turned by its EXIF tag. Raises ValueError for what is not a photo."""
-    if not path.is_file():
-        raise ValueError(f"photo must be there, but got no {path}")
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.stat().st_size else None
-    if image is None:
-        raise ValueError(f"photo must be readable, but got {path}")
+    """(width, height) of the upright photo. Raises ValueError for what is not a photo."""
+    image = _decoded(path, cv2.IMREAD_COLOR)
     return image.shape[1], image.shape[0]
 
 
 def labelled_size(path: Path, stated: tuple[int, int] | None = None) -> tuple[int, int]:
-    """(width, height) of a photo with boxes or points in pixels, or in shares of the sides.
+    """(width, height) of the upright photo, in which its labels must be.
 
     Args:
-        path: the photo.
-        stated: the size that the labels say they were made at; None where they do not say.
+        path: of the photo.
+        stated: what the labels say of its size; None where they say nothing.
 
     Raises:
-        ValueError: not a photo; labels of another size; a photo that is turned by its EXIF tag, whose labels may have been made
-            before the turn.
+        ValueError: not a photo; of another size than stated; or EXIF turns it, and nothing tells whether the labels are
+            of the stored picture or of the upright one.
     """
-    size = photo_size(path)
-    if stated is not None and min(stated) > 0 and stated != size:
-        turned = " (it is turned by its EXIF tag, and was not when it was labelled)" if stated == size[::-1] else ""
+    upright = _decoded(path, cv2.IMREAD_COLOR)
+    size = (upright.shape[1], upright.shape[0])
+    if stated is not None and stated != size:
         raise ValueError(
-            f"labels must be made at the photo's size of {size[0]}x{size[1]}, but say {stated[0]}x{stated[1]}{turned}"
+            f"labels must be of the upright photo of {size[0]}x{size[1]}, but got some of {stated[0]}x{stated[1]}"
         )
-    sides_told = stated is not None and min(stated) > 0 and size[0] != size[1]
-    if (turn := _turn(path)) and not (turn == "side" and sides_told):
-        raise ValueError(
-            f"photo must be stored upright, but {path.name} is turned by its EXIF tag, and its labels do not say "
-            "whether they were made before or after the turn: save it without the tag"
-        )
+    with path.open("rb") as file:
+        may_turn = b"xif" in file.read(1 << 16).lower() or path.suffix.lower() in (".tif", ".tiff")
+    if may_turn:
+        stored = _decoded(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        told = stated is not None and stored.shape != upright.shape
+        if not told and (stored.shape != upright.shape or bool((stored != upright).any())):
+            raise ValueError("a labelled photo must be stored upright, but got one that EXIF turns")
     return size
 
 
-def _turn(path: Path) -> str:
-    """ "side" for a photo that its EXIF tag turns by a quarter, "over" for another turn or mirror, "" for none."""
-    flags = cv2.IMREAD_REDUCED_GRAYSCALE_8
-    shown, stored = (cv2.imread(str(path), f) for f in (flags, flags | cv2.IMREAD_IGNORE_ORIENTATION))
-    if shown is None or stored is None or (shown.shape == stored.shape and np.array_equal(shown, stored)):
-        return ""
-    # stored turned back by a quarter either way is what is shown, be it square or not
-    return "side" if any(np.array_equal(np.rot90(stored, k), shown) for k in (1, 3)) else "over"
+def _decoded(path: Path, flags: int) -> NDArray[Any]:
+    if not path.is_file():
+        raise ValueError(f"photo must be there, but got no {path}")
+    image = cv2.imread(str(path), flags) if path.stat().st_size else None
+    if image is None:
+        raise ValueError(f"photo must be readable, but got {path}")
+    return image
 
 
-def inside(sample: Sample, skipped: list[str]) -> Sample:
-    """The sample without faces whose box has its centre outside of the photo, in place; each is a message in ``skipped``.
+def outside(box: Sequence[float], width: int, height: int) -> bool:
+    """Whether no part of a box lies in the photo."""
+    x1, y1, x2, y2 = box
+    return x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height
 
-    Such a photo is no longer complete: the face of a wrong box may be anywhere in it.
+
+def inside(sample: Sample, skipped: list[str]) -> None:
+    """Takes faces that lie outside of the photo out of the sample; each is a message in ``skipped``.
+
+    The photo is no longer complete then: the face of a wrong box may be anywhere in it.
     """
-    kept = []
-    for face in sample.faces:
-        x, y = (face.box[:2] + face.box[2:]) / 2
-        if 0 <= x <= sample.width and 0 <= y <= sample.height:
-            kept.append(face)
-            continue
-        box = " ".join(f"{v:g}" for v in face.box)
-        skipped.append(f"{sample.path}: a box must lie in the {sample.width}x{sample.height} photo, but got {box}")
-    if len(kept) < len(sample.faces):
-        sample.faces, sample.complete = kept, False
-    return sample
+    wrong = [f for f in sample.faces if outside(f.box.tolist(), sample.width, sample.height)]
+    for f in wrong:
+        at = f"{f.box[0]:g} {f.box[1]:g}"
+        skipped.append(
+            f"{sample.path}: a box must touch the photo of {sample.width}x{sample.height}, but got one at {at}"
+        )
+    if wrong:
+        sample.faces, sample.complete = [f for f in sample.faces if not any(f is w for w in wrong)], False
 
 
 def each(paths: Iterable[Path], one: Callable[[Path], Sample]) -> Result:

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.data.pose import rotation_from_300wlp
-from quantize.data.readers.photos import Result, each, labelled_size, numbers, photo_beside, text_of
+from quantize.data.readers.photos import Result, each, labelled_size, numbers, outside, photo_beside, text_of
 from quantize.data.sample import FaceLabel, Sample, points5_from_68
 
 
 def read_pts(folder: Path) -> Result:
-    """A folder of photos with their 68 points in a ``.pts`` of the same name; other faces of a photo are not labelled."""
+    """A folder of photos with 68 points in a ``.pts`` of the same name; other faces of a photo are not labelled."""
     return each(sorted(folder.rglob("*.pts")), lambda path: pointed(photo_beside(path), parse_pts(text_of(path)), {}))
 
 
@@ -38,6 +38,10 @@ def pointed(photo: Path, points: NDArray[np.float32], pose: dict[str, float]) ->
     """A photo with one labelled face of 68 ``points`` (68, 2); ``pose`` in degrees of 300W-LP, or empty."""
     width, height = labelled_size(photo)
     hull = np.r_[points.min(0), points.max(0)].astype(np.float32)
+    if outside(hull.tolist(), width, height):
+        raise ValueError(
+            f"points must touch the photo of {width}x{height}, but got some around {hull.round().tolist()}"
+        )
     extra: dict[str, Any] = {"points68": points.round(2).tolist(), "box_from": "points"}
     rotation = None
     if pose:

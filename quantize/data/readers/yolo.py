@@ -12,7 +12,8 @@ from quantize.progress import watched
 def read_yolo(folder: Path) -> Result:
     """A folder of photos with their ``.txt`` beside them, or in ``labels`` where the photos are in ``images``.
 
-    Every class counts as a face, with its number in ``extra["label"]``. A photo without a ``.txt`` has no faces, as YOLO has it.
+    Every class counts as a face, with its number in ``extra["label"]``. A photo without a ``.txt`` has no faces, as in
+    YOLO itself.
     """
     samples: list[Sample] = []
     skipped: list[str] = []
@@ -53,9 +54,7 @@ def _faces(labels: Path, width: int, height: int) -> list[FaceLabel]:
             continue
         kind, x, y, w, h = numbers(line, 5)
         if not (0 <= x <= 1 and 0 <= y <= 1 and 0 < w <= 1 and 0 < h <= 1):
-            raise ValueError(
-                f"centre and size must be shares of the photo's sides, 0 to 1, but got {line.strip()[:80]!r}"
-            )
+            raise ValueError(f"centre and size must be shares of the photo's sides, but got {line.strip()[:80]!r}")
         box = [(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height]
         faces.append(face(box, extra={"label": f"{kind:g}"}))
     return faces
