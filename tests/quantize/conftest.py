@@ -6,6 +6,8 @@ import contextlib
 import sys
 from pathlib import Path
 
+import quantize  # noqa: F401 - finds the core of the installed edgeface for tests that import edgeface alone
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 with contextlib.suppress(ImportError):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from synthetic import write_set
+from synthetic import write_voc
 from typer.testing import CliRunner
 
 pytest.importorskip("torch", reason="the toolchain's extra is not installed")
@@ -37,7 +37,7 @@ SECONDS = 180
 def test_twenty_photos_become_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from edgeface import FaceEngine
 
-    write_set(tmp_path / "photos", 20, 1, faces=2, size=(320, 240))
+    write_voc(tmp_path / "photos", 20, seed=1)
     monkeypatch.chdir(tmp_path)
 
     def invoke(*arguments: str) -> Any:
@@ -46,7 +46,7 @@ def test_twenty_photos_become_a_bundle(tmp_path: Path, monkeypatch: pytest.Monke
         return done
 
     started = time.process_time()
-    invoke("new", "my-faces", "--photos", "photos", "--labels", "jsonl")
+    invoke("new", "my-faces", "--photos", "photos", "--labels", "voc")
     settings = [part for s in SMALL for part in ("-s", s)]
     invoke("all", "-c", "my-faces.toml", *settings)
     assert time.process_time() - started < SECONDS, "seconds of processor time, whatever else the machine does"
