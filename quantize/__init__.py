@@ -1,6 +1,7 @@
 """The toolchain behind edgeface's networks, from photos to a bundle that ships; see docs/toolchain.md.
 
-It runs from a checkout and is never part of the wheel. The compiled core of edgeface is taken from where it is installed.
+It runs from a checkout and is never part of the wheel. The compiled core of edgeface is taken from where it is
+installed.
 """
 
 from quantize.installed import use_installed_core

@@ -26,6 +26,10 @@ Size = tuple[
 ]
 
 
+LIMITS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "multiple_of")
+"""Faults of numbers, as pydantic calls them."""
+
+
 class RecipeError(ValueError):
     """The recipe is missing, not TOML, or has a value that no step can use."""
 
@@ -381,13 +385,13 @@ def _said(error: Any, model: type[BaseModel] | None = None, prefix: str = "") ->
         return f"{place} must be a known key, but is not: {allowed}"
     if error["type"] == "missing":
         return f"{place} must be given, but is missing"
-    if error["type"] in ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "multiple_of"):
-        if limits := _range(_field(model, error["loc"])):
-            return f"{place} must be {limits}, but got {error['input']!r:.80}"
+    if error["type"] in LIMITS and (limits := _range(_field(model, error["loc"]))):
+        return f"{place} must be {limits}, but got {error['input']!r:.80}"
     if error["type"] == "value_error":
         return ": ".join(part for part in (place, error["msg"].removeprefix("Value error, ")) if part)
     if error["type"] == "model_type":
-        return f"{place} must be a table of {', '.join(_table(model, error['loc']).model_fields)}, but got {error['input']!r:.80}"
+        keys = list(_table(model, error["loc"]).model_fields)
+        return f"{place} must be a table of {', '.join(keys)}, but got {error['input']!r:.80}"
     said = re.sub(
         r"^(Input|String|List|Tuple|Value) should (be )?", lambda m: "" if m[2] else "value that should ", error["msg"]
     )

@@ -45,7 +45,7 @@ LEAST_DISK, LEAST_MEMORY = 2 << 30, 2 << 30
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report: of which ``step``, ``what`` was looked for, what is ``here`` (empty: missing), and what to do."""
+    """One line of the report: ``what`` a ``step`` looks for, what is ``here`` (empty: missing), and what to do."""
 
     step: str
     what: str
@@ -66,7 +66,7 @@ def missing(recipe: Recipe, step: str, engine: str = "local", device: str = "aut
 
 
 def examine(recipe: Recipe | None = None, engine: str = "local", device: str = "auto") -> list[Finding]:
-    """Everything that the steps need, of one recipe or of any, in the order of the steps; the machine itself comes last."""
+    """Everything that the steps need, of one recipe or of any, in their order; the machine itself comes last."""
     return [f for step in STEPS for f in _step(step, recipe, engine, device)] + list(_machine(recipe))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def use_installed_core() -> None:
-    """Lets ``edgeface._core`` be found where edgeface is installed, if the ``edgeface`` that is imported has none of its own.
+    """Lets ``edgeface._core`` be found where edgeface is installed, if the imported ``edgeface`` has none of its own.
 
     ``python -m quantize`` imports the folder of sources that it runs in. An editable install brings its own finder.
     """

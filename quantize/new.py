@@ -15,13 +15,16 @@ LEAST_VIEWS, VIEWS_A_PHOTO, MOST_VIEWS = 6_000, 60, 120_000
 
 RECIPE = """\
 # {name}: edgeface-s, fine-tuned on photos of one's own. `python -m quantize show {file}` prints all that can be set.
+model = {{architecture = "edgeface-s", init = {init}}}
 [data]
 dev_share = 0.2  # photos that are kept out of the training and measured on
-sets = [{{name = {set}, reader = "{reader}", path = {path}, use = "{use}", origin = "not stated", terms = "not stated"}}]
-{label}[model]
-architecture = "edgeface-s"
-init = {init}
-[train]
+[[data.sets]]
+name = {set}
+reader = "{reader}"
+path = {path}{use}
+origin = "not stated"  # whose photos these are, and what they may be used for: both go into the bundle
+terms = "not stated"
+{label}[train]
 optimizer = {{lr = 3e-4, warmup = 50}}
 phases = [{{views = {views}, size = [320, 640], batch = [12, 4]}}]
 [export]
@@ -43,15 +46,18 @@ def write_recipe(name: str, photos: Path, labels: str | None, teachers: Path | N
         RecipeError: the name cannot be one.
     """
     file = Path(f"{name}.toml")
-    checked({"name": name, "run": "x", "data": {"sets": [{"name": "x", "reader": "folder", "path": "x"}]},
-             "model": {"architecture": "edgeface-s"}, "train": {"phases": [{"views": 1, "size": [320], "batch": [1]}]}})  # fmt: skip
+    phase = {"views": 1, "size": [320], "batch": [1]}
+    sets = [{"name": "x", "reader": "folder", "path": "x"}]
+    least = {"model": {"architecture": "edgeface-s"}, "train": {"phases": [phase]}, "data": {"sets": sets}, "run": "x"}
+    checked(least | {"name": name})
     if file.exists():
         raise StepError(f"{file} must not be there yet, but is: take another name, or remove it")
     if not photos.exists():
         raise StepError(f"--photos must be a folder that is there, but got {photos}")
     if labels is None and teachers is None:
         raise StepError(
-            "somebody must say where faces are: --labels names the format of your labels (voc, coco, wider, yolo, jsonl), "
+            "somebody must say where faces are: --labels names the format of your labels (voc, coco, wider, yolo, "
+            "jsonl), "
             "--teachers the folder of networks that find faces in photos without labels"
         )
     reader = labels or "folder"
@@ -70,7 +76,7 @@ def write_recipe(name: str, photos: Path, labels: str | None, teachers: Path | N
     init = Path(os.path.relpath(BASE)) if BASE.is_relative_to(Path.cwd()) else BASE
     text = RECIPE.format(
         name=name, file=file, set=json.dumps(name), reader=reader, path=json.dumps(str(photos), ensure_ascii=False),
-        use="detection" if labels else "unlabelled", init=json.dumps(str(init), ensure_ascii=False), views=views,
+        use="" if labels else '\nuse = "unlabelled"', init=json.dumps(str(init), ensure_ascii=False), views=views,
         label=f"[label]\nteachers = {json.dumps(str(teachers), ensure_ascii=False)}\n" if teachers else "",
     )  # fmt: skip
     file.write_text(text)

@@ -95,7 +95,7 @@ def digest(parts: Sequence[str]) -> str:
 
 
 def content(path: Path) -> str:
-    """A file's own hash; of a folder, names, sizes and times of all files in it: labels may change and keep their size."""
+    """A file's own hash; of a folder, names, sizes and times of its files: labels may change and keep their size."""
     if path.is_file():
         return hashlib.sha256(path.read_bytes()).hexdigest()
     files = ((p, p.stat()) for p in sorted(path.rglob("*")) if p.is_file())

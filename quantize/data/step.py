@@ -40,7 +40,7 @@ def _data(run: Run, folder: Path) -> dict[str, Any]:
     faces = sum(len(s.faces) for s in samples)
     if not samples:
         raise StepError(
-            f"data.sets must hold photos, but all of them were skipped; the first: {skipped[0]} (all: {folder / 'skipped.txt'})"
+            f"data.sets must hold photos, but all were skipped; the first: {skipped[0]} (all: {folder / 'skipped.txt'})"
             if skipped
             else "data.sets must hold photos, but the folders have none"
         )

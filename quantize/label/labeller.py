@@ -155,7 +155,9 @@ def _added(finds: Finds, faces: list[FaceLabel], rules: LabelRules) -> list[Face
             continue
         large = min(box[2:] - box[:2]) >= rules.least_pointed_side
         face = FaceLabel(box, points if large and not ignore else None, ignore=ignore, confidence=float(score))
-        face.extra = {"box_from": "ensemble", "points_from": "ensemble"} if face.points is not None else {"box_from": "ensemble"}
+        face.extra = (
+            {"box_from": "ensemble", "points_from": "ensemble"} if face.points is not None else {"box_from": "ensemble"}
+        )
         added.append(face)
     return added
 

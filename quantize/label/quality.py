@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from quantize.data.sample import FaceLabel, Sample
 from quantize.engines import Engine, open_engine
 from quantize.files import replacing
-from quantize.label.mobilefacenet import MobileFaceNet
 from quantize.label.degrade import KINDS, degrade
+from quantize.label.mobilefacenet import MobileFaceNet
 
 VERSION = 1  # part of a tile's name: raise it when the rules below change
 

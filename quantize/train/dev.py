@@ -50,7 +50,9 @@ def measure(model: nn.Module, samples: Sequence[Sample], uses: Mapping[str, str]
             detected = _numbered(kinds["detection"])
             found = _found(detector, kinds["detection"])
             figures = score_samples(detected, found)
-            result |= {f"dev_{k}_{side}": figures[k] for k in ("ap_ge16", "ap_ge32", "ap_ge64") if figures.get(k) is not None}
+            result |= {
+                f"dev_{k}_{side}": figures[k] for k in ("ap_ge16", "ap_ge32", "ap_ge64") if figures.get(k) is not None
+            }
         if kinds["landmarks"]:
             drawn = [replace(s, faces=[f for f in s.faces if f.extra.get("points68")]) for s in kinds["landmarks"]]
             found = _found(detector, drawn)
@@ -61,7 +63,9 @@ def measure(model: nn.Module, samples: Sequence[Sample], uses: Mapping[str, str]
                 result[f"dev_pose_{side}"] = float(np.mean(apart))
     if kinds["negatives"]:
         found = _found(FloatDetector(model, (SIDES[0], SIDES[0])), kinds["negatives"])
-        result["dev_fp_per_100"] = 100 * sum(int((f.scores >= 0.5).sum()) for f in found.values()) / len(kinds["negatives"])
+        result["dev_fp_per_100"] = (
+            100 * sum(int((f.scores >= 0.5).sum()) for f in found.values()) / len(kinds["negatives"])
+        )
     model.train(was_training)
     return result
 

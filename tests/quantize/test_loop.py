@@ -1,4 +1,4 @@
-"""The training loop on drawn photos: a run that is cut goes on to the same weights, two processes, Dask, other recipes."""
+"""Training on drawn photos: a run that was cut goes on to the same weights; two processes; Dask; other recipes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from synthetic import write_set
 torch = pytest.importorskip("torch", reason="the toolchain's extra is not installed")
 pytest.importorskip("quantize.label.ensemble", reason="the teachers' code or its packages are not here")
 
-from quantize.config import Recipe, checked
-from quantize.data.step import data
-from quantize.label.step import label
-from quantize.run import Run, StepError
-from quantize.train.loop import Trainer
-from quantize.train.step import train
+from quantize.config import Recipe, checked  # noqa: E402
+from quantize.data.step import data  # noqa: E402
+from quantize.label.step import label  # noqa: E402
+from quantize.run import Run, StepError  # noqa: E402
+from quantize.train.loop import Trainer  # noqa: E402
+from quantize.train.step import train  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,7 +101,7 @@ def test_the_step_draws_curves_and_measures_dev(root: Path) -> None:
 
     # another recipe must not take these weights for its own
     other = recipe(root, optimizer={"lr": 1e-4, "warmup": 2})
-    with pytest.raises(StepError, match="the same recipe, but train.optimizer.lr changed"):
+    with pytest.raises(StepError, match=r"the same recipe, but train\.optimizer\.lr changed"):
         train(Run(other, device="cpu"))
     assert (folder / "ema.pt").is_file()
     train(Run(other, device="cpu", again=True))
@@ -113,7 +113,7 @@ def test_a_run_without_faces_is_an_error(root: Path, tmp_path: Path) -> None:
     with pytest.raises(StepError, match="must hold labelled faces where no teacher is asked, but got none"):
         data(Run(recipe(tmp_path)))
     (tmp_path / "drawn" / "labels.jsonl").write_text("{\n")
-    with pytest.raises(StepError, match=r"must hold photos, but all of them were skipped; the first: .*labels.jsonl:1"):
+    with pytest.raises(StepError, match=r"must hold photos, but all were skipped; the first: .*labels.jsonl:1"):
         data(Run(recipe(tmp_path)))
 
 
@@ -142,7 +142,8 @@ def test_torchrun_trains_on_two_processes(root: Path) -> None:
     sets = f'[{{name = "drawn", reader = "jsonl", path = "{root}/drawn"}}]'
     file.write_text(
         f'name = "drawn"\nrun = "{root}/two"\n[data]\nsets = {sets}\ndev_share = 0.25\n[model]\n'
-        'architecture = "edgeface-n"\n[train]\nprecision = "float32"\nphases = [{views = 16, size = [64], batch = [4]}]\n'
+        'architecture = "edgeface-n"\n[train]\nprecision = "float32"\n'
+        "phases = [{views = 16, size = [64], batch = [4]}]\n"
     )
     (root / "two").mkdir()
     for step in ("data", "label"):

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch", reason="the toolchain's extra is not installed")
 
 from quantize.config import LossOptions  # noqa: E402
-from quantize.label.entropy import drop_doubtful, entropy  # noqa: E402
 from quantize.data.sample import FaceLabel, Sample  # noqa: E402
 from quantize.data.shape_model import ShapeModel  # noqa: E402
+from quantize.label.entropy import drop_doubtful, entropy  # noqa: E402
 from quantize.models import build_student, fuse  # noqa: E402
+from quantize.train.losses import Batch, Losses  # noqa: E402
+from quantize.train.methods.kd_loss import TOLERANT, TOUGH, assistive, kd_points_loss, main  # noqa: E402
 from quantize.train.methods.mos import Feedback  # noqa: E402
 from quantize.train.methods.semiuhpe import hide  # noqa: E402
-from quantize.train.methods.kd_loss import TOLERANT, TOUGH, assistive, kd_points_loss, main  # noqa: E402
-from quantize.train.losses import Batch, Losses  # noqa: E402
 from quantize.train.precision import Float32Conv2d, prefer_bfloat16  # noqa: E402
 
 

@@ -4,8 +4,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the toolchain's extra is not installed")
 
-from quantize.models import build_student  # noqa: E402
 from quantize.config import LossOptions, OptimizerOptions  # noqa: E402
+from quantize.models import build_student  # noqa: E402
 from quantize.train.losses import Losses  # noqa: E402
 from quantize.train.optimizers import Muon, optimizers_of, orthogonalised  # noqa: E402
 

@@ -105,7 +105,8 @@ def test_a_recipe_gives_the_differences_to_its_base(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_said_before_any_work(tmp_path: Path, setting: str, message: str) -> None:
-    text = 'name = "x"\n[data]\nsets = [{name = "a", reader = "folder", path = "a"}]\n[model]\narchitecture = "edgeface-s"\n'
+    text = 'name = "x"\n[data]\nsets = [{name = "a", reader = "folder", path = "a"}]\n'
+    text += '[model]\narchitecture = "edgeface-s"\n'
     recipe = _write(tmp_path / "x.toml", text + "[train]\nphases = [{views = 1, size = [320], batch = [1]}]\n")
     load_recipe(recipe)
     with pytest.raises(RecipeError, match=message):
@@ -120,7 +121,7 @@ def test_all_faults_are_said_at_once() -> None:
 
 def test_sets_have_names_of_their_own() -> None:
     twice = LEAST["data"]["sets"] * 2
-    with pytest.raises(RecipeError, match="data.sets must have names of their own, but got a more than once"):
+    with pytest.raises(RecipeError, match=r"data\.sets must have names of their own, but got a more than once"):
         checked(LEAST | {"data": {"sets": twice}})
 
 
@@ -144,7 +145,7 @@ def test_a_base_that_cannot_be(tmp_path: Path, text: str, message: str) -> None:
 def test_show_has_every_value_and_its_source() -> None:
     out = StringIO()
     print_recipe(RECIPES / "edgeface-n.toml", ["seed=5"], Console(file=out))
-    rows = dict((line.split("\t")[0], line.split("\t")[1:]) for line in out.getvalue().splitlines())
+    rows = {line.split("\t")[0]: line.split("\t")[1:] for line in out.getvalue().splitlines()}
     assert rows["seed"] == ["5", "command line"]
     assert rows["train.ema"] == ["0.9995", "_base.toml"]
     assert rows["model.architecture"] == ['"edgeface-n"', "edgeface-n.toml"]

@@ -38,8 +38,8 @@ def plain(**more: Any) -> ViewOptions:
     return ViewOptions(**{"camera": 0.0, "grids": [1.0], "smallest_side": 60, "most_upscale": 3.0, **more})
 
 
-def drawn(photos: PackedPhotos, hard: NDArray[np.float32] | None = None, **more: Any) -> Views:
-    return Views(photos, plain(**more), np.ones(len(photos)), hard=hard)
+def drawn(photos: PackedPhotos, mined: NDArray[np.float32] | None = None, **more: Any) -> Views:
+    return Views(photos, plain(**more), np.ones(len(photos)), hard=mined)
 
 
 @pytest.mark.parametrize("grids", [[1.0], [0.0, 1.0]])
@@ -155,7 +155,7 @@ def test_the_full_circle_turns_rotations_points_and_boxes_together(photos: Packe
             across = points[1] - points[0]
             roll = np.degrees(np.arctan2(across[1], across[0]))
             assert rotation == pytest.approx(rotation_from_300wlp(0, 0, roll), abs=1e-4)
-            if 0 < box[0] and 0 < box[1] and box[2] < 256 and box[3] < 256:  # not cut off
+            if box[0] > 0 and box[1] > 0 and box[2] < 256 and box[3] < 256:  # not cut off
                 a, b = np.array([80, 105]) / 2 * np.linalg.norm(across) / 40
                 c, s = np.cos(np.radians(roll)), np.sin(np.radians(roll))
                 half = [np.hypot(a * c, b * s), np.hypot(a * s, b * c)]

@@ -18,7 +18,7 @@ ATTRIBUTES = ("blur", "expression", "illumination", "invalid", "occlusion", "aty
 
 
 def read_wider_text(path: Path) -> Result:
-    """``wider_face_*_bbx_gt.txt``, or a folder that holds one: lines of a photo, of a number of faces, and one a face."""
+    """``wider_face_*_bbx_gt.txt``, or a folder that holds one: lines of a photo, a number of faces, and one a face."""
     if path.is_dir():
         files = sorted(path.rglob("*_bbx_gt.txt"))
         if len(files) != 1:
