@@ -1,8 +1,13 @@
-"""The toolchain behind edgeface's networks: data, label, train, quantize, export, evaluate, package.
+"""The toolchain behind edgeface's networks, from photos to a bundle that ships; see docs/toolchain.md.
 
-Runs from a checkout (``pip install -e '.[quantize]'``); it is never part of the wheel.
+It runs from a checkout and is never part of the wheel. The compiled core of edgeface is taken from where it is
+installed.
 """
 
-from edgeface.runtimes.telemetry import switch_off
+from quantize.installed import use_installed_core
+
+use_installed_core()
+
+from edgeface.runtimes.telemetry import switch_off  # noqa: E402 - from where the core is
 
 switch_off()  # many of its modules import onnxruntime

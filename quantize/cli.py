@@ -1,271 +1,260 @@
-"""``python -m quantize STEP --config X.toml``: the toolchain's command line."""
+"""The verbs of ``python -m quantize``, and nothing else: each imports what it needs when it is asked for."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
-    from quantize.steps import Run
+    from quantize.run import Run
 
 app = typer.Typer(
-    no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Makes edgeface's networks: data, label, train, compress, export, evaluate, package (docs/toolchain.md).",
 )
 
-Config = Annotated[Path, typer.Option("--config", "-c", help="TOML of the run, over quantize/configs/defaults.toml.")]
+RecipeFile = Annotated[Path, typer.Option("--recipe", "-c", metavar="FILE", help="TOML of the network to make.")]
 Setting = Annotated[
     list[str] | None,
-    typer.Option("--set", "-s", metavar="KEY=VALUE", help="Change one value, such as quantize.photos=32."),
+    typer.Option("--set", "-s", metavar="KEY=VALUE", help="Change one value, such as train.optimizer.lr=1e-3."),
 ]
-Folder = Annotated[Path | None, typer.Option("--folder", help="Run folder, instead of the config's.")]
+Folder = Annotated[Path | None, typer.Option("--run", metavar="FOLDER", help="Run folder, instead of the recipe's.")]
 Engine = Annotated[str, typer.Option(help="Where photos are worked on: local, dask, or dask=ADDRESS of a scheduler.")]
-Workers = Annotated[int | None, typer.Option(help="Processes of --engine dask; as many as there are cores by default.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes of --engine dask; all cores by default.")]
 Device = Annotated[str, typer.Option(help="auto (an accelerator where there is one), cpu, cuda, cuda:1 …")]
 Again = Annotated[bool, typer.Option("--again", help="Do it even if it is done.")]
-Checkpoint = Annotated[Path | None, typer.Option(help="Float checkpoint to quantise, instead of the run's own.")]
+Checkpoint = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Float checkpoint; the run's train/ema.pt by default.")
+]
+Runtime = Annotated[str, typer.Option(help="Runtime of bundles.")]
+Size = Annotated[str, typer.Option(metavar="WxH", help="Input size; photos are letterboxed.")]
 
 
-def _opened(config: Path, settings: list[str] | None, folder: Path | None) -> tuple[dict[str, Any], Run]:
-    """A config's values and the run that they describe, for commands beside the seven steps."""
-    from quantize.config import load_config
-    from quantize.steps import Run
+def _run(
+    recipe: Path, settings: list[str] | None, folder: Path | None, engine: str = "local", workers: int | None = None,
+    device: str = "auto", again: bool = False,
+) -> Run:  # fmt: skip
+    from quantize.config import load_recipe
+    from quantize.run import Run
 
-    values = load_config(config, settings or [])
-    return values, Run(values | ({"run": str(folder)} if folder else {}))
-
-
-def _run(step: str, config: Path, settings: list[str] | None, folder: Path | None, **more: object) -> None:
-    from quantize.config import load_config
-    from quantize.steps import STEPS, Run
-
-    values = load_config(config, settings or [])
-    if folder is not None:
-        values["run"] = str(folder)
-    run = Run(values, **more)  # type: ignore[arg-type]
-    names = list(STEPS) if step == "all" else [step]
-    for name in names:
-        STEPS[name](run)
+    wanted = load_recipe(recipe, [*(settings or []), *([f"run={folder}"] if folder else [])])
+    return Run(wanted, engine, workers, device, again)
 
 
-def _plain(step: str, text: str) -> None:
-    """Registers a step that works in this process."""
+@app.command()
+def data(recipe: RecipeFile, settings: Setting = None, folder: Folder = None, again: Again = False) -> None:
+    """Read the labelled sets and keep a part of them for decisions (dev)."""
+    from quantize.data.step import data as step
 
-    @app.command(step, help=text)
-    def command(config: Config, settings: Setting = None, run: Folder = None, again: Again = False) -> None:
-        _run(step, config, settings, run, again=again)
-
-
-def _spread(step: str, text: str) -> None:
-    """Registers a step that goes over photos and can be spread over processes."""
-
-    @app.command(step, help=text)
-    def command(
-        config: Config,
-        settings: Setting = None,
-        run: Folder = None,
-        engine: Engine = "local",
-        workers: Workers = None,
-        again: Again = False,
-    ) -> None:
-        _run(step, config, settings, run, engine=engine, workers=workers, again=again)
+    step(_run(recipe, settings, folder, again=again))
 
 
-_plain("data", "Read the labelled sets; bad files are reported and skipped.")
-_spread("label", "Let the teachers fill in what is missing, and pack the photos.")
+@app.command()
+def label(
+    recipe: RecipeFile,
+    settings: Setting = None,
+    folder: Folder = None,
+    engine: Engine = "local",
+    workers: Workers = None,
+    again: Again = False,
+) -> None:
+    """Let teachers fill in what labels leave open, and pack the photos."""
+    from quantize.label.step import label as step
+
+    step(_run(recipe, settings, folder, engine, workers, again=again))
+
+
+@app.command()
+def pretrain(
+    recipe: RecipeFile, settings: Setting = None, folder: Folder = None, device: Device = "auto", again: Again = False
+) -> None:
+    """Masked pre-training of the backbone, if the recipe asks for it."""
+    from quantize.train.pretrain import pretrain as step
+
+    step(_run(recipe, settings, folder, device=device, again=again))
 
 
 @app.command()
 def train(
-    config: Config, settings: Setting = None, run: Folder = None, device: Device = "auto", again: Again = False
+    recipe: RecipeFile, settings: Setting = None, folder: Folder = None, device: Device = "auto", again: Again = False
 ) -> None:
-    """Train the student (torchrun -m quantize train … for several processes)."""
-    _run("train", config, settings, run, device=device, again=again)
+    """Train the network (torchrun -m quantize train … for several processes)."""
+    from quantize.train.step import train as step
+
+    step(_run(recipe, settings, folder, device=device, again=again))
 
 
 @app.command()
-def quantize(
-    config: Config,
+def compress(
+    recipe: RecipeFile,
     settings: Setting = None,
-    run: Folder = None,
+    folder: Folder = None,
     checkpoint: Checkpoint = None,
     device: Device = "auto",
     again: Again = False,
 ) -> None:
-    """Make the weights int8, within the budget."""
-    _run("quantize", config, settings, run, checkpoint=checkpoint, device=device, again=again)
+    """Make the weights int8, within the recipe's budget."""
+    from quantize.compress.step import compress as step
+
+    step(_run(recipe, settings, folder, device=device, again=again), checkpoint)
 
 
-_plain("export", "Write ONNX and TFLite files and compare them.")
-_spread("evaluate", "Measure the bundle, its float network and the peers on labelled sets.")
-_plain("package", "Write the bundle that ships, and its model card.")
+@app.command()
+def export(recipe: RecipeFile, settings: Setting = None, folder: Folder = None, again: Again = False) -> None:
+    """Write the network for each runtime, and compare what they answer."""
+    from quantize.export.step import export as step
+
+    step(_run(recipe, settings, folder, again=again))
 
 
-@app.command(name="all")
-def everything(
-    config: Config,
+@app.command()
+def evaluate(
+    recipe: RecipeFile,
     settings: Setting = None,
-    run: Folder = None,
+    folder: Folder = None,
+    engine: Engine = "local",
+    workers: Workers = None,
+    again: Again = False,
+) -> None:
+    """Measure the bundle, its float network and peers on held-out photos."""
+    from quantize.evaluate.step import evaluate as step
+
+    step(_run(recipe, settings, folder, engine, workers, again=again))
+
+
+@app.command()
+def package(recipe: RecipeFile, settings: Setting = None, folder: Folder = None, again: Again = False) -> None:
+    """Write bundle and model card into the run folder."""
+    from quantize.package.step import package as step
+
+    step(_run(recipe, settings, folder, again=again))
+
+
+@app.command("all")
+def everything(
+    recipe: RecipeFile,
+    settings: Setting = None,
+    folder: Folder = None,
     engine: Engine = "local",
     workers: Workers = None,
     device: Device = "auto",
     again: Again = False,
 ) -> None:
-    """All seven steps, one after the other."""
-    _run("all", config, settings, run, engine=engine, workers=workers, device=device, again=again)
+    """All steps, one after the other; what is done is not done again."""
+    from quantize.doctor import STEPS, missing
+    from quantize.run import StepError
+
+    run = _run(recipe, settings, folder, engine, workers, device, again)
+    lacks = {str(f): f for step in STEPS for f in missing(run.recipe, step, engine, device)}
+    if lacks:
+        raise StepError("\n".join(f"{f.step} needs {text}" for text, f in lacks.items()))
+    from quantize.compress.step import compress
+    from quantize.data.step import data
+    from quantize.evaluate.step import evaluate
+    from quantize.export.step import export
+    from quantize.label.step import label
+    from quantize.package.step import package
+    from quantize.train.step import train
+
+    data(run)
+    label(run)
+    if run.recipe.pretrain.views:
+        from quantize.train.pretrain import pretrain
+
+        pretrain(run)
+    train(run)
+    compress(run)
+    export(run)
+    evaluate(run)
+    package(run)
 
 
 @app.command()
-def ablate(config: Config, settings: Setting = None, folder: Folder = None, device: Device = "auto") -> None:
-    """Train short variants, one switch at a time, and compare them."""
-    from quantize.train.ablation import ablate as work
-    from quantize.train.ablation import markdown
-
-    values, run = _opened(config, settings, folder)
-    packed = run.need("label", "pack/samples.jsonl").parent
-    typer.echo(markdown(work(values, packed, run.path("ablate"), device)))
-
-
-@app.command()
-def pulls(
-    config: Config,
-    settings: Setting = None,
-    folder: Folder = None,
-    batches: Annotated[int, typer.Option(min=1, help="Of the last phase, with the run's last checkpoint.")] = 8,
-    device: Device = "auto",
+def show(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="TOML of a network.")], settings: Setting = None
 ) -> None:
-    """Print how hard each loss pulls at each part of the network, and how far along with all of them."""
-    from quantize.train.loop import Trainer
-    from quantize.train.pulls import markdown
-    from quantize.train.pulls import pulls as work
+    """Print every value of a recipe and where it comes from."""
+    from quantize.show import print_recipe
 
-    values, run = _opened(config, settings, folder)
-    packed = run.need("label", "pack/samples.jsonl").parent
-    typer.echo(markdown(work(Trainer(values, packed, run.need("train", "last.pt").parent, device), batches)))
+    print_recipe(recipe, settings or [])
 
 
 @app.command()
-def inherit(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="ema.pt of a trained student.")],
-    config: Config,
-    out: Annotated[Path, typer.Option(help="Receives the checkpoint to begin with (`init`).")],
-    steps: Annotated[int, typer.Option(min=1, help="Of the config's first phase, without mined places.")] = 1800,
-    lr: Annotated[float, typer.Option(help="At its highest.")] = 3e-3,
-    settings: Setting = None,
-    folder: Folder = None,
-    device: Device = "auto",
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the network; the recipe is NAME.toml.")],
+    photos: Annotated[Path, typer.Option(metavar="DIR", help="Photos and their labels.")],
+    labels: Annotated[
+        Literal["voc", "coco", "wider", "yolo", "jsonl"] | None, typer.Option(help="Format of the labels.")
+    ] = None,
+    teachers: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Weights of teachers, which find faces where there are no labels."),
+    ] = None,
 ) -> None:
-    """Let the config's student, of another shape, begin with what a trained one knows."""
-    import torch
-    from rich.progress import track
+    """Write a short recipe that fine-tunes edgeface-s on your own photos."""
+    from quantize.new import write_recipe
 
-    from quantize.files import replacing
-    from quantize.models import build_student, checkpoint_of, load_student
-    from quantize.train.inherit import inherit as work
-    from quantize.train.loader import phase_views
-    from quantize.train.loop import pick_device
-
-    values, run = _opened(config, settings, folder)
-    packed = run.need("label", "pack/samples.jsonl").parent
-    torch.manual_seed(values["seed"])
-    torch.set_num_threads(values.get("threads", 1))
-    where = pick_device(device)
-    distances: list[float] = []
-    views = (x for x, _ in track(phase_views(values, 0, packed, 0, steps, where), "inherit", steps))
-    new, old = build_student(values["student"]).to(where), load_student(checkpoint, where)
-    model = work(new, old, views, steps, lr, lambda _, apart: distances.append(apart))
-    with replacing(out) as part:
-        torch.save(checkpoint_of(model.cpu(), seed=values["seed"]), part)
-    last = distances[-max(1, steps // 10) :]
-    typer.echo(f"{out}: its backbone is {sum(last) / len(last):.3f} of the old one's sum of squares away")
+    typer.echo(write_recipe(name, photos, labels, teachers))
 
 
 @app.command()
-def reshape(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A trained edgeface-s.")],
-    config: Config,
-    out: Annotated[Path, typer.Option(help="Receives the checkpoint to begin with (`init`).")],
-    stem_dense: Annotated[int, typer.Option(min=0, help="Convolutions more at stride 4.")] = 0,
-    dense_unit: Annotated[list[str] | None, typer.Option(help="A unit to make dense, such as towers.0.")] = None,
-    branch: Annotated[int | None, typer.Option(min=1, help="Channels at stride 32, fewer than it has.")] = None,
-    batches: Annotated[int, typer.Option(min=1, help="Views that its channels are compared on.")] = 8,
+def doctor(
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", "-c", metavar="FILE", help="Ask for what this recipe needs.")
+    ] = None,
     settings: Setting = None,
-    folder: Folder = None,
-) -> None:
-    """Give a trained student more weights where they count, or fewer; it computes what it did until it learns."""
-    from dataclasses import replace
-
-    import torch
-
-    from quantize.models.dense import Dense
-    from quantize.files import replacing
-    from quantize.models import checkpoint_of, fuse, load_student
-    from quantize.reshape import reshape as work
-    from quantize.train.loader import phase_views
-
-    values, run = _opened(config, settings, folder)
-    packed = run.need("label", "pack/samples.jsonl").parent
-    old = fuse(load_student(checkpoint))
-    if not isinstance(old, Dense):
-        raise typer.BadParameter(f"must be of edgeface-s as it is today, but got one of {old.config}")
-    wanted = replace(
-        old.config,
-        stem_dense=old.config.stem_dense + stem_dense,
-        dense_units=tuple(dict.fromkeys([*old.config.dense_units, *(dense_unit or [])])),
-        widths=(*old.config.widths[:2], branch or old.config.widths[2]),
-    )
-    views = [x for x, _ in phase_views(values, 0, packed, 0, batches, torch.device("cpu"))]
-    new = work(old, wanted, views)
-    with torch.no_grad():
-        levels = [zip(old(x), new(x), strict=True) for x in views]
-        squares = [sum(float((a - b).square().mean()) for a, b in level) for level in zip(*levels, strict=True)]
-    with replacing(out) as part:
-        torch.save(checkpoint_of(new, reshaped=checkpoint.name), part)
-    count = sum(p.numel() for p in new.parameters())
-    apart = ", ".join(f"{(s / batches) ** 0.5:.3f}" for s in squares)
-    typer.echo(f"{out}: {count:,} parameters, outputs {apart} (rms) from the old ones")
-
-
-@app.command()
-def second_opinion(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A student that learnt from these labels.")],
-    config: Config,
-    size: Annotated[list[int] | None, typer.Option(help="Sides of its input, 640 and 320 by default.")] = None,
-    settings: Setting = None,
-    folder: Folder = None,
     engine: Engine = "local",
-    workers: Workers = None,
+    device: Device = "auto",
 ) -> None:
-    """Let a trained student doubt what the detector alone labelled, and confirm what it doubted; then train again.
+    """Say what is missing here for which step; status 1 if the recipe needs some of it."""
+    from quantize.config import load_recipe
+    from quantize.doctor import examine
+    from quantize.show import print_findings
 
-    Changes label/pack/samples.jsonl, which `train` reads; label/samples.jsonl stays, and is what every call begins
-    with.
-    """
-    from quantize.data.sample import read_samples, write_samples
-    from quantize.evaluate.detectors import DetectorSpec
-    from quantize.engines import open_engine
-    from quantize.evaluate.evaluation import look
-    from quantize.second_opinion import reconsider
+    wanted = load_recipe(recipe, settings or []) if recipe else None
+    findings = examine(wanted, engine, device)
+    print_findings(findings)
+    if any(f.needed and not f.here for f in findings):
+        raise typer.Exit(1)
 
-    _, run = _opened(config, settings, folder)
-    labelled = {s.path: s for s in read_samples(run.need("label", "samples.jsonl"))}
-    packed = run.need("label", "pack/samples.jsonl")
-    samples = [labelled[s.path] for s in read_samples(packed)]  # unreadable photos are not in the pack
-    known = {s.path: len(s.faces) for s in read_samples(run.need("data", "samples.jsonl"))}
-    asked = [s for s in samples if any(f.extra.get("box_from") == "yunet" for f in s.faces[known.get(s.path, 0) :])]
-    specs = [DetectorSpec(f"float:{checkpoint}", (side, side)) for side in size or (640, 320)]
-    taken = made = 0
-    opened = open_engine(engine, workers)
-    try:
-        for sample, opinions in zip(asked, look(specs, asked, opened), strict=True):
-            sample.faces, fewer, more = reconsider(sample.faces, opinions, known.get(sample.path, 0))
-            taken, made = taken + fewer, made + more
-    finally:
-        opened.close()
-    write_samples(packed, samples)
-    typer.echo(f"{packed}: {taken} faces became ignore regions, {made} ignore regions faces, in {len(asked)} photos")
+
+@app.command()
+def dev(
+    recipe: RecipeFile,
+    checkpoint: Checkpoint = None,
+    photos: Annotated[int, typer.Option(min=0, help="Of each kind; 0 for all of them.")] = 0,
+    settings: Setting = None,
+    folder: Folder = None,
+) -> None:
+    """Print the figures of a checkpoint on the dev split."""
+    from quantize.data.sample import read_samples
+    from quantize.models import load_student
+    from quantize.train.dev import measure
+
+    run = _run(recipe, settings, folder)
+    model = load_student(checkpoint or run.need("train", "ema.pt"))
+    samples = read_samples(run.need("label", "dev.jsonl"))
+    typer.echo(json.dumps(measure(model, samples, {s.name: s.use for s in run.recipe.data.sets}, photos), indent=1))
+
+
+@app.command()
+def ablate(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="TOML of the rows, such as quantize/recipes/ablation.toml.")
+    ],
+    device: Device = "auto",
+) -> None:
+    """Train short variants that differ in one thing each, and compare them."""
+    from quantize.train.ablation import ablate as work
+
+    typer.echo(work(file, device).read_text())
 
 
 @app.command()
@@ -273,135 +262,109 @@ def compare(
     models: Annotated[
         list[str],
         typer.Argument(
-            metavar="MODEL...",
-            help="Bundles (path, name), peers (ADAPTER:FILE.onnx), checkpoints (float:A.pt; a mean: float:A.pt+B.pt).",
+            metavar="MODEL...", help="Bundles (path or name), peers (ADAPTER:FILE), checkpoints (float:FILE.pt)."
         ),
     ],
-    sets: Annotated[Path, typer.Option(help="Folder that holds the labelled sets.")],
-    out: Annotated[Path, typer.Option(help="Receives predictions and tables.")] = Path("runs/compare"),
+    sets: Annotated[Path, typer.Option(metavar="DIR", help="Folder that holds the labelled sets.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Receives predictions and tables.")] = Path("runs/compare"),
     trial: Annotated[
-        list[str] | None,
-        typer.Option(metavar="SET@WxH[+90]", help="Set, input size, turn of its photos; those of the docs by default."),
+        list[str] | None, typer.Option(metavar="SET@WxH[+90]", help="Set, input size, turn of its photos.")
     ] = None,
-    runtime: Annotated[str, typer.Option(help="Of bundles.")] = "onnxruntime",
+    runtime: Runtime = "onnxruntime",
     precision: Annotated[str | None, typer.Option(help="Of bundles: int8 or float32.")] = None,
-    intervals: Annotated[
-        bool, typer.Option("--intervals", help="Bootstrap over photos: how far figures and differences would move.")
-    ] = False,
+    resamples: Annotated[int, typer.Option(min=0, help="Bootstrap over photos, so many times; 0 leaves it out.")] = 0,
     engine: Engine = "local",
     workers: Workers = None,
 ) -> None:
-    """Measure any bundles, checkpoints and peers side by side."""
-    from quantize.evaluate import evaluation as v
-    from quantize.engines import open_engine
-    from quantize.evaluate.intervals import Resamples
-    from quantize.evaluate.tables import markdown, write_intervals
+    """Measure bundles, checkpoints and peers side by side."""
+    from quantize.evaluate.compare import compare as work
 
-    trials = [v.Trial.parse(t) for t in trial] if trial else list(v.TRIALS)
-    opened = None if engine == "local" else open_engine(engine, workers)
-    resamples = Resamples() if intervals else None
-    try:
-        results = v.evaluate(
-            models, sets, out, trials, runtime=runtime, precision=precision, engine=opened, resamples=resamples
-        )
-    finally:
-        if opened is not None:
-            opened.close()
-    write_intervals(out, resamples)
-    typer.echo(markdown(results))
-    if intervals:
-        typer.echo((out / "intervals.md").read_text())
-
-
-@app.command()
-def mean(
-    checkpoints: Annotated[list[Path], typer.Argument(metavar="CHECKPOINT...", help="ema.pt of runs of one student.")],
-    out: Annotated[Path, typer.Option(help="Receives the checkpoint of the mean.")],
-    landmarks: Annotated[
-        Path | None, typer.Option(metavar="CHECKPOINT", help="The one of them whose rows for landmarks are kept.")
-    ] = None,
-) -> None:
-    """Average checkpoints of one path of training; compare says whether that does better."""
-    import torch
-
-    from quantize.files import replacing
-    from quantize.soup import mean_checkpoint
-
-    state = mean_checkpoint(checkpoints, landmarks)
-    with replacing(out) as part:
-        torch.save(state, part)
-    typer.echo(f"{out}: the mean of {', '.join(state['mean_of'])}")
+    typer.echo(work(models, sets, out, trial or [], runtime, precision, resamples, engine, workers))
 
 
 @app.command()
 def wider_official(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Bundle or peer.")],
-    photos: Annotated[Path, typer.Option(help="WIDER_val/images.")],
-    truth: Annotated[Path, typer.Option(help="Folder of the authors' wider_*_val.mat.")],
-    size: Annotated[str, typer.Option(metavar="WxH", help="Input size; photos are letterboxed.")] = "640x640",
-    out: Annotated[Path, typer.Option(help="Receives predictions.")] = Path("runs/wider-official"),
-    runtime: Annotated[str, typer.Option(help="Of a bundle.")] = "onnxruntime",
+    photos: Annotated[Path, typer.Option(metavar="DIR", help="WIDER_val/images.")],
+    truth: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the authors' wider_*_val.mat.")],
+    size: Size = "640x640",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Receives predictions.")] = Path("runs/wider-official"),
+    runtime: Runtime = "onnxruntime",
     engine: Engine = "local",
     workers: Workers = None,
 ) -> None:
     """Measure easy, medium and hard on the full WIDER FACE."""
-    import json
+    from quantize.evaluate.wider_official import measure
 
-    from edgeface.engine import parse_size
-    from quantize.evaluate import evaluation as v
-    from quantize.data.readers import read_folder
-    from quantize.evaluate.detectors import DetectorSpec
-    from quantize.engines import open_engine
-    from quantize.evaluate.wider_official import official, read_truth
-
-    labels = read_truth(truth)
-    samples, _ = read_folder(photos)
-    spec = DetectorSpec(model, parse_size(size), runtime)
-    opened = None if engine == "local" else open_engine(engine, workers)
-    try:
-        found = v.predict(spec, samples, out / f"{v.name_of(spec)}.jsonl", opened)
-    finally:
-        if opened is not None:
-            opened.close()
-    keyed = {key: found[Path(key).name] for key in labels if Path(key).name in found}
-    result = {"rule": f"letterbox {size}", "photos": len(keyed), "of": len(labels)}
-    typer.echo(json.dumps(result | {k: round(ap, 4) for k, ap in official(labels, keyed).items()}))
+    typer.echo(json.dumps(measure(model, photos, truth, size, out, runtime, engine, workers)))
 
 
 @app.command()
 def forest(
-    config: Config,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Bundle or peer whose landmarks are used.")],
+    recipe: RecipeFile,
     settings: Setting = None,
     folder: Folder = None,
-    size: Annotated[str, typer.Option(metavar="WxH", help="Input size of the detector.")] = "320x320",
+    size: Size = "320x320",
 ) -> None:
-    """Measure the baseline for quality: a random forest on landmarks, against the network's own."""
-    import json
+    """Measure the baseline for quality: a random forest on landmarks."""
+    from quantize.evaluate.forest import measure
 
+    typer.echo(json.dumps(measure(_run(recipe, settings, folder), model, size)))
+
+
+@app.command()
+def publish(
+    recipe: RecipeFile,
+    settings: Setting = None,
+    folder: Folder = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Take the place of a bundle that is there.")] = False,
+    models: Annotated[Path, typer.Option(metavar="DIR", help="Receives the bundles.")] = Path("edgeface/models"),
+    docs: Annotated[Path, typer.Option(metavar="DIR", help="Receives the model card.")] = Path("docs"),
+) -> None:
+    """Copy a packaged bundle and its card into the checkout."""
+    from quantize.package.publish import publish as work
+
+    for path in work(_run(recipe, settings, folder), replace, models, docs):
+        typer.echo(path)
+
+
+@app.command()
+def compress_onnx(
+    network: Annotated[Path, typer.Argument(metavar="NET.onnx", help="Any float32 network with one picture as input.")],
+    photos: Annotated[Path, typer.Option(metavar="DIR", help="Photos that ranges are measured on.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Receives network and report.")] = Path("runs/compress-onnx"),
+    metric: Annotated[
+        str | None,
+        typer.Option(metavar="MODULE:CALLABLE", help="Takes a network's path, gives a number, larger is better."),
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="Photos to measure ranges on.")] = 96,
+    most_loss: Annotated[float, typer.Option(min=0, help="Of the metric, against float.")] = 0.01,
+    most_float_layers: Annotated[int, typer.Option(min=0, help="Layers that may stay float.")] = 8,
+    size: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Input size where the network leaves it open.")
+    ] = None,
+    mean: Annotated[str, typer.Option(metavar="R,G,B", help="Subtracted from pixels of 0 to 255.")] = "0,0,0",
+    std: Annotated[str, typer.Option(metavar="R,G,B", help="Pixels are divided by it.")] = "255,255,255",
+    bgr: Annotated[bool, typer.Option("--bgr", help="The network takes BGR.")] = False,
+) -> None:
+    """Make an ONNX network of anybody int8, with a report by layer."""
     from edgeface.engine import parse_size
-    from quantize.evaluate import evaluation as v
-    from quantize.data.jsonl import read_jsonl
-    from quantize.data.sample import read_samples
-    from quantize.evaluate.detectors import DetectorSpec
-    from quantize.evaluate.discard import score_quality
-    from quantize.evaluate.forest import train_forest, with_quality
+    from quantize.compress.any_onnx import compress_onnx as work
 
-    values, run = _opened(config, settings, folder)
-    samples = [
-        s for s in read_samples(run.need("label", "samples.jsonl")) if any(f.quality is not None for f in s.faces)
-    ]
-    held = Path(values["evaluate"]["sets"]) / "people_degraded"
-    test = read_jsonl(held)[0]
-    spec = DetectorSpec(model, parse_size(size))
-    out = run.path("forest", v.name_of(spec))
-    seen = v.predict(spec, samples, out / "train.jsonl")
-    found = v.predict(spec, test, out / "people_degraded.jsonl")
-    trained = train_forest(samples, seen, values["seed"])
-    result = {"own": score_quality(test, found, held / "embeddings.npz")}
-    result["forest"] = score_quality(test, with_quality(found, trained), held / "embeddings.npz")
-    (out / "forest.json").write_text(json.dumps(result, indent=1))
-    typer.echo(json.dumps(result))
+    result = work(
+        network, photos, out, metric=metric, count=count, most_loss=most_loss, most_float_layers=most_float_layers,
+        size=parse_size(size) if size else None, mean=_three("--mean", mean), std=_three("--std", std), bgr=bgr,
+    )  # fmt: skip
+    typer.echo(json.dumps(result, indent=1))
+
+
+def _three(option: str, text: str) -> tuple[float, float, float]:
+    try:
+        a, b, c = (float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{option} must be three numbers with commas between, but got {text}") from None
+    return a, b, c
 
 
 @app.command()
@@ -415,25 +378,13 @@ def make_litert(
 
 
 def main() -> int:
-    """Errors that a user can do something about are one line; status 1."""
+    """Runs a verb. What a user can do something about is one line on stderr and status 1."""
     from edgeface.errors import EdgeFaceError
-    from quantize.config import ConfigError
-    from quantize.package.card import LineageError
-    from quantize.compress.accuracy import BudgetError
-    from quantize.steps import StepError
-    from quantize.export.tflite import ConverterMissingError
+    from quantize.run import StepError
 
     try:
         app()
-    except (
-        EdgeFaceError,
-        ConfigError,
-        LineageError,
-        BudgetError,
-        StepError,
-        ConverterMissingError,
-        FileNotFoundError,
-    ) as error:
+    except (EdgeFaceError, StepError, ValueError, FileNotFoundError) as error:  # a RecipeError is a ValueError
         typer.echo(f"error: {error}", err=True)
         return 1
     return 0

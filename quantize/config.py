@@ -7,6 +7,7 @@ what is allowed. ``python -m quantize show RECIPE`` prints every value and where
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +21,13 @@ Weight = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Amount = Annotated[int, Field(ge=0)]
 Side = Annotated[int, Field(ge=32, le=4096, multiple_of=32)]
-Size = tuple[Annotated[int, Field(ge=32, le=8192, multiple_of=16)], Annotated[int, Field(ge=32, le=8192, multiple_of=16)]]
+Size = tuple[
+    Annotated[int, Field(ge=32, le=8192, multiple_of=16)], Annotated[int, Field(ge=32, le=8192, multiple_of=16)]
+]
+
+
+LIMITS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "multiple_of")
+"""Faults of numbers, as pydantic calls them."""
 
 
 class RecipeError(ValueError):
@@ -161,7 +168,9 @@ class PhaseOptions(Table):
     @model_validator(mode="after")
     def _pairs(self) -> PhaseOptions:
         if len(self.size) != len(self.batch):
-            raise ValueError(f"size and batch must be lists of one length, but got {len(self.size)} and {len(self.batch)}")
+            raise ValueError(
+                f"size and batch must be lists of one length, but got {len(self.size)} and {len(self.batch)}"
+            )
         return self
 
     @property
@@ -204,10 +213,16 @@ class TrainOptions(Table):
     @model_validator(mode="after")
     def _check(self) -> TrainOptions:
         for number in range(len(self.phases)):
-            if self.augment_of(number).hard and not self.hard_negatives.photos:
-                raise ValueError("augment.hard needs hard_negatives.photos, but got 0")
+            try:
+                augment = self.augment_of(number)
+            except ValidationError as error:
+                raise ValueError(
+                    "; ".join(_said(e, ViewOptions, f"phases.{number}.over.") for e in error.errors())
+                ) from None
+            if augment.hard and not self.hard_negatives.photos:
+                raise ValueError("hard_negatives.photos must be above 0 where augment.hard is, but got 0")
         if bool(self.methods.tough_teacher) != bool(self.methods.tolerant_teacher):
-            raise ValueError("KD-Loss needs tough_teacher and tolerant_teacher, but got one of them")
+            raise ValueError("methods must have both tough_teacher and tolerant_teacher (KD-Loss), but got one of them")
         return self
 
     def augment_of(self, phase: int) -> ViewOptions:
@@ -327,6 +342,25 @@ class Recipe(Table):
     evaluate: EvaluateOptions = EvaluateOptions()
     package: PackageOptions = PackageOptions()
 
+    @model_validator(mode="after")
+    def _names(self) -> Recipe:
+        """Sets are called by names that exist, each its own."""
+        names = [s.name for s in self.data.sets]
+        if twice := sorted({n for n in names if names.count(n) > 1}):
+            raise ValueError(f"data.sets must have names of their own, but got {', '.join(twice)} more than once")
+        for key, used in (
+            ("label.quality_sets", self.label.quality_sets),
+            ("label.pose_quantile", list(self.label.pose_quantile)),
+            ("train.hard_negatives.sets", self.train.hard_negatives.sets),
+        ):
+            if unknown := [n for n in used if n not in names]:
+                raise ValueError(
+                    f"{key} must name sets of data.sets ({', '.join(names)}), but got {', '.join(unknown)}"
+                )
+        if not any(s.weight for s in self.data.sets):
+            raise ValueError("data.sets must have a set with a weight above 0, but all have 0")
+        return self
+
 
 def load_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
     """Reads and checks a recipe.
@@ -357,29 +391,70 @@ def checked(values: dict[str, Any]) -> Recipe:
         raise RecipeError("\n".join(_said(e) for e in error.errors())) from None
 
 
-def _said(error: Any) -> str:
-    """One fault of a recipe in words."""
-    place = ".".join(str(p) for p in error["loc"])
+def _said(error: Any, model: type[BaseModel] | None = None, prefix: str = "") -> str:
+    """One fault of a recipe, or of its table ``model`` at ``prefix``, in words."""
+    model = model or Recipe
+    *parents, last = error["loc"] or [""]
+    place = prefix + ".".join(str(p) for p in error["loc"])
     if error["type"] == "extra_forbidden":
-        *parents, last = error["loc"]
-        near = difflib.get_close_matches(str(last), _fields(parents), 1, 0.4)
-        allowed = f"did you mean {near[0]}?" if near else f"allowed are {', '.join(_fields(parents))}"
+        keys = list(_table(model, parents).model_fields)
+        near = difflib.get_close_matches(str(last), keys, 1, 0.4)
+        allowed = f"did you mean {near[0]}?" if near else f"allowed are {', '.join(keys)}"
         return f"{place} must be a known key, but is not: {allowed}"
     if error["type"] == "missing":
         return f"{place} must be given, but is missing"
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"{place} must be {message}, but got {error['input']!r:.80}" if "must" not in message else f"{place}: {message}"
+    if error["type"] in LIMITS and (limits := _range(_field(model, error["loc"]))):
+        return f"{place} must be {limits}, but got {error['input']!r:.80}"
+    if error["type"] == "value_error":
+        return ": ".join(part for part in (place, error["msg"].removeprefix("Value error, ")) if part)
+    if error["type"] == "model_type":
+        keys = list(_table(model, error["loc"]).model_fields)
+        return f"{place} must be a table of {', '.join(keys)}, but got {error['input']!r:.80}"
+    said = re.sub(
+        r"^(Input|String|List|Tuple|Value) should (be )?", lambda m: "" if m[2] else "value that should ", error["msg"]
+    )
+    said = said.replace("value that should match pattern", "text that matches").replace(
+        "value that should have", "a list of"
+    )
+    return f"{place} must be {said}, but got {error['input']!r:.80}"
 
 
-def _fields(parents: Sequence[Any]) -> list[str]:
-    """Keys of the table at ``parents``."""
-    model: type[BaseModel] = Recipe
+def _table(model: type[BaseModel], parents: Sequence[Any]) -> type[BaseModel]:
+    """The table at ``parents``."""
     for part in parents:
-        if isinstance(part, int):
-            continue
-        for candidate in _models(model.model_fields[part].annotation):
-            model = candidate
-    return list(model.model_fields)
+        if isinstance(part, str) and part in model.model_fields:
+            model = next(_models(model.model_fields[part].annotation), model)
+    return model
+
+
+def _field(model: type[BaseModel], place: Sequence[Any]) -> Any:
+    """The field that holds the value at ``place``."""
+    field = None
+    for part in place:
+        if isinstance(part, str) and part in model.model_fields:
+            field = model.model_fields[part]
+            model = next(_models(field.annotation), model)
+    return field
+
+
+def _range(field: Any) -> str:
+    """What a number of a field may be, in words; empty where nothing limits it."""
+    limits = [*getattr(field, "metadata", ()), *_metadata(getattr(field, "annotation", None))]
+    said = [
+        f"{word} {value:g}"
+        for word, name in (("at least", "ge"), ("above", "gt"), ("at most", "le"), ("below", "lt"))
+        for value in {getattr(m, name) for m in limits if getattr(m, name, None) is not None}
+    ]
+    said += [f"a multiple of {m.multiple_of:g}" for m in limits if getattr(m, "multiple_of", None) is not None][:1]
+    return " and ".join(said)
+
+
+def _metadata(annotation: Any) -> Iterator[Any]:
+    """Limits of the values within lists and tuples."""
+    for said in getattr(annotation, "__metadata__", ()):
+        yield from getattr(said, "metadata", [said])
+    for part in getattr(annotation, "__args__", ()):
+        yield from _metadata(part)
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -394,7 +469,9 @@ def sources_of(path: Path, settings: Sequence[str] = ()) -> dict[str, str]:
     sources = dict.fromkeys(flat(load_recipe(path, settings).model_dump(mode="json")), "default")
     for file, values in reversed(_with_bases(path)[1]):
         sources |= dict.fromkeys(flat(values), file.name)
-    return sources | {s.partition("=")[0]: "command line" for s in settings}
+    said: dict[str, Any] = {}
+    apply_settings(said, settings)
+    return sources | dict.fromkeys(flat(said), "command line")
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

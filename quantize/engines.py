@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
-from rich.progress import track
+from quantize.progress import watched
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -31,7 +31,7 @@ class LocalEngine:
     """One item after the other in this process."""
 
     def map(self, work: Callable[[T], R], items: Sequence[T], what: str) -> Iterator[R]:
-        return (work(item) for item in track(items, what, len(items)))
+        return (work(item) for item in watched(items, what))
 
     def close(self) -> None:
         pass
@@ -57,7 +57,7 @@ class DaskEngine:
         waiting: list[Any] = []
         ahead = window * max(1, len(self.client.scheduler_info()["workers"]))
         shared = self.client.scatter(work, broadcast=True)
-        for item in track(items, what, len(items)):
+        for item in watched(items, what):
             waiting.append(self.client.submit(_apply, shared, item, pure=False))
             if len(waiting) >= ahead:
                 yield waiting.pop(0).result()

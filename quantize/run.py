@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import Progress
 
 from quantize.config import Recipe
+from quantize.doctor import missing
 from quantize.files import replacing
-
-console = Console(stderr=True)
+from quantize.progress import console as console
 
 
 class StepError(RuntimeError):
@@ -58,11 +57,18 @@ def perform(run: Run, step: str, work: Work, inputs: Sequence[Path], tables: Seq
     """Does one step unless it is done: the same ``tables`` of the recipe and the same content of ``inputs`` as when it last ended.
 
     Writes ``recipe.json`` before the work, and ``done.json`` after it; ``steps.jsonl`` of the run gets a line.
+
+    Raises:
+        StepError: `quantize.doctor` misses something that the step needs.
     """
+    if lacks := missing(run.recipe, step, run.engine, run.device):
+        raise StepError("\n".join(f"{step} needs {lack}" for lack in lacks))
     folder = run.path(step)
     folder.mkdir(parents=True, exist_ok=True)
     everything = run.recipe.model_dump(mode="json")
-    key = digest([json.dumps({k: everything[k] for k in ("name", "seed", *tables)}, sort_keys=True), *(map(content, inputs))])
+    key = digest(
+        [json.dumps({k: everything[k] for k in ("name", "seed", *tables)}, sort_keys=True), *(map(content, inputs))]
+    )
     done = folder / "done.json"
     if not run.again and done.is_file() and (before := json.loads(done.read_text()))["key"] == key:
         console.print(f"{step}: done before in {folder} (--again does it again)", highlight=False)
@@ -89,10 +95,11 @@ def digest(parts: Sequence[str]) -> str:
 
 
 def content(path: Path) -> str:
-    """A file's own hash; of a folder, the names and sizes in it."""
+    """A file's own hash; of a folder, names, sizes and times of its files: labels may change and keep their size."""
     if path.is_file():
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    return json.dumps(sorted((p.name, p.stat().st_size) for p in path.glob("*")))
+    files = ((p, p.stat()) for p in sorted(path.rglob("*")) if p.is_file())
+    return json.dumps([(str(p.relative_to(path)), s.st_size, s.st_mtime_ns) for p, s in files])
 
 
 @contextlib.contextmanager

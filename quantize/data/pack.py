@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from quantize.data.sample import Sample, read_samples, write_samples
 from quantize.files import replacing
+from quantize.progress import watched
 
 
 def pack(samples: list[Sample], folder: Path) -> list[str]:
@@ -23,11 +24,11 @@ def pack(samples: list[Sample], folder: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     skipped, index, kept, at = [], [], [], 0
     with replacing(folder / "pixels.bin") as part, part.open("wb") as f:
-        for sample in samples:
+        for sample in watched(samples, "pack"):
             bgr = cv2.imread(str(sample.path), cv2.IMREAD_COLOR)
-            if bgr is None or bgr.shape[:2] != (sample.height, sample.width):
-                got = None if bgr is None else bgr.shape[1::-1]
-                skipped.append(f"{sample.path}: must be a {sample.width}x{sample.height} photo, but got {got}")
+            message = unlike(sample, bgr)
+            if bgr is None or message:
+                skipped.append(message)
                 continue
             f.write(np.ascontiguousarray(bgr[:, :, ::-1]).tobytes())
             index.append([at, sample.height, sample.width])
@@ -36,6 +37,14 @@ def pack(samples: list[Sample], folder: Path) -> list[str]:
     write_samples(folder / "samples.jsonl", kept)
     (folder / "index.json").write_text(json.dumps(index))
     return skipped
+
+
+def unlike(sample: Sample, image: NDArray[Any] | None) -> str:
+    """What is wrong with a photo, read or None, that its labels were made for; empty where nothing is."""
+    if image is not None and image.shape[:2] == (sample.height, sample.width):
+        return ""
+    got = "none that can be read" if image is None else f"one of {image.shape[1]}x{image.shape[0]}"
+    return f"{sample.path}: must be a {sample.width}x{sample.height} photo, but got {got}"
 
 
 class PackedPhotos:

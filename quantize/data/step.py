@@ -10,6 +10,9 @@ from quantize.data.sample import Sample, write_samples
 from quantize.data.splits import split
 from quantize.run import Run, StepError, console, perform
 
+SHOWN = 3
+"""Messages of skipped files that are printed for each set."""
+
 
 def data(run: Run) -> dict[str, Any]:
     """Reads every set; what cannot be read is written to ``skipped.txt`` and counted.
@@ -27,21 +30,27 @@ def _data(run: Run, folder: Path) -> dict[str, Any]:
         found, bad = read_set(options.reader, options.path, options.name)
         faces = sum(len(s.faces) for s in found)
         console.print(f"  {options.name}: {len(found)} photos, {faces} faces, {len(bad)} skipped", highlight=False)
+        for message in bad[:SHOWN]:
+            console.print(f"    {message}", highlight=False, markup=False, soft_wrap=True)
+        if len(bad) > SHOWN:
+            console.print(f"    … {len(bad) - SHOWN} more in {folder / 'skipped.txt'}", highlight=False)
         samples += found
         skipped += bad
     (folder / "skipped.txt").write_text("".join(f"{s}\n" for s in skipped))
     faces = sum(len(s.faces) for s in samples)
     if not samples:
         raise StepError(
-            f"[data].sets must hold photos, but all {len(skipped)} files were skipped; see {folder / 'skipped.txt'}"
+            f"data.sets must hold photos, but all were skipped; the first: {skipped[0]} (all: {folder / 'skipped.txt'})"
             if skipped
-            else "[data].sets must hold photos, but the folders have none"
+            else "data.sets must hold photos, but the folders have none"
         )
     if not faces and run.recipe.label.teachers is None:
         raise StepError(
-            "[data].sets must hold labelled faces where no teacher is asked, but got none: "
+            "data.sets must hold labelled faces where no teacher is asked, but got none: "
             "name a reader that reads your labels, or a folder of teachers in label.teachers"
         )
+    if len(samples) < 2:
+        raise StepError("data.sets must hold two photos or more, one to train on and one to measure on, but got 1")
     train, dev = split(samples, run.recipe.data.dev_share, run.recipe.seed)
     write_samples(folder / "samples.jsonl", train)
     write_samples(folder / "dev.jsonl", dev)

@@ -25,7 +25,7 @@ def parity(exported: Exported, images: Mapping[Size, Images], photos: int = 8) -
     """
     rows = []
     networks = [*exported.models, *exported.float_models]
-    full = next(m for m in networks if m.precision == "float32")
+    full = next(m for m in networks if m.format == "onnx" and m.precision == "float32")
     int8 = next(m for m in networks if m.format == "onnx" and m.precision == "int8")
     for size, every in images.items():
         batch = every[:photos]

@@ -162,7 +162,9 @@ def _added(finds: Finds, faces: list[FaceLabel], rules: LabelRules) -> list[Face
             continue
         large = min(box[2:] - box[:2]) >= rules.least_pointed_side
         face = FaceLabel(box, points if large and not ignore else None, ignore=ignore, confidence=float(score))
-        face.extra = {"box_from": "ensemble", "points_from": "ensemble"} if face.points is not None else {"box_from": "ensemble"}
+        face.extra = (
+            {"box_from": "ensemble", "points_from": "ensemble"} if face.points is not None else {"box_from": "ensemble"}
+        )
         added.append(face)
     return added
 
@@ -194,7 +196,10 @@ def with_measured_pan(rotation: NDArray[np.float32], measured: dict[str, float])
 
 def cached(sample: Sample, labeller: Labeller, use: str, folder: Path) -> Sample | None:
     """The labelled sample, from ``folder`` where this photo with these labels was done before. None for an unreadable photo."""
-    data = sample.path.read_bytes()
+    try:
+        data = sample.path.read_bytes()
+    except OSError:
+        return None
     state = json.dumps([VERSION, use, repr(labeller.rules), sample.complete, [f.to_json() for f in sample.faces]])
     key = hashlib.sha256(data + state.encode()).hexdigest()[:32]
     path = folder / key[:2] / f"{key}.json"

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from quantize.data.sample import FaceLabel, Sample
 from quantize.engines import Engine, open_engine
 from quantize.files import replacing
-from quantize.label.mobilefacenet import MobileFaceNet
 from quantize.label.degrade import KINDS, degrade
+from quantize.label.mobilefacenet import MobileFaceNet
 
 VERSION = 1  # part of a tile's name: raise it when the rules below change
 
@@ -108,7 +108,10 @@ class _TileWorker:
 
     def __call__(self, line: str) -> str:
         sample = Sample.from_json(json.loads(line))
-        data = sample.path.read_bytes()
+        try:
+            data = sample.path.read_bytes()
+        except OSError:
+            return "[]"
         faces = [f.to_json() for f in sample.faces]
         rules = json.dumps([VERSION, self.seed, self.variants, self.longest, faces])
         key = hashlib.sha256(data + rules.encode()).hexdigest()[:32]

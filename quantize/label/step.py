@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 
 from quantize.data.mean_face import refine_rotations
-from quantize.data.pack import pack
+from quantize.data.pack import pack, unlike
 from quantize.data.sample import Sample, read_samples, write_samples
 from quantize.engines import Engine, open_engine
 from quantize.label.entropy import drop_doubtful
@@ -61,9 +61,10 @@ def _label(run: Run, folder: Path) -> dict[str, Any]:
                 samples += make_tiles(wanted, options.teachers, folder / "tiles", seed, variants, engine=engine)
         finally:
             engine.close()
+    broken = {id(s): unlike(s, cv2.imread(str(s.path), cv2.IMREAD_COLOR)) for s in dev}  # they are measured after hours
     write_samples(folder / "samples.jsonl", samples)
-    write_samples(folder / "dev.jsonl", dev)
-    messages = pack(samples, folder / "pack")
+    write_samples(folder / "dev.jsonl", [s for s in dev if not broken[id(s)]])
+    messages = pack(samples, folder / "pack") + [m for m in broken.values() if m]
     (folder / "skipped.txt").write_text("".join(f"{m}\n" for m in messages))
     return {
         "photos": len(samples),

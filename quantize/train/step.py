@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
+
+from quantize.config import Recipe, flat
 from quantize.data.sample import read_samples
+from quantize.files import replacing
 from quantize.models import Network
-from quantize.run import Run, StepError, bar, perform
+from quantize.run import Run, StepError, bar, content, perform
 from quantize.train.curves import draw_log
 from quantize.train.dev import measure
 from quantize.train.loop import Trainer
 
 DEV_PHOTOS = 150
 """Of each kind, for the curves; `python -m quantize dev` takes all of them."""
+FREE = ("train.threads", "train.loader_workers", "train.checkpoint_minutes")
+"""What may change while a run is interrupted: none of it changes the network."""
 
 
 def train(run: Run) -> dict[str, Any]:
     """Trains the student; an interrupted run goes on. Under ``torchrun`` on several processes or devices.
 
     Raises:
-        StepError: no photo has a face, so that there would be nothing to learn.
+        StepError: no photo has a face, so that there would be nothing to learn; or the run was begun by another recipe.
     """
-    return perform(run, "train", _train, [run.need("label", "pack/samples.jsonl")], ["data", "model", "search", "pretrain", "train"])
+    tables = ["data", "model", "search", "pretrain", "train"]
+    return perform(run, "train", _train, [run.need("label", "pack/samples.jsonl")], tables)
 
 
 def _train(run: Run, folder: Path) -> dict[str, Any]:
@@ -31,6 +40,7 @@ def _train(run: Run, folder: Path) -> dict[str, Any]:
         raise StepError("train needs photos with faces, but none of the labelled photos has one: see step `label`")
     dev = read_samples(run.need("label", "dev.jsonl"))
     uses = {s.name: s.use for s in run.recipe.data.sets}
+    _begin(run, folder)
 
     def validate(model: Network) -> dict[str, float]:
         return measure(model, dev, uses, DEV_PHOTOS)
@@ -41,10 +51,47 @@ def _train(run: Run, folder: Path) -> dict[str, Any]:
     if run.recipe.pretrain.views:
         init = run.need("pretrain", "backbone.pt")
     trainer = Trainer(run.recipe, run.path("label", "pack"), folder, run.device, init)
+    first = trainer.rank == 0
     try:
-        with bar("train", lambda: trainer.seen, trainer.total):
+        with bar("train", lambda: trainer.seen, trainer.total) if first else contextlib.nullcontext():
             trainer.train(validate)
     finally:
-        if trainer.rank == 0 and (folder / "log.jsonl").is_file():
+        if first and (folder / "log.jsonl").is_file():
             draw_log(folder / "log.jsonl", folder)
+        if dist.is_initialized():
+            dist.destroy_process_group()
     return {"checkpoint": str(folder / "ema.pt"), "views": trainer.seen}
+
+
+def _begin(run: Run, folder: Path) -> None:
+    """Makes sure that what is gone on with was begun by this recipe on these photos; ``--again`` puts it aside.
+
+    Raises:
+        StepError: it was not.
+    """
+    begun = folder / "begun.json"
+    wanted = _learned(run.recipe) | {"photos": content(run.need("label", "pack/samples.jsonl"))}
+    if (folder / "last.pt").is_file():
+        if run.again and not dist.is_torchelastic_launched():
+            aside = next(p for n in range(1, 10_000) if not (p := folder / f"before-{n}").exists())
+            aside.mkdir()
+            for path in [p for p in folder.iterdir() if p.is_file()]:
+                path.rename(aside / path.name)
+        elif begun.is_file():
+            before = json.loads(begun.read_text())
+            if other := sorted(k for k in wanted.keys() | before.keys() if wanted.get(k) != before.get(k)):
+                raise StepError(
+                    f"{folder} must have been begun by the same recipe, but {', '.join(other[:5])} changed: "
+                    "train elsewhere (--run FOLDER), or anew (--again; what is there is put aside)"
+                )
+    with replacing(begun) as part:
+        part.write_text(json.dumps(wanted, indent=1))
+
+
+def _learned(recipe: Recipe) -> dict[str, Any]:
+    """All that the trained network depends on, as dotted keys."""
+    said = recipe.model_dump(mode="json")
+    values = flat({k: said[k] for k in ("seed", "model", "search", "pretrain", "train")})
+    values |= {f"data.{k}": said["data"][k] for k in ("most_of_event", "events_together")}
+    values["data.weights"] = {s["name"]: [s["weight"], s["use"]] for s in said["data"]["sets"]}
+    return {k: v for k, v in values.items() if k not in FREE}

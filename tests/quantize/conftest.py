@@ -1,16 +1,22 @@
 """One thread: the networks are small, and two threads that wait for each other on a busy machine take ten times as
 long. And what several files need: an untrained network, photos, a run that has been through the back half.
+Drawn photos: ``from synthetic import write_set``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+import quantize  # noqa: F401 - finds the core of the installed edgeface for tests that import edgeface alone
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 with contextlib.suppress(ImportError):
     import torch

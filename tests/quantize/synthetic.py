@@ -50,3 +50,17 @@ def write_set(folder: Path, count: int, seed: int, faces: int = 1, size: tuple[i
         assert cv2.imwrite(str(folder / name), image)
         rows.append({"file": name, "width": size[0], "height": size[1], "complete": True, "faces": labels})
     (folder / "labels.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+
+
+def write_voc(folder: Path, count: int, seed: int) -> None:
+    """``count`` photos and a Pascal VOC ``.xml`` beside each."""
+    write_set(folder, count, seed, faces=2, size=(320, 240))
+    for row in map(json.loads, (folder / "labels.jsonl").read_text().splitlines()):
+        corners = [zip(("xmin", "ymin", "xmax", "ymax"), face["box"], strict=True) for face in row["faces"]]
+        boxes = ["".join(f"<{k}>{v}</{k}>" for k, v in box) for box in corners]
+        objects = "".join(f"<object><name>face</name><bndbox>{box}</bndbox></object>" for box in boxes)
+        size = f"<size><width>{row['width']}</width><height>{row['height']}</height><depth>3</depth></size>"
+        name = Path(row["file"])
+        text = f"<annotation><filename>{name.name}</filename>{size}{objects}</annotation>"
+        (folder / name).with_suffix(".xml").write_text(text)
+    (folder / "labels.jsonl").unlink()

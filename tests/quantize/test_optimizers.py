@@ -4,8 +4,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the toolchain's extra is not installed")
 
-from quantize.models import build_student# noqa: E402
-from quantize.train.losses import TASKS, Losses  # noqa: E402
+from quantize.config import LossOptions, OptimizerOptions  # noqa: E402
+from quantize.models import build_student  # noqa: E402
+from quantize.train.losses import Losses  # noqa: E402
 from quantize.train.optimizers import Muon, optimizers_of, orthogonalised  # noqa: E402
 
 
@@ -51,8 +52,8 @@ def test_momentum_and_decay_by_hand() -> None:
 
 @pytest.mark.parametrize("muon", [False, True])
 def test_every_weight_has_one_optimizer(muon: bool) -> None:
-    model, losses = build_student("n"), Losses(dict.fromkeys(TASKS, 1.0), uncertainty=True)
-    optimizers = optimizers_of(model, losses, {"lr": 1e-3, "weight_decay": 0.1, "muon": muon})
+    model, losses = build_student("edgeface-n"), Losses(LossOptions(), uncertainty=True)
+    optimizers = optimizers_of(model, losses, OptimizerOptions(lr=1e-3, weight_decay=0.1, muon=muon))
     placed = [p for o in optimizers for g in o.param_groups for p in g["params"]]
     wanted = [*model.parameters(), *losses.parameters()]
     assert sorted(map(id, placed)) == sorted(map(id, wanted))
@@ -61,7 +62,7 @@ def test_every_weight_has_one_optimizer(muon: bool) -> None:
         orthogonal = {id(p) for g in optimizers[1].param_groups for p in g["params"]}
         names = {n for n, p in model.named_parameters() if id(p) in orthogonal}
         assert "stem.0.0.weight" in names
-        assert "stage32.1.pointwise.0.weight" in names
+        assert "lateral8.pointwise.0.weight" in names
         assert not any("heads" in n or "depthwise" in n or "bias" in n for n in names)
     decayed = {id(p) for o in optimizers for g in o.param_groups if g["weight_decay"] for p in g["params"]}
     assert decayed == {id(p) for p in model.parameters() if p.dim() > 1}

@@ -76,58 +76,12 @@ def test_rows_are_kept_by_what_they_say(figures: ModuleType) -> None:
     assert figures.filtered(table, "") == table.strip()
 
 
-@pytest.fixture
-def targets(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "docs"))
-    return importlib.import_module("insert_targets")
-
-
-def results(targets: ModuleType, away: float) -> list[dict[str, object]]:
-    """As good as was asked, but for ``away`` of each figure, by every model; the peer has no rotation."""
-    by_place: dict[tuple[str, str, str], dict[str, object]] = {}
-    for model in (*targets.OURS, targets.PEER):
-        for t in targets.TARGETS:
-            row = by_place.setdefault(
-                (model, *t.where), dict(zip(("model", "set", "rule"), (model, *t.where), strict=True))
-            )
-            row[t.key] = t.asked * (1 - away if t.larger else 1 + away)
-    for row in by_place.values():
-        if row["model"] == targets.PEER:
-            row.pop("pose_mae", None)
-    return list(by_place.values())
-
-
-@pytest.mark.parametrize(("away", "bold"), [(0.0, 2), (-0.01, 2), (0.001, 0)])
-def test_targets_are_bold_where_they_are_met(targets: ModuleType, away: float, bold: int) -> None:
-    head, _, *rows, instructions = targets.table(results(targets, away), 29.71).splitlines()
-    assert len(rows) == len(targets.TARGETS)
-    for row in rows:
-        assert row.count("**") == 2 * bold, row
-        assert row.count("|") == head.count("|")
-    assert "**29.7**" in instructions
-    pose = next(row for row in rows if "pose" in row)
-    assert pose.endswith("| – |")
-    assert pose.split("|")[2:4] == [" ≤ 5.5° ", " < 4.8° "]
-
-
-def test_intervals_stand_beside_the_figures_that_have_them(targets: ModuleType) -> None:
-    rows = results(targets, 0)
-    for row in rows:
-        if row["set"] == "afw":
-            row["between"] = {"nme5": [7.5, 8.456]}
-    (line,) = (line for line in targets.table(rows, 29.71).splitlines() if " to " in line)
-    ours = "**8.00 %** (7.50 to 8.46)"
-    assert line == f"| afw, points / eye distance | ≤ 8 % | < 5 % | {ours} | {ours} | 8.00 % |"
-
-
-def test_a_target_without_its_figure_is_not_passed_over(targets: ModuleType) -> None:
-    with pytest.raises(KeyError, match="afw"):
-        targets.table([r for r in results(targets, 0) if r["set"] != "afw"], 29.71)
-
-
-def test_the_page_of_the_students_has_a_place_for_the_targets(targets: ModuleType) -> None:
-    page = targets.PAGE.read_text(encoding="utf-8")
-    assert targets.between(page, targets.BEGIN, targets.END, "here").count("here\n<!-- targets: end -->") == 1
+def test_what_the_toolchain_says_of_the_install_is_three_lines() -> None:
+    """`.ci/quantize` runs the marked blocks."""
+    page = (ROOT / "docs" / "toolchain.md").read_text(encoding="utf-8")
+    blocks = dict(re.findall(r"<!-- ci: (\w+) -->\n```sh\n(.*?)\n```", page, flags=re.DOTALL))
+    assert len(blocks["install"].splitlines()) == 3
+    assert blocks["own"].splitlines()[0].startswith("python -m quantize new my-faces --photos photos")
 
 
 def test_examples_have_the_heading_that_the_reference_renders_as_code() -> None:
