@@ -2,10 +2,11 @@
 
     python benchmarks/soak.py [--frames 20000] [--model edgeface-s]
 
-Frames change between three sizes, some are damaged, and the camera is lost every 500 frames. Every 120 frames the
-source rests until all frames are through, tracks are ended, and memory is read: the bytes in use (exact) and the
-resident ones (with what allocators keep). Prints them at a few points, and the slopes over the second half (the
-first is caches filling) with 95 % confidence intervals.
+Frames change between three sizes and rotations, some are damaged, some come out of order or without a stamp, the
+clock jumps and is set back, and the camera is lost every 500 frames. Every 120 frames the source rests until all
+frames are through, tracks are ended, and memory is read: the bytes in use (exact) and the resident ones (with what
+allocators keep). Prints them at a few points, and the slopes over the second half (the first is caches filling) with
+95 % confidence intervals.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ from edgeface.web import LiveView
 
 PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.jpg"
 SIZES = ((320, 240), (640, 480), (400, 300))
+ROTATIONS = (0, 90, 270)
+#: Every so many frames: the clock jumps ahead, is set back, a frame comes out of order, a frame has no stamp.
+JUMP, BACK, DISORDER, UNSTAMPED = 401, 601, 211, 331
+#: Seconds of a jump.
+JUMP_S = 300
 #: Frames of one size in a row, and from one rest to the next: always at the same size.
 RUN, REST = 40, 120
 
@@ -43,6 +49,8 @@ class Soak:
         memory: (n, 3) what was read: see `memory.Memory`.
         heap, blocks, rss: growth of each for every frame of the second half.
         stats: the stream's counts.
+        tracks: most that were alive at a time.
+        ids: numbers that were given to faces.
     """
 
     frames: np.ndarray
@@ -51,15 +59,17 @@ class Soak:
     blocks: Slope
     rss: Slope
     stats: Any
+    tracks: int
+    ids: int
 
 
 class Walk(Source):
-    """A camera that walks over a photo, changes its size, gives damaged frames and gets lost."""
+    """A camera that walks over a photo, changes its size and rotation, gives damage and wrong stamps, and gets lost."""
 
     name, live = "walk", False
 
     def __init__(self, photo: np.ndarray, count: int) -> None:
-        self._photo, self._count, self._number = photo, count, 0
+        self._photo, self._count, self._number, self._clock_s = photo, count, 0, 0
         self.resting, self._go_on = threading.Event(), threading.Event()
 
     def open(self) -> None:
@@ -86,13 +96,24 @@ class Walk(Source):
             raise SourceError("the camera was lost")
         if self._number % 97 == 0:
             raise ImageError("a damaged frame")
-        width, height = SIZES[self._number // RUN % len(SIZES)]
+        shape = self._number // RUN % len(SIZES)
+        width, height = SIZES[shape]
         room = self._photo.shape[1] - width, self._photo.shape[0] - height
         x, y = (
             int(side * (0.5 + 0.5 * np.sin(self._number / pace))) for side, pace in zip(room, (23, 31), strict=True)
         )
-        stamp = round(self._number * 1e9 / 30)
-        return Frame.from_array(self._photo[y : y + height, x : x + width], "bgr", timestamp_ns=stamp)
+        picture = self._photo[y : y + height, x : x + width]
+        return Frame.from_array(picture, "bgr", rotation=ROTATIONS[shape], timestamp_ns=self._stamp())
+
+    def _stamp(self) -> int | None:
+        if self._number % JUMP == 0:
+            self._clock_s += JUMP_S
+        if self._number % BACK == 0:
+            self._clock_s -= 2 * JUMP_S
+        if self._number % UNSTAMPED == 0:
+            return None
+        late = 2 if self._number % DISORDER == 0 else 0
+        return round((self._number - late) * 1e9 / 30) + self._clock_s * 10**9
 
 
 def soak(engine: Any, count: int, *, show: bool = False) -> Soak:
@@ -108,6 +129,7 @@ def soak(engine: Any, count: int, *, show: bool = False) -> Soak:
     gate = edgeface.QualityGate()
     blank = Frame.from_array(np.zeros((240, 320, 3), np.uint8), "bgr")
     # made at once, or the notes would be what grows
+    tracks = ids = 0
     frames, memory, rests = np.zeros(count // REST + 1), np.zeros((count // REST + 1, 3)), 0
     with LiveView(port=0) as view, Stream(engine, source, retry=(0.001, 0.01)) as stream:
         view._board.watch(1)  # as if a browser were open: pictures are drawn and compressed
@@ -115,6 +137,10 @@ def soak(engine: Any, count: int, *, show: bool = False) -> Soak:
             resting = source.resting.is_set()  # before the slot is found empty: a frame may come in between
             result = stream.read(timeout=0.05)
             if result is not None:
+                assert stream.tracker is not None
+                tracks = max(tracks, len(stream.tracker.tracks))
+                ids = max(ids, *result.faces.track_ids.tolist(), 0)
+                assert np.isfinite(result.faces.boxes).all()
                 # every tenth: drawing and compressing would take most of the time
                 if stream.stats.results % 10 == 0:
                     view.show(result.frame, result.faces, reports=gate.check(result.faces, result.frame))
@@ -137,7 +163,7 @@ def soak(engine: Any, count: int, *, show: bool = False) -> Soak:
     frames, memory = frames[:rests], memory[:rests]
     half = slice(rests // 2, None)
     heap, blocks, rss = (slope(frames[half], column[half]) for column in memory.T)
-    return Soak(frames, memory, heap, blocks, rss, stats)
+    return Soak(frames, memory, heap, blocks, rss, stats, tracks, ids)
 
 
 def main() -> None:
@@ -150,6 +176,7 @@ def main() -> None:
         print(engine)
         result = soak(engine, options.frames, show=True)
     print(f"{result.stats}")
+    print(f"at most {result.tracks} tracks at a time, {result.ids} ids")
     print("growth over the second half, 95 % confidence:")
     print(f"  heap in use  {result.heap} bytes a frame")
     print(f"  Python       {result.blocks} blocks a frame")

@@ -1,7 +1,7 @@
 """Head rotation ↔ yaw, pitch, roll in the convention of 300W-LP and AFLW2000.
 
-A rotation matrix takes head coordinates to the camera's optical frame (x right, y down, z forward) and is the identity
-for a face that looks straight into the lens. The angles, in degrees, relate to it by
+A rotation matrix takes head coordinates to the optical frame of the upright picture (x right, y down, z forward) and is
+the identity for an upright face that looks straight into the lens. The angles, in degrees, relate to it by
 ``R = Rx(-pitch) · Ry(yaw) · Rz(roll)``:
 
 | the person                                                             | sign      |

@@ -225,8 +225,8 @@ def decode(
     Returns:
         boxes (n, 4) xyxy, scores (n,), landmarks (n, 5, 2), rotations (n, 3, 3), quality (n,); float32, in descending
         order of score. Boxes and landmarks are in pixels of the frame that `transform` leads to, rotations go from the
-        head to the camera's optical frame as that frame shows it. A cell with a number that is not finite is no face, nor
-        is one whose box has no area or whose box or landmarks float32 cannot hold, in the tensor or in the frame.
+        head to the camera's optical frame as that frame shows it. A cell with a number that is not finite is no face,
+        nor is one whose box has no area or whose box or landmarks float32 cannot hold, in the tensor or in the frame.
     """
     f32 = np.float32
     real, stride, column, row = [], [], [], []

@@ -43,6 +43,9 @@ def test_streaming_does_not_grow(benchmark: Any) -> None:
     assert result.stats.results > 0.9 * FRAMES
     assert result.stats.reconnects == FRAMES // 500
     assert result.stats.damaged == pytest.approx(FRAMES // 97, abs=2)
+    # one person: nobody is tracked twice, and nobody goes on over another size, rotation, clock or an outage
+    assert 1 <= result.tracks <= 3
+    assert FRAMES // benchmark.RUN <= result.ids < FRAMES // 10
     # bytes in use, not resident ones: these are exact. In a short run caches still fill
     assert result.heap.value < 50, f"{result.heap} bytes a frame"
     assert result.blocks.value < 0.5, f"{result.blocks} Python objects a frame"

@@ -22,7 +22,7 @@ function row(face, turned) {
 }
 
 function show(record) {
-  const turned = record.rotation % 180 !== 0;  // the record is of the frame as given, the page shows it upright
+  const turned = (record.rotation ?? 0) % 180 !== 0;  // the record is of the frame as given, the page shows it upright
   byId("count").textContent = record.faces.length;
   byId("faces").replaceChildren(...record.faces.map((face) => row(face, turned)));
   const numbers = { picture: by(record.width, record.height, turned), frame: record.sequence ?? "", ...record.stream };
