@@ -140,12 +140,14 @@ class Frame:
             buffer: anything with the buffer protocol.
             color: one of `COLORS`.
             size: (width, height) in pixels.
-            strides: bytes from row to row, one a plane; packed rows if left out.
+            strides: bytes from row to row, one a plane; packed rows if left out. Without strides and offsets the buffer
+                must be as long as the frame, or as the whole pages of memory that it takes.
             offsets: byte where each plane begins; planes follow each other if left out.
             **attributes: the other attributes of `Frame`.
 
         Raises:
-            InvalidInputError: the buffer is too small for what is described, or a stride shorter than a row.
+            InvalidInputError: the buffer is too short or too long for what is described, or a stride is shorter than a
+                row.
 
         Examples:
             >>> memory = bytes(704 * 480 * 3 // 2)  # 640x480 NV12 whose rows are 704 bytes apart
@@ -171,6 +173,10 @@ class Frame:
             starts = list(offsets)
         if len(starts) != len(shapes):
             raise must_be("offsets", f"{len(shapes)} numbers for {color}", len(starts))
+        packed = sum(row * shape[0] for row, shape in zip(rows, shapes, strict=True))
+        if strides is None and offsets is None and len(memory) > packed and len(memory) not in whole_pages(packed):
+            # padded rows or another format, which would be read as pixels
+            raise must_be("buffer", f"{packed} bytes long for {color} {size[0]}x{size[1]} without strides", len(memory))
         planes = []
         for shape, row, step, start, length in zip(shapes, rows, steps, starts, lengths, strict=True):
             if step < row:
@@ -256,6 +262,11 @@ def _plane_shapes(color: str, width: int, height: int) -> list[tuple[int, ...]]:
             return [(height, width), half, half]
         case _:
             return [(height, width), (*half, 2)]
+
+
+def whole_pages(length: int) -> set[int]:
+    """Lengths that a buffer of `length` bytes may have in memory that is given out in pages."""
+    return {-(-length // page) * page for page in (4096, 16384, 65536)}
 
 
 def plane_rows(color: str, width: int, height: int) -> list[tuple[int, int]]:

@@ -42,15 +42,20 @@ class BestShots:
         self._folder = folder
         self._run = _new_run(folder)
         self._waiting: deque[tuple[str, BestShot]] = deque()
+        self._living: dict[int, BestShot] = {}
         self._failed_at: float | None = None
         self._error = ""
         self._lost = 0
 
     def save(self, tracker: Tracker) -> None:
         """Write the shots of tracks that have ended since the last call, and those that could not be written then."""
-        for track in tracker.take_ended():
-            if track.best_shot is not None:
-                self._add(track.best_shot)
+        ended = {shot.track_id: shot for track in tracker.take_ended() if (shot := track.best_shot) is not None}
+        living = tracker.best_shots()
+        # a tracker keeps the last 16 that ended: of a crowd that goes at once the others are known from before
+        gone = {track_id: shot for track_id, shot in self._living.items() if track_id not in living}
+        self._living = living
+        for shot in (gone | ended).values():
+            self._add(shot)
         if self._failed_at is None or time.monotonic() - self._failed_at > _AGAIN_S:
             self._write()
 
@@ -62,7 +67,7 @@ class BestShots:
         """
         self._failed_at = None
         self.save(tracker)
-        for shot in tracker.best_shots().values():
+        for shot in self._living.values():
             self._add(shot)
         self._write()
         if missing := self._lost + len(self._waiting):

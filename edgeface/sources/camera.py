@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from edgeface.errors import ImageError, SourceError, must_be
-from edgeface.frame import MATRICES, Frame, checked_size
+from edgeface.frame import MATRICES, Frame, checked_size, whole_pages
 from edgeface.sources.capture import CaptureSource
 from edgeface.sources.layout import color_options, frame_length, padded_stride
 from edgeface.sources.v4l2 import DriverFormat, read_format
@@ -24,7 +24,6 @@ _FOURCC: Final = {
     "mjpg": ("MJPG", "JPEG"),
     "gray": ("GREY", "Y800", "Y8"),
 }
-_PAGE: Final = 4096
 
 
 class CameraSource(CaptureSource):
@@ -149,7 +148,7 @@ class CameraSource(CaptureSource):
         if strides is None and self._driver is not None and self._driver.stride:
             strides = [self._driver.stride] * planes
         needed = frame_length(self._format, size, strides)
-        whole = {needed, -(-needed // _PAGE) * _PAGE, self._driver.length if self._driver is not None else needed}
+        whole = {needed, *whole_pages(needed), self._driver.length if self._driver is not None else needed}
         if length >= needed and length in whole:
             return strides
         if strides is None and (derived := padded_stride(length, self._format, size)) is not None:

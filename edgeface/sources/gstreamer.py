@@ -112,6 +112,10 @@ class GstSource(Source):
             self._pipeline.set_state(self._gst.State.NULL)
             self._pipeline = self._sink = None
 
+    def __del__(self) -> None:
+        if self.__dict__.get("_pipeline") is not None:  # one that is dropped would go on playing
+            self.close()
+
     def _frame(self, sample: Any) -> Frame:
         buffer, info = sample.get_buffer(), self._video.VideoInfo.new_from_caps(sample.get_caps())
         number, self._count = self._count, self._count + 1

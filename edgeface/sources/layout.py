@@ -27,7 +27,8 @@ def color_options(color: str, matrix: str | None, range_: str | None) -> dict[st
     if given and color in ("bgr", "rgb", "gray"):
         raise must_be(f"{' and '.join(given)}", f"left out with {color}: YUV formats have them", given)
     # frames of two pixels say what is wrong with a value
-    Frame.from_buffer(bytes(64), color, (2, 2), **given)
+    length = sum(count * row for count, row in plane_rows(color, 2, 2))
+    Frame.from_buffer(bytes(length), color, (2, 2), **given)
     return given
 
 

@@ -35,7 +35,7 @@ _EXIT_S: Final = 1.0
 # Where a source keeps the capture that reads it.
 _READER: Final = "_edgeface_reader"
 
-_claims = threading.Lock()
+_claims = threading.RLock()  # a stream may be collected, and stopped, by whoever holds it
 
 
 class Capture:
@@ -99,8 +99,9 @@ class Capture:
         """Have the thread end, without waiting for it."""
         if not self.forked:  # in another process there is no thread, and the locks are as they were when it was made
             self._stop.set()
-            if self._before is None:  # else it is the thread before that still needs the source
-                self._source.cancelled.set()
+            with _claims:
+                if self._source.__dict__.get(_READER) is self:  # else another stream reads it now, or nobody
+                    self._source.cancelled.set()
             self._slot.close(discard=True)
 
     def stop(self, timeout: float) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = ["Board", "Post"]
@@ -22,6 +23,15 @@ class Post:
     number: int
     record: dict[str, Any]
     jpeg: bytes | None
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _json: list[bytes] = field(default_factory=list, repr=False)
+
+    def json(self) -> bytes:
+        """The record, serialised once however many ask, and only if somebody does."""
+        with self._lock:
+            if not self._json:
+                self._json.append(json.dumps(self.record).encode())
+            return self._json[0]
 
 
 class Board:

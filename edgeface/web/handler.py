@@ -5,20 +5,33 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Callable, Mapping
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from importlib import resources
 from typing import Any, Final
 
+from edgeface.web.address import host_of_header
 from edgeface.web.board import Board, Post
+from edgeface.web.server import ViewServer
 
-__all__ = ["make_handler"]
+__all__ = ["MAX_WATCHERS", "make_handler"]
 
 _BOUNDARY: Final = "edgeface-frame"
-# How long a request waits for news before it looks whether the view was closed.
-_POLL_S: Final = 0.5
+# How long a request waits for news before it looks whether anybody still listens.
+_POLL_S: Final = 2.0
+# From the first moment of a connection, or the end of the last answer, to the end of a request's head.
+_HEAD_S: Final = 10.0
+# For a client to take what is sent to it.
+_WRITE_S: Final = 10.0
+# Requests at a time that are answered with news: pictures, snapshots, events. A page has two.
+MAX_WATCHERS: Final = 32
 # Nothing from elsewhere, no inline script: the page cannot be made to talk to anybody but this server.
 _SECURITY: Final = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -27,6 +40,8 @@ _SECURITY: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+# For a picture to be made for a snapshot.
+_SNAPSHOT_S: Final = 5.0
 _ASSETS: Final = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/live.css": ("live.css", "text/css; charset=utf-8"),
@@ -44,37 +59,76 @@ def make_handler(board: Board, hosts: frozenset[str] | None, status: Callable[[]
         status: called for the ``status`` of the page.
     """
 
+    places = threading.BoundedSemaphore(MAX_WATCHERS)
+
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         server_version = "edgeface"
         sys_version = ""
-        timeout = 30  # seconds for a request to arrive: a silent connection must not hold a thread for ever
+        server: ViewServer
+
+        def setup(self) -> None:
+            super().setup()
+            self.rfile.close()
+            self._head = _Head(self.connection)
+            self.rfile = io.BufferedReader(self._head)
+
+        def handle_one_request(self) -> None:
+            self._head.begin()
+            super().handle_one_request()
+            self.server.answering(self.connection, False)
+
+        def parse_request(self) -> bool:
+            if not super().parse_request():
+                return False
+            self.connection.settimeout(_WRITE_S)
+            self.server.answering(self.connection, True)
+            lengths = self.headers.get_all("Content-Length") or []
+            if "Transfer-Encoding" in self.headers or any(length.strip() != "0" for length in lengths):
+                # it would be read as the next request
+                self.send_error(HTTPStatus.BAD_REQUEST, "A request must have no body")
+                return False
+            if len(self.headers.get_all("Host") or []) > 1:
+                self.send_error(HTTPStatus.BAD_REQUEST, "A request must name one host")
+                return False
+            return True
 
         def do_GET(self) -> None:
             path = self.path.split("?", 1)[0]
-            if hosts is not None and _host(self.headers.get("Host", "")) not in hosts:
+            if hosts is not None and host_of_header(self.headers.get("Host", "")) not in hosts:
                 self._send(HTTPStatus.FORBIDDEN, b"unknown host\n", "text/plain")
             elif path in _ASSETS:
                 name, kind = _ASSETS[path]
                 self._send(HTTPStatus.OK, resources.files(__package__).joinpath("static", name).read_bytes(), kind)
             elif path == "/faces.json":
-                self._send_json(board.latest().record)
+                self._send(HTTPStatus.OK, board.latest().json(), "application/json")
             elif path == "/status.json":
-                self._send_json(dict(status()))
-            elif path == "/snapshot.jpg":
-                self._snapshot()
-            elif path == "/stream.mjpg":
-                self._pictures()
-            elif path == "/events":
-                self._events()
+                self._send(HTTPStatus.OK, json.dumps(dict(status())).encode(), "application/json")
+            elif path in ("/snapshot.jpg", "/stream.mjpg", "/events"):
+                self._watch(path)
             else:
                 self._send(HTTPStatus.NOT_FOUND, b"not found\n", "text/plain")
 
-        def _send_json(self, value: Any) -> None:
-            self._send(HTTPStatus.OK, json.dumps(value).encode(), "application/json")
+        def _watch(self, path: str) -> None:
+            if not places.acquire(blocking=False):
+                self.close_connection = True
+                self._send(HTTPStatus.SERVICE_UNAVAILABLE, b"too many viewers\n", "text/plain")
+                return
+            try:
+                if path == "/events":
+                    self._events()
+                else:
+                    board.watch(1)
+                    try:
+                        self._snapshot() if path == "/snapshot.jpg" else self._pictures()
+                    finally:
+                        board.watch(-1)
+            finally:
+                places.release()
 
         def _send(self, status: HTTPStatus, body: bytes, kind: str) -> None:
-            self._begin(status, {"Content-Type": kind, "Content-Length": str(len(body))})
+            closing = {"Connection": "close"} if self.close_connection else {}
+            self._begin(status, {"Content-Type": kind, "Content-Length": str(len(body)), **closing})
             self.wfile.write(body)
 
         def _begin(self, status: HTTPStatus, headers: Mapping[str, str]) -> None:
@@ -84,11 +138,7 @@ def make_handler(board: Board, hosts: frozenset[str] | None, status: Callable[[]
             self.end_headers()
 
         def _snapshot(self) -> None:
-            board.watch(1)
-            try:
-                post = _next_picture(board, board.latest().number, 10)
-            finally:
-                board.watch(-1)
+            post = _next_picture(board, _SNAPSHOT_S)
             if post is None or post.jpeg is None:
                 self._send(HTTPStatus.SERVICE_UNAVAILABLE, b"no picture yet\n", "text/plain")
             else:
@@ -100,36 +150,29 @@ def make_handler(board: Board, hosts: frozenset[str] | None, status: Callable[[]
                 HTTPStatus.OK,
                 {"Content-Type": f"multipart/x-mixed-replace; boundary={_BOUNDARY}", "Connection": "close"},
             )
-            board.watch(1)
-            number = 0
-            try:
-                while not board.closed:
-                    post = board.wait(number, _POLL_S)
-                    if post is None:
-                        continue
-                    number = post.number
-                    if post.jpeg is not None:
-                        head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(post.jpeg)}\r\n\r\n"
-                        self.wfile.write(head.encode() + post.jpeg + b"\r\n")
-            except OSError:
-                pass  # the browser has gone
-            finally:
-                board.watch(-1)
+            for post in self._news():
+                if post is not None and post.jpeg is not None:
+                    head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(post.jpeg)}\r\n\r\n"
+                    self.wfile.write(head.encode() + post.jpeg + b"\r\n")
 
         def _events(self) -> None:
             self.close_connection = True
             self._begin(HTTPStatus.OK, {"Content-Type": "text/event-stream", "Connection": "close"})
+            for post in self._news():
+                self.wfile.write(b": waiting\n\n" if post is None else b"data: " + post.json() + b"\n\n")
+
+        def _news(self) -> Iterator[Post | None]:
+            """Every new post, None where none came for a while, until the view is closed or the client has gone."""
             number = 0
-            try:
-                while not board.closed:
-                    post = board.wait(number, _POLL_S)
-                    if post is None:
-                        self.wfile.write(b": waiting\n\n")  # finds out whether anybody still listens
-                        continue
-                    number = post.number
-                    self.wfile.write(b"data: " + json.dumps(post.record).encode() + b"\n\n")
-            except OSError:
-                pass
+            while not board.closed and not self._gone():
+                post = board.wait(number, _POLL_S)
+                number = number if post is None else post.number
+                yield post
+
+        def _gone(self) -> bool:
+            readable = select.poll()
+            readable.register(self.connection, select.POLLIN)
+            return bool(readable.poll(0)) and not self.connection.recv(1, socket.MSG_PEEK)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
             pass  # stderr is the program's
@@ -137,20 +180,34 @@ def make_handler(board: Board, hosts: frozenset[str] | None, status: Callable[[]
     return Handler
 
 
-def _next_picture(board: Board, number: int, tries: int) -> Post | None:
-    for _ in range(tries):
-        post = board.wait(number, _POLL_S)
+def _next_picture(board: Board, seconds: float) -> Post | None:
+    """The next picture, since the last one may not have been drawn."""
+    number, until = board.latest().number, time.monotonic() + seconds
+    while not board.closed and (left := until - time.monotonic()) > 0:
+        post = board.wait(number, left)
         if post is not None:
             if post.jpeg is not None:
                 return post
             number = post.number
-        if board.closed:
-            break
     return None
 
 
-def _host(header: str) -> str:
-    """The name in a Host header, without the port."""
-    if header.startswith("["):
-        return header.split("]", 1)[0] + "]"
-    return header.rsplit(":", 1)[0].lower() if ":" in header else header.lower()
+class _Head(io.RawIOBase):
+    """A connection whose requests must arrive in time, however many bytes keep coming."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection, self._until = connection, 0.0
+
+    def begin(self) -> None:
+        """A request may begin."""
+        self._until = time.monotonic() + _HEAD_S
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the request took too long")
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
+import os
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from http.server import ThreadingHTTPServer
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +17,15 @@ from edgeface.errors import SourceError, must_be
 from edgeface.faces import Faces
 from edgeface.frame import Frame, as_frame
 from edgeface.turns import turn_picture
+from edgeface.web.address import resolve
 from edgeface.web.board import Board
 from edgeface.web.handler import make_handler
+from edgeface.web.server import ViewServer
 
 if TYPE_CHECKING:
     from edgeface.gate import GateReport
 
 __all__ = ["LiveView"]
-
-_LOCAL: Final = frozenset(("localhost", "127.0.0.1", "[::1]"))
 
 
 class LiveView:
@@ -36,10 +36,11 @@ class LiveView:
     ``ssh -L 8080:localhost:8080 board``, then http://localhost:8080. There is no password; on another interface
     everybody who reaches the port sees the pictures.
 
-    Pictures are drawn and compressed only while somebody watches.
+    Pictures are drawn and compressed only while somebody watches. At most 64 connections and 32 viewers are served at a
+    time; a client has 10 seconds for a request. Dropping the view closes it.
 
     Args:
-        host: address to listen on.
+        host: name or address to listen on, such as "::1" or "0.0.0.0".
         port: 0 for any free one; see `url`.
         max_width: larger pictures are shrunk to this before they are sent.
         jpeg_quality: 1 to 100.
@@ -72,18 +73,20 @@ class LiveView:
             raise must_be("jpeg_quality", "from 1 to 100", jpeg_quality)
         self._board = Board()
         self._max_width, self._quality = max_width, jpeg_quality
-        handler = make_handler(self._board, _LOCAL if _is_loopback(host) else None, status or dict)
+        listen = resolve(host, port)
         try:
-            self._server = ThreadingHTTPServer((host, port), handler)
+            self._server = ViewServer(listen, make_handler(self._board, listen.hosts, status or dict))
         except (OSError, OverflowError) as error:
             raise SourceError(f"the live view must be able to listen on {host}:{port}, but got: {error}") from None
-        self._server.daemon_threads = True
         #: Where to look.
-        self.url = f"http://{host}:{self._server.server_address[1]}/"
+        self.url = f"http://{listen.shown}:{self._server.server_port}/"
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="edgeface live view", daemon=True
         )
         self._thread.start()
+        self._process = os.getpid()
+        # the thread knows of the server, not of the view
+        weakref.finalize(self, _let_go, self._server, self._board, self._process).atexit = False
 
     def show(
         self,
@@ -121,10 +124,11 @@ class LiveView:
 
     def close(self) -> None:
         """Stop serving; open connections end. May be called more than once."""
-        self._board.close()
-        self._server.shutdown()
+        if os.getpid() == self._process:  # a fork has the socket, but not the thread that would be waited for
+            self._board.close()
+            self._server.shutdown()
+            self._thread.join(2)
         self._server.server_close()
-        self._thread.join(2)
 
     def _picture(self, frame: Frame, faces: Faces) -> bytes:
         import cv2
@@ -157,10 +161,14 @@ def _scaled(faces: Faces, x: float, y: float) -> Faces:
     )
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _let_go(server: ViewServer, board: Board, process: int) -> None:
+    """Close a view that was dropped: in a thread, since the server's own may be what collects it."""
+    if os.getpid() != process or board.closed:
+        return
+
+    def close() -> None:
+        board.close()
+        server.shutdown()
+        server.server_close()
+
+    threading.Thread(target=close, name="edgeface live view's end", daemon=True).start()

@@ -1,5 +1,6 @@
 """``edgeface camera`` from end to end, on the network whose answers can be worked out by hand."""
 
+import itertools
 import json
 import os
 import re
@@ -10,7 +11,6 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -23,13 +23,7 @@ from edgeface.cli.app import main
 from edgeface.errors import ImageError
 from edgeface.faces import Faces
 from edgeface.frame import Frame
-from edgeface.tracking import BestShot, Tracker
-
-
-class Ended(NamedTuple):
-    """Of a `TrackInfo` what is written."""
-
-    best_shot: BestShot
+from edgeface.tracking import Tracker
 
 
 @pytest.fixture(scope="module")
@@ -140,42 +134,36 @@ def test_a_recording_loops_in_real_time(bundle: Path, folder: Path, capsys: pyte
 
 
 def test_a_full_disk_does_not_end_the_camera(
-    bundle: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Shots wait for room; if there is none at the end, the exit status and one line say so."""
     from edgeface import images
 
-    full = [True]
+    frames, shots = tmp_path / "frames", tmp_path / "shots"
+    frames.mkdir()
+    for i in range(15):  # somebody who is gone after the fifth
+        cv2.imwrite(str(frames / f"{i:02d}.png"), tiny.red_squares((64, 64), [(8, 24)] if i < 5 else []))
     write = images.write_image
+    full = iter([True])
 
     def write_image(path: Path, picture: np.ndarray) -> None:
-        if full[0]:
-            full[0] = full[1:] != []
+        if next(full, False):
             raise ImageError("image must be written to a writable file, but got x: No space left on device")
         write(path, picture)
 
     monkeypatch.setattr(images, "write_image", write_image)
-    arguments = ["camera", str(folder), "--model", str(bundle), "--best-shots", str(tmp_path), "--frames", "9"]
-    with monkeypatch.context() as patch:
-        # two tracks: the first ends at once
-        patch.setattr("edgeface.cli._best_shots._AGAIN_S", 0.0)
-        tracker = Tracker(min_hits=1)
-        patch.setattr("edgeface.tracking.Tracker", lambda **_: tracker)
-        give = tracker.take_ended
-        patch.setattr(
-            tracker,
-            "take_ended",
-            lambda: [Ended(tracker.best_shots()[1])] if not ended.append(1) and len(ended) == 3 else give(),
-        )
-        ended: list[int] = []
-        assert main(arguments) == 0
-    assert len(list(tmp_path.iterdir())) == 1
-    assert "best shots wait until they can be written" in capsys.readouterr().err
-    full[:] = [True, True]
+    monkeypatch.setattr("edgeface.cli._best_shots._AGAIN_S", 0.0)
+    arguments = ["camera", str(frames), "--model", str(bundle), "--fps", "5", "--best-shots", str(shots)]
+    assert main(arguments) == 0
+    captured = capsys.readouterr()
+    assert len(list(shots.iterdir())) == 1
+    assert captured.err.count("best shots wait until they can be written") == 1
+    assert "15 results" in captured.err
+    full = itertools.repeat(True)
     assert main(arguments) == 1
     captured = capsys.readouterr()
-    assert len(captured.out.splitlines()) == 9
-    assert "9 results" in captured.err
+    assert len(captured.out.splitlines()) == 15
+    assert "15 results" in captured.err
     assert "error: best shots must be written, but got 1 that could not be" in captured.err
 
 
@@ -188,7 +176,16 @@ def test_best_shots_of_a_crowd_that_is_still_there(tmp_path: Path) -> None:
     shots = BestShots(tmp_path)
     shots.finish(tracker)
     assert len(list(tmp_path.iterdir())) == 30
-    BestShots(tmp_path).finish(tracker)  # in the same second: no picture of the run before is replaced
+    tracker.reset()  # all leave at once
+    shots.finish(tracker)
+    assert len(list(tmp_path.iterdir())) == 30
+    again = BestShots(
+        tmp_path
+    )  # in the same second, or on a board whose clock does not run: no picture of before is replaced
+    tracker.update(faces(people, timestamp_ns=10**10), grey)
+    again.save(tracker)
+    tracker.reset()
+    again.save(tracker)
     assert len(list(tmp_path.iterdir())) == 60
 
 

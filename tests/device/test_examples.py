@@ -66,6 +66,7 @@ def test_live_view(tmp_path: Path) -> None:
 
 MODULES = (
     "affinity align appearance batch gate pixels regions ros.convert ros.images sizing sources.base sources.choose "
+    "sources.layout sources.redaction sources.stamps "
     "tracking.association tracking.tracker web.view"
 )
 

@@ -1,6 +1,8 @@
+import gc
 import os
 import sys
 import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -265,6 +267,24 @@ def test_gstreamer_stops_when_it_is_asked_to() -> None:
         source.read()
         source.cancelled.set()
         assert source.read() is None
+
+
+@needs_gstreamer
+def test_a_pipeline_that_is_dropped_stops_playing() -> None:
+    def threads() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    before = threads()
+    source = GstSource("videotestsrc is-live=true")
+    source.open()
+    source.read()
+    assert threads() > before
+    del source
+    gc.collect()
+    deadline = time.monotonic() + 20
+    while threads() > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert threads() <= before
 
 
 def test_gstreamer_that_is_missing_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -317,6 +317,21 @@ def test_a_successor_that_waits_can_be_closed_too() -> None:
     assert (source.opened, source.closed) == (1, 1)
 
 
+def test_a_stream_that_is_dropped_late_leaves_its_source_to_the_next() -> None:
+    source = Endless()
+    unused = Stream(engine(), source)
+    with Stream(engine(), source) as first:
+        assert first.read(timeout=20) is not None
+    with Stream(engine(), source) as second:
+        assert second.read(timeout=20) is not None
+        first.close()
+        del first, unused
+        gc.collect()
+        assert not source.cancelled.is_set()
+        assert second.read(timeout=20) is not None
+    assert not source.cancelled.is_set()
+
+
 def test_two_streams_of_one_source_are_refused() -> None:
     source = Endless()
     with Stream(engine(), source), pytest.raises(SourceError, match="one stream at a time"):

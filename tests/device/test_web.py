@@ -1,10 +1,18 @@
+import contextlib
+import gc
 import http.client
 import json
+import os
+import signal
 import socket
+import struct
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -16,6 +24,8 @@ from edgeface.errors import InvalidInputError, SourceError
 from edgeface.gate import QualityGate
 from edgeface.sources import open_source
 from edgeface.web import LiveView
+from edgeface.web.handler import MAX_WATCHERS
+from edgeface.web.server import MAX_CLIENTS
 
 
 @pytest.fixture
@@ -211,3 +221,180 @@ def test_a_browser_is_told_what_the_source_does_before_there_is_a_picture(browse
         browser.until(lambda: says("live"))
         status["state"] = "lost"  # the connection stands, and no more frames come
         browser.until(lambda: says("source lost"))
+
+
+def raw_connection(view: LiveView) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", connect(view).port), timeout=30)
+
+
+def test_slow_and_silent_clients_keep_nobody_out(live: LiveView, monkeypatch: pytest.MonkeyPatch) -> None:
+    """200 clients that never finish a request, some of them byte by byte."""
+    clients = [raw_connection(live) for _ in range(200)]
+    try:
+        for client in clients[::2]:
+            with contextlib.suppress(OSError):
+                client.sendall(b"G")
+        for _ in range(20):
+            assert get(live, "/status.json")[0] == 200
+        server = live._server
+        assert len(server._waiting) + len(server._answered) <= MAX_CLIENTS
+        assert threading.active_count() < MAX_CLIENTS + 40
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_a_request_must_be_there_in_time_whatever_trickles_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgeface.web.handler._HEAD_S", 0.5)
+    with LiveView(port=0) as view, raw_connection(view) as client:
+        began = time.monotonic()
+        with contextlib.suppress(OSError):
+            while time.monotonic() - began < 20:  # each byte in time for a timeout of each read
+                client.sendall(b"G")
+                time.sleep(0.1)
+        assert time.monotonic() - began < 15
+
+
+def test_too_many_viewers_are_told_and_let_in_later(live: LiveView) -> None:
+    viewers = []
+    for _ in range(MAX_WATCHERS):
+        connection = connect(live)
+        connection.request("GET", "/events")
+        viewers.append((connection, connection.getresponse()))
+    assert {answer.status for _, answer in viewers} == {200}
+    assert get(live, "/stream.mjpg")[0] == 503
+    assert get(live, "/faces.json")[0] == 200
+    for connection, answer in viewers:
+        answer.close()
+        connection.close()
+    deadline = time.monotonic() + 30
+    while get(live, "/snapshot.jpg")[0] != 200:
+        assert time.monotonic() < deadline
+
+
+def test_a_record_is_serialised_once_for_all(view: LiveView, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    monkeypatch.setattr("edgeface.web.board.json", SimpleNamespace(dumps=lambda record: made.append(1) or "{}"))
+    viewers = []
+    for _ in range(5):
+        connection = connect(view)
+        connection.request("GET", "/events")
+        viewers.append((connection, connection.getresponse()))
+    view.show(frame(1), faces([Person(200, 200, 120)]))
+    for _, answer in viewers:
+        while not answer.readline().startswith(b"data: "):
+            pass
+    assert len(made) == 1
+    for connection, answer in viewers:
+        answer.close()
+        connection.close()
+
+
+def test_resets_print_nothing(live: LiveView, capfd: pytest.CaptureFixture[str]) -> None:
+    for i in range(30):
+        client = raw_connection(live)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close by RST
+        client.sendall((b"", b"GET / HT", b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")[i % 3])
+        client.close()
+    assert get(live, "/status.json")[0] == 200
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: 33\r\n",
+        b"Content-Length: +33\r\n",
+        b"Content-Length: 0\r\nContent-Length: 33\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+    ],
+)
+def test_a_body_is_no_next_request(view: LiveView, head: bytes) -> None:
+    with raw_connection(view) as client:
+        inner = b"GET /faces.json HTTP/1.1\r\nHost: x\r\n\r\n"
+        client.sendall(b"GET /status.json HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\n" + inner)
+        answers = b""
+        with contextlib.suppress(ConnectionResetError):
+            while more := client.recv(65536):
+                answers += more
+    assert answers.startswith(b"HTTP/1.1 400")
+    assert answers.count(b"HTTP/1.1") == 1
+
+
+def test_connections_are_kept_for_the_next_request(view: LiveView) -> None:
+    connection = connect(view)
+    for _ in range(3):
+        connection.request("GET", "/status.json", headers={"Content-Length": "0"})
+        assert connection.getresponse().read() == b'{"state": "running"}'
+    connection.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0x7f.1", "127.1", "2130706433", "127.0.0.2", "LOCALHOST."])
+def test_every_spelling_of_this_machine_checks_the_host(host: str) -> None:
+    with LiveView(host, port=0) as view:
+        port = view._server.server_port
+        address = view._server.server_address[0]
+
+        def status(name: str) -> int:
+            connection = http.client.HTTPConnection(str(address), port, timeout=20)
+            connection.request("GET", "/faces.json", headers={"Host": name})
+            answer = connection.getresponse().status
+            connection.close()
+            return answer
+
+        assert status(f"evil.example:{port}") == 403
+        assert status("") == 403
+        for name in (f"localhost:{port}", "LocalHost.", f"127.0.0.1:{port}", "[::1]", "[0:0:0:0:0:0:0:1]:80", "127.1"):
+            assert status(name) == 200, name
+        assert urllib.request.urlopen(f"{view.url}faces.json", timeout=20).status == 200
+
+
+def test_the_loopback_of_ipv6() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 here")
+    for host in ("::1", "[::1]"):
+        with LiveView(host, port=0) as view:
+            assert view.url.startswith("http://[::1]:")
+            assert urllib.request.urlopen(f"{view.url}faces.json", timeout=20).status == 200
+            request = urllib.request.Request(f"{view.url}faces.json", headers={"Host": "evil.example"})
+            with pytest.raises(urllib.error.HTTPError, match="403"):
+                urllib.request.urlopen(request, timeout=20)
+
+
+@pytest.mark.parametrize("host", ["", "  ", "[]"])
+def test_no_host_is_not_every_interface(host: str) -> None:
+    with pytest.raises(InvalidInputError, match="host must be"):
+        LiveView(host, port=0)
+
+
+def test_a_host_that_is_not_this_machine() -> None:
+    with pytest.raises(SourceError, match="must be able to listen on"):
+        LiveView("203.0.113.1", port=0)
+
+
+def test_a_view_that_is_dropped_lets_go_of_its_port() -> None:
+    view = LiveView(port=0)
+    port = view._server.server_port
+    del view
+    gc.collect()
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        except OSError:
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_fork_closes_without_waiting_for_a_thread_that_it_has_not(view: LiveView) -> None:
+    process = os.fork()
+    if process == 0:
+        signal.alarm(20)
+        view.close()
+        os._exit(0)
+    assert os.waitpid(process, 0)[1] == 0
+    assert get(view, "/status.json")[0] == 200

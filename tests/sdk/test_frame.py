@@ -41,6 +41,18 @@ def test_nv12_with_padded_rows() -> None:
     assert np.shares_memory(luma, memory)
 
 
+def test_a_buffer_that_is_too_long_needs_strides() -> None:
+    """YUYV that is taken for NV12, or padded rows for packed ones."""
+    for length in (640 * 480 * 2, 704 * 720):
+        with pytest.raises(
+            InvalidInputError, match="buffer must be 460800 bytes long for nv12 640x480 without strides"
+        ):
+            Frame.from_buffer(bytes(length), "nv12", (640, 480))
+    for length in (460800, 462848, 475136, 524288):  # pages of 4, 16 and 64 KiB
+        Frame.from_buffer(bytes(length), "nv12", (640, 480))
+    Frame.from_buffer(bytes(704 * 720), "nv12", (640, 480), strides=[704, 704])
+
+
 def test_i420_with_columns_cut_off_is_refused() -> None:
     """Each row of the array holds two rows of chroma: what is cut off is half of every second one."""
     whole = np.arange(6 * 10, dtype=np.uint8).reshape(6, 10)

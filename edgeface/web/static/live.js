@@ -54,7 +54,8 @@ const states = {
 };
 function look() {
   fetch("status.json").then((answer) => answer.json()).then((status) => {
-    if (status.state in states && !(seen && status.state === "running")) state(...states[status.state]);
+    if (status.state === "running" && status.last_frame_s > 3) state(`no frame for ${status.last_frame_s.toFixed(0)} s`, "lost");
+    else if (status.state in states && !(seen && status.state === "running")) state(...states[status.state]);
   }).catch(() => {});  // the events say so
 }
 look();
