@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 from edgeface.bundle import Bundle, write_bundle
 from edgeface.errors import EdgeFaceError
-from quantize.bundles import ncnn_spec
+from edgeface.manifest import InputSpec, ModelSpec, WeightsSpec
 from quantize.export_ncnn import ConversionError, convert_student
 from quantize.ncnn_int8 import convert_int8
 
@@ -40,10 +42,25 @@ def add_ncnn(path: Path, real: Path) -> None:
             source = Path(folder) / model.file
             source.write_bytes(opened.read(model))
             pair = how(source, Path(folder) / f"{manifest.name}-{precision}")
-            made.append(ncnn_spec(*pair, precision))
-            files |= {file.name: file.read_bytes() for file in pair}
+            data = {file.name: file.read_bytes() for file in pair}
+            made.append(_spec(model, data))
+            files |= data
     write_bundle(path, replace(manifest, models=(*kept, *made)), files)
     Bundle.open(path)
+
+
+def _spec(onnx: ModelSpec, files: Mapping[str, bytes]) -> ModelSpec:
+    """The manifest's entry of ``.param`` and ``.bin``, beside that of the ONNX network that they were made from."""
+    (param, param_sha), (weights, weights_sha) = ((name, sha256(data).hexdigest()) for name, data in files.items())
+    return replace(
+        onnx,
+        file=param,
+        sha256=param_sha,
+        format="ncnn",
+        input=InputSpec("in0", "float32", "NCHW", onnx.input.color, 1.0, 0),
+        outputs=tuple(replace(output, name=f"out{k}") for k, output in enumerate(onnx.outputs)),
+        weights=WeightsSpec(weights, weights_sha),
+    )
 
 
 def main(arguments: list[str]) -> int:

@@ -13,17 +13,7 @@ from numpy.typing import NDArray
 
 from edgeface import bundle
 from edgeface.faces import LANDMARK_NAMES
-from edgeface.manifest import (
-    DECODE_RULE,
-    POSE,
-    SCHEMA,
-    DecodeSpec,
-    InputSpec,
-    Manifest,
-    ModelSpec,
-    OutputSpec,
-    WeightsSpec,
-)
+from edgeface.manifest import DECODE_RULE, POSE, SCHEMA, DecodeSpec, InputSpec, Manifest, ModelSpec, OutputSpec
 from quantize.model import STRIDES
 from quantize.onnx_export import INPUT, INPUT_SCALE, INPUT_ZERO, OUTPUTS
 
@@ -63,21 +53,6 @@ def tflite_spec(path: Path, described: Mapping[str, Any], size: tuple[int, int])
         SIZE_MULTIPLE,
         InputSpec(image["name"], image["dtype"], "NHWC", "rgb", image["scale"], image["zero_point"]),
         outputs,
-    )
-
-
-def ncnn_spec(param: Path, weights: Path, precision: str) -> ModelSpec:
-    """The manifest's entry of the files that `quantize.export_ncnn` wrote."""
-    return ModelSpec(
-        param.name,
-        _sha256(param),
-        "ncnn",
-        precision,
-        None,
-        SIZE_MULTIPLE,
-        InputSpec("in0", "float32", "NCHW", "rgb", 1.0, 0),
-        tuple(OutputSpec(f"out{i}", s, "NCHW", "float32", 1.0, 0) for i, s in enumerate(STRIDES)),
-        WeightsSpec(weights.name, _sha256(weights)),
     )
 
 

@@ -114,7 +114,7 @@ def write_card(bundle: Path, path: Path, parameters: int) -> None:
     ]
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False)
     template = environment.from_string(CARD.read_text())
-    files = [(m.file, len(opened.read(m)) + len(opened.read_weights(m) or b""), m.precision, m.size) for m in manifest.models]
+    files = [(m.file, len(opened.read(m)), m.precision, m.size) for m in manifest.models]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(
         template.render(

@@ -114,6 +114,17 @@ def run_equal(args: argparse.Namespace) -> None:
         raise rootfs.EmulationError(f"must be equal to the bit, with faces, but are not: {'; '.join(wrong)}")
 
 
+def run_bits(args: argparse.Namespace) -> None:
+    """Do network files give the same numbers on each emulated CPU? Prints the largest difference to the first one."""
+    from boards.emulate.compare import compare_networks
+
+    rootfs.build_all()
+    networks = [Network.of(model, args.size, None, args.runtime) for model in args.model]
+    for network, cpu, gap in compare_networks(networks, args.cpu):
+        said = "equal" if gap == 0 else f"differs by {gap:.3g}"
+        print(f"{network.name}  {network.runtime}  {cpu} and {args.cpu[0]}: {said}")
+
+
 def run_table(args: argparse.Namespace) -> None:
     """Instructions per frame of every network of the bundles and of other files, and of the stages; written into
     docs/boards.md and boards/results/instructions.json.
@@ -189,6 +200,10 @@ def parser() -> argparse.ArgumentParser:
     count.add_argument("--size", type=_size, default=(320, 320), help="WIDTHxHEIGHT for free ONNX dimensions")
     count.add_argument("--int8", action="store_true", help="ncnn: count a float ONNX file as if in int8 (ranges made up)")
     count.add_argument("--json", action="store_true")
+    bits = add("bits", run_bits, CPUS)
+    bits.add_argument("model", nargs="+", type=Path)
+    bits.add_argument("--runtime", choices=sorted(set(RUNTIMES.values())))
+    bits.add_argument("--size", type=_size, default=(320, 320), help="WIDTHxHEIGHT for free ONNX dimensions")
     run = add("run", run_python, ("cortex-a76",))
     run.add_argument("arguments", nargs=argparse.REMAINDER)
     tests = add("tests", run_tests, ("cortex-a53",))

@@ -14,6 +14,7 @@ from boards.emulate import mca, table
 from boards.emulate import root as rootfs
 from boards.emulate.__main__ import main, parser
 from boards.emulate.guest_run import count_python, guest_command, parse_counts
+from boards.emulate.guest_run import HERE
 from boards.emulate.networks import Network
 from boards.emulate.root import EmulationError
 from edgeface.boards import Host, load_boards
@@ -58,7 +59,7 @@ def test_runtime_by_file(tmp_path: Path) -> None:
         file.write_bytes(b"network")
     assert [Network.of(file, (320, 240)).runtime for file in files[:2]] == ["onnxruntime", "litert"]
     assert Network.of(files[2], (320, 240), runtime="litert").runtime == "litert"
-    with pytest.raises(EmulationError, match=r"model must end in \.onnx or \.tflite, but got .*a\.bin"):
+    with pytest.raises(EmulationError, match=r"model must end in \.onnx or \.tflite or \.param, but got .*a\.bin"):
         Network.of(files[2], (320, 240))
     with pytest.raises(EmulationError, match="model must be a file, but got"):
         Network.of(tmp_path / "b.onnx", (320, 240))
@@ -70,7 +71,7 @@ def test_extra_networks(tmp_path: Path) -> None:
     given = (f"{tmp_path}/y.onnx", f"{tmp_path}/y.onnx@64x32", f"{tmp_path}/s-float32-320x240.tflite")
     found = [table.extra(text, (320, 320)) for text in given]
     assert [(n.name, n.size) for n in found] == [("y", (320, 320)), ("y", (64, 32)), ("s-float32", (320, 240))]
-    with pytest.raises(EmulationError, match="extra must be FILE or FILE@WIDTHxHEIGHT, but got"):
+    with pytest.raises(EmulationError, match=r"extra must be FILE\[@WIDTHxHEIGHT\]\[:RUNTIME\], but got"):
         table.extra(f"{tmp_path}/y.onnx@big", (320, 320))
 
 
@@ -158,7 +159,7 @@ def test_tables(tmp_path: Path) -> None:
 def test_the_page_shows_what_was_measured() -> None:
     results = json.loads(table.RESULTS.read_text(encoding="utf-8"))
     shown = table.PAGE.read_text(encoding="utf-8").partition(table.BEGIN)[2].partition(table.END)[0]
-    assert shown.strip() == table.markdown(results["networks"], results["stages"], table.CPUS)
+    assert shown.strip() == table.markdown(results["networks"], results["stages"], (*table.CPUS, HERE))
 
 
 def test_the_page_has_the_marks_that_the_table_needs() -> None:
