@@ -166,7 +166,10 @@ def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-            for name, data in [(_MANIFEST, text.encode()), *((file, files[file]) for m in manifest.models for file in m.files)]:
+            for name, data in [
+                (_MANIFEST, text.encode()),
+                *((file, files[file]) for m in manifest.models for file in m.files),
+            ]:
                 info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
                 info.compress_type = zipfile.ZIP_DEFLATED
                 info.external_attr = 0o644 << 16

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-
 from quantize import ncnn_files
 from quantize.ncnn_files import Layer
 

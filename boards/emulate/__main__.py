@@ -198,7 +198,9 @@ def parser() -> argparse.ArgumentParser:
     count.add_argument("model", nargs="+", type=Path)
     count.add_argument("--runtime", choices=sorted(set(RUNTIMES.values())))
     count.add_argument("--size", type=_size, default=(320, 320), help="WIDTHxHEIGHT for free ONNX dimensions")
-    count.add_argument("--int8", action="store_true", help="ncnn: count a float ONNX file as if in int8 (ranges made up)")
+    count.add_argument(
+        "--int8", action="store_true", help="ncnn: count a float ONNX file as if in int8 (ranges made up)"
+    )
     count.add_argument("--json", action="store_true")
     bits = add("bits", run_bits, CPUS)
     bits.add_argument("model", nargs="+", type=Path)
@@ -222,7 +224,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE[@WIDTHxHEIGHT][:RUNTIME]",
         help="any ONNX or TFLite files",
     )
-    table.add_argument("--runtime", nargs="+", choices=sorted(set(RUNTIMES.values())), default=[], help="of the bundles")
+    table.add_argument(
+        "--runtime", nargs="+", choices=sorted(set(RUNTIMES.values())), default=[], help="of the bundles"
+    )
     table.add_argument("--keep", action="store_true", help="keep what the last table has of other networks and CPUs")
     table.add_argument("--keep-stages", action="store_true", help="count no stages; the last ones stay")
     table.add_argument("--size", type=_size, nargs="+", default=[(320, 240), (320, 320)])

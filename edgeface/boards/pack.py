@@ -21,7 +21,12 @@ from edgeface.errors import EdgeFaceError, must_be
 __all__ = ["PackError", "pack_board", "platform_tags"]
 
 DEPLOY: Final = Path(__file__).with_name("deploy")
-_RUNTIMES: Final = {"ncnn": "ncnn", "litert": "ai-edge-litert", "onnxruntime": "onnxruntime", "tflite": "tflite-runtime"}
+_RUNTIMES: Final = {
+    "ncnn": "ncnn",
+    "litert": "ai-edge-litert",
+    "onnxruntime": "onnxruntime",
+    "tflite": "tflite-runtime",
+}
 
 
 class PackError(EdgeFaceError, RuntimeError):

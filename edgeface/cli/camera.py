@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import json
 import time
 from contextlib import ExitStack, suppress
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgeface._compat import StrEnum
 from edgeface.errors import ImageError, must_be
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-class Format(enum.StrEnum):
+class Format(StrEnum):
     """How results are printed."""
 
     LINE = "line"
@@ -29,7 +29,7 @@ class Format(enum.StrEnum):
     NONE = "none"
 
 
-class Between(enum.StrEnum):
+class Between(StrEnum):
     """What moves the faces on between two detections."""
 
     MOTION = "motion"

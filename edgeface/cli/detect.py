@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import json
 import os
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgeface._compat import StrEnum
 from edgeface.errors import EdgeFaceError, ImageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-class Format(enum.StrEnum):
+class Format(StrEnum):
     """How results are printed."""
 
     TABLE = "table"

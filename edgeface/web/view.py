@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from http.server import ThreadingHTTPServer
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from edgeface.web.board import Board
 from edgeface.web.handler import make_handler
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from edgeface.gate import GateReport
 
 __all__ = ["LiveView"]

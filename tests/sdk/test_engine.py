@@ -384,7 +384,7 @@ def test_a_file_that_is_no_network(tmp_path: Path, runtime: str) -> None:
     entry = tiny.model_entry(f"n.{suffix}", b"nonsense", "float32", "NHWC", (64, 64))
     if runtime == "ncnn":
         entry = tiny.ncnn_entry("n", (b"nonsense", b"nonsense"))
-    files = {name: b"nonsense" for name in (f"n.{suffix}", "n.bin")}
+    files = dict.fromkeys((f"n.{suffix}", "n.bin"), b"nonsense")
     path = tiny.pack(tmp_path / "b.efm", {"manifest.json": _json(tiny.manifest([entry])), **files})
     with pytest.raises(EdgeFaceError, match=rf"n\.{suffix} must be a network that"):
         FaceEngine(path, runtime=runtime)
