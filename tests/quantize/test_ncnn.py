@@ -62,7 +62,8 @@ def test_levels_fit_sizes_that_end_in_half_a_cell(files: dict[str, Path], tmp_pa
     text = made.param.read_text()
     folded = tmp_path / "folded.param"
     enlarge = next(line for line in text.splitlines() if line.startswith("Interp"))
-    folded.write_text(text.replace(enlarge, enlarge.replace("0=1 5=1", "0=1 1=2.0 2=2.0")))
+    kind, name, _, _, coarse, _, top, *_ = enlarge.split()
+    folded.write_text(text.replace(enlarge, f"{kind} {name} 1 1 {coarse} {top} 0=1 1=2.0 2=2.0"))
     with pytest.raises(ConversionError, match="must compute what"):
         compare(files["float32"], NcnnFiles(folded, made.bin))
 
