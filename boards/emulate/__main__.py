@@ -120,9 +120,13 @@ def run_bits(args: argparse.Namespace) -> None:
 
     rootfs.build_all()
     networks = [Network.of(model, args.size, None, args.runtime) for model in args.model]
+    wrong = []
     for network, cpu, gap in compare_networks(networks, args.cpu):
         said = "equal" if gap == 0 else f"differs by {gap:.3g}"
         print(f"{network.name}  {network.runtime}  {cpu} and {args.cpu[0]}: {said}")
+        wrong += [f"{network.name} on {cpu}"] if gap else []
+    if args.exact and wrong:
+        raise rootfs.EmulationError(f"must be equal to the bit, but are not: {', '.join(wrong)}")
 
 
 def run_table(args: argparse.Namespace) -> None:
@@ -189,7 +193,7 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=getattr(run, "__doc__", ""), description=getattr(run, "__doc__", ""))
         command.set_defaults(run=run, default_cpus=cpus)
         if cpus is not None:
-            known = [*sorted(rootfs.CPU_PARTS), *([HERE] if name in ("count", "table") else [])]
+            known = [*sorted(rootfs.CPU_PARTS), *([HERE] if name in ("bits", "count", "table") else [])]
             command.add_argument("--cpu", action="append", choices=known, help=f"default: {cpus}")
         return command
 
@@ -204,6 +208,7 @@ def parser() -> argparse.ArgumentParser:
     count.add_argument("--json", action="store_true")
     bits = add("bits", run_bits, CPUS)
     bits.add_argument("model", nargs="+", type=Path)
+    bits.add_argument("--exact", action="store_true", help="fail where any number differs")
     bits.add_argument("--runtime", choices=sorted(set(RUNTIMES.values())))
     bits.add_argument("--size", type=_size, default=(320, 320), help="WIDTHxHEIGHT for free ONNX dimensions")
     run = add("run", run_python, ("cortex-a76",))
