@@ -8,9 +8,8 @@ import sys
 __all__ = ["StrEnum", "tomllib"]
 
 if sys.version_info >= (3, 11):
-    from enum import StrEnum
-
     import tomllib
+    from enum import StrEnum
 else:
     import tomli as tomllib
 

@@ -1,4 +1,4 @@
-"""Which kind of core computes, and which runtime executes the fewest instructions on it: what ``runtime="auto"`` follows.
+"""Which kind of core computes, and which runtime executes the fewest instructions on it: for ``runtime="auto"``.
 
 The table is `boards.emulate table`'s: executed instructions of edgeface-s, counted under emulation.
 """
@@ -41,8 +41,8 @@ def core_of(cpus: Iterable[int] | None = None, host: Host | None = None, machine
         machine: as ``uname -m`` says; this one's if None.
 
     Returns:
-        A key of `edgeface.boards.host.LIKE`, "x86-64", or None where nothing is known of the cores: then an Arm core with the dot-product
-        instructions is taken for a Cortex-A76, and any other one for an A72.
+        A key of `edgeface.boards.host.LIKE`, "x86-64", or None where nothing is known of the cores. An unknown Arm core
+        is taken for a Cortex-A76 if it has the dot-product instructions, else for an A72.
     """
     machine = machine or platform.machine()
     if machine in ("x86_64", "AMD64"):

@@ -89,9 +89,7 @@ def test_everything_is_in_it(unpacked: Path) -> None:
         *("README.txt", "SHA256SUMS", "bundle.env", "edgeface.service", "install.sh", "rpi4.toml"),
         "models/edgeface-s.efm",
     }
-    assert {wheel.split("-")[0] for wheel in wheels} == {
-        f"wheels/{n}" for n in ("edgeface", "needed", "ncnn", "pip")
-    }
+    assert {wheel.split("-")[0] for wheel in wheels} == {f"wheels/{n}" for n in ("edgeface", "needed", "ncnn", "pip")}
     assert "@" not in (unpacked / "README.txt").read_text()
 
 
