@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import enum
 import sys
+from datetime import timezone
 
-__all__ = ["StrEnum", "tomllib"]
+__all__ = ["UTC", "StrEnum", "tomllib"]
+
+UTC = timezone.utc
 
 if sys.version_info >= (3, 11):
     import tomllib
