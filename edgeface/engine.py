@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from time import perf_counter
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ from edgeface.sizing import choose_size
 from edgeface.turns import turn_matrix
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from edgeface.sources.base import Source
     from edgeface.streaming.stream import Stream
     from edgeface.tracking.clock import Timeline

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeface._compat import StrEnum
 from edgeface.appearance import measure_appearance
 from edgeface.errors import must_be
 from edgeface.faces import Face, Faces
 from edgeface.frame import Frame, as_frame
 
+if TYPE_CHECKING:
+    from typing import Self
+
 __all__ = ["PRESETS", "GateReport", "QualityGate", "Reason"]
 
 
-class Reason(enum.StrEnum):
+class Reason(StrEnum):
     """What is wrong with a face.
 
     `iso` is the quality component of ISO/IEC 29794-5 that it belongs to, where there is one.

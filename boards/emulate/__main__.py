@@ -114,6 +114,21 @@ def run_equal(args: argparse.Namespace) -> None:
         raise rootfs.EmulationError(f"must be equal to the bit, with faces, but are not: {'; '.join(wrong)}")
 
 
+def run_bits(args: argparse.Namespace) -> None:
+    """Do network files give the same numbers on each emulated CPU? Prints the largest difference to the first one."""
+    from boards.emulate.compare import compare_networks
+
+    rootfs.build_all()
+    networks = [Network.of(model, args.size, None, args.runtime) for model in args.model]
+    wrong = []
+    for network, cpu, gap in compare_networks(networks, args.cpu):
+        said = "equal" if gap == 0 else f"differs by {gap:.3g}"
+        print(f"{network.name}  {network.runtime}  {cpu} and {args.cpu[0]}: {said}")
+        wrong += [f"{network.name} on {cpu}"] if gap else []
+    if args.exact and wrong:
+        raise rootfs.EmulationError(f"must be equal to the bit, but are not: {', '.join(wrong)}")
+
+
 def run_table(args: argparse.Namespace) -> None:
     """Instructions per frame of every network of the bundles and of other files, and of the stages; written into
     docs/boards.md and boards/results/instructions.json.
@@ -178,7 +193,7 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=getattr(run, "__doc__", ""), description=getattr(run, "__doc__", ""))
         command.set_defaults(run=run, default_cpus=cpus)
         if cpus is not None:
-            known = [*sorted(rootfs.CPU_PARTS), *([HERE] if name in ("count", "table") else [])]
+            known = [*sorted(rootfs.CPU_PARTS), *([HERE] if name in ("bits", "count", "table") else [])]
             command.add_argument("--cpu", action="append", choices=known, help=f"default: {cpus}")
         return command
 
@@ -187,8 +202,15 @@ def parser() -> argparse.ArgumentParser:
     count.add_argument("model", nargs="+", type=Path)
     count.add_argument("--runtime", choices=sorted(set(RUNTIMES.values())))
     count.add_argument("--size", type=_size, default=(320, 320), help="WIDTHxHEIGHT for free ONNX dimensions")
-    count.add_argument("--int8", action="store_true", help="ncnn: count a float ONNX file as if in int8 (ranges made up)")
+    count.add_argument(
+        "--int8", action="store_true", help="ncnn: count a float ONNX file as if in int8 (ranges made up)"
+    )
     count.add_argument("--json", action="store_true")
+    bits = add("bits", run_bits, CPUS)
+    bits.add_argument("model", nargs="+", type=Path)
+    bits.add_argument("--exact", action="store_true", help="fail where any number differs")
+    bits.add_argument("--runtime", choices=sorted(set(RUNTIMES.values())))
+    bits.add_argument("--size", type=_size, default=(320, 320), help="WIDTHxHEIGHT for free ONNX dimensions")
     run = add("run", run_python, ("cortex-a76",))
     run.add_argument("arguments", nargs=argparse.REMAINDER)
     tests = add("tests", run_tests, ("cortex-a53",))
@@ -207,7 +229,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE[@WIDTHxHEIGHT][:RUNTIME]",
         help="any ONNX or TFLite files",
     )
-    table.add_argument("--runtime", nargs="+", choices=sorted(set(RUNTIMES.values())), default=[], help="of the bundles")
+    table.add_argument(
+        "--runtime", nargs="+", choices=sorted(set(RUNTIMES.values())), default=[], help="of the bundles"
+    )
     table.add_argument("--keep", action="store_true", help="keep what the last table has of other networks and CPUs")
     table.add_argument("--keep-stages", action="store_true", help="count no stages; the last ones stay")
     table.add_argument("--size", type=_size, nargs="+", default=[(320, 240), (320, 320)])

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from boards.emulate.guest_run import run_python
+from boards.emulate.networks import Network
 from boards.emulate.root import HERE, EmulationError
 
 GUEST = HERE / "guest"
@@ -30,6 +31,26 @@ def here(argv: Sequence[str]) -> Any:
 def there(argv: Sequence[str], cpu: str, python_path: Sequence[Path] = ()) -> Any:
     """JSON that a guest script prints on the emulated *cpu*."""
     return json.loads(run_python(argv, cpu, python_path).splitlines()[-1])
+
+
+def compare_networks(networks: Sequence[Network], cpus: Sequence[str]) -> Iterator[tuple[Network, str, float]]:
+    """Largest difference of the raw outputs for one input, between each CPU and the first one.
+
+    Args:
+        networks: to run.
+        cpus: to emulate, two or more.
+    """
+    script = str(GUEST / "run_network.py")
+    jobs = [f"{n.path.resolve()}:{n.runtime}:{n.size[0]}x{n.size[1]}" for n in networks]
+    with tempfile.TemporaryDirectory() as folder:
+        for cpu in cpus:
+            (Path(folder) / cpu).mkdir()
+            run_python([script, "--save", f"{folder}/{cpu}", *jobs], cpu)
+        for cpu in cpus[1:]:
+            for number, network in enumerate(networks):
+                a, b = (np.load(f"{folder}/{name}/{number}.npz") for name in (cpus[0], cpu))
+                gaps = [np.abs(a[key].astype(np.float64) - b[key]).max() for key in a]
+                yield network, cpu, float(max(gaps))
 
 
 @dataclass(frozen=True)

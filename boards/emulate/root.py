@@ -48,7 +48,7 @@ CPU_PARTS = {
 _BASE = "fp asimd evtstrm crc32 cpuid"
 _DOT = f"{_BASE} atomics fphp asimdhp asimdrdm lrcpc dcpop asimddp"
 CPU_FEATURES = {name: _BASE if name in ("cortex-a53", "cortex-a72") else _DOT for name in CPU_PARTS}
-#: Cores that qemu has no model of, and the model with the same instructions; kernels for the core are chosen by its part.
+#: Cores that qemu has no model of, and the model with the same instructions; kernels are chosen by the core's part.
 QEMU_MODELS = {"cortex-a55": "cortex-a76"}
 CPU_FEATURES["max"] = f"{_DOT} i8mm bf16"
 

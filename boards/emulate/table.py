@@ -16,6 +16,8 @@ CPUS = ("cortex-a53", "cortex-a55", "cortex-a72", "cortex-a76")
 RESULTS = REPOSITORY / "boards" / "results" / "instructions.json"
 PAGE = REPOSITORY / "docs" / "boards.md"
 BEGIN, END = "<!-- instructions: begin -->", "<!-- instructions: end -->"
+AUTO_PAGE = REPOSITORY / "docs" / "runtimes.md"
+AUTO_BEGIN, AUTO_END = "<!-- auto: begin -->", "<!-- auto: end -->"
 #: What ``runtime="auto"`` follows (`edgeface.runtimes.cores`), and the network and input size that it is of.
 CORES, OF = REPOSITORY / "edgeface" / "runtimes" / "cores.json", ("edgeface-s", [320, 320])
 
@@ -170,10 +172,23 @@ def write(records: Sequence[Record], stages: Sequence[Record], cpus: Sequence[st
     RESULTS.write_text(text + "\n", encoding="utf-8")
     CORES.write_text(json.dumps(cores(records), indent=1) + "\n", encoding="utf-8")
     tables = markdown(records, stages, cpus)
-    page = PAGE.read_text(encoding="utf-8")
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise EmulationError(f"{PAGE} must have the marks {BEGIN} and {END}")
-    PAGE.write_text(f"{before}{BEGIN}\n{tables}\n{END}{after}", encoding="utf-8")
+    _replace(PAGE, BEGIN, END, tables)
+    _replace(AUTO_PAGE, AUTO_BEGIN, AUTO_END, auto_markdown(cores(records)))
     return tables
+
+
+def auto_markdown(table: Mapping[str, Any]) -> str:
+    """`CORES` for people: one row for each core and way to compute, the fewest instructions of a core first."""
+    lines = ["| core | runtime | precision | millions |", "|---|---|---|--:|"]
+    for core, rows in table["cores"].items():
+        for runtime, precision, millions in rows:
+            lines.append(f"| {core.replace('cortex-a', 'Cortex-A')} | {runtime} | {precision} | {millions:.1f} |")
+    return "\n".join(lines)
+
+
+def _replace(page: Path, begin: str, end: str, text: str) -> None:
+    before, found, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise EmulationError(f"{page} must have the marks {begin} and {end}")
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")

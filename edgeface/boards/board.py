@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from edgeface._compat import tomllib
 from edgeface.boards.schemas import check, read_schema
 from edgeface.errors import InvalidInputError
 

@@ -24,7 +24,12 @@ from edgeface.reading import check_output
 __all__ = ["PackError", "pack_board", "platform_tags"]
 
 DEPLOY: Final = Path(__file__).with_name("deploy")
-_RUNTIMES: Final = {"ncnn": "ncnn", "litert": "ai-edge-litert", "onnxruntime": "onnxruntime", "tflite": "tflite-runtime"}
+_RUNTIMES: Final = {
+    "ncnn": "ncnn",
+    "litert": "ai-edge-litert",
+    "onnxruntime": "onnxruntime",
+    "tflite": "tflite-runtime",
+}
 
 
 class PackError(EdgeFaceError, RuntimeError):

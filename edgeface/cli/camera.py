@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import json
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from edgeface._compat import StrEnum
 from edgeface.cli._best_shots import BestShots
 from edgeface.cli._stopping import Stopping
 from edgeface.errors import must_be
@@ -28,7 +28,7 @@ app = typer.Typer()
 _TICK_S: Final = 0.2
 
 
-class Format(enum.StrEnum):
+class Format(StrEnum):
     """How results are printed."""
 
     LINE = "line"
@@ -36,7 +36,7 @@ class Format(enum.StrEnum):
     NONE = "none"
 
 
-class Between(enum.StrEnum):
+class Between(StrEnum):
     """What moves the faces on between two detections."""
 
     MOTION = "motion"

@@ -27,11 +27,12 @@ def compare(
 
     The unit is the run (a bootstrap over runs): frames of one run depend on each other.
     """
-    from datetime import UTC, datetime
+    from datetime import datetime
 
     from rich.table import Table
     from rich.text import Text
 
+    from edgeface._compat import UTC
     from edgeface.errors import must_be
     from edgeface.files import write_whole
     from edgeface.profiling.compare import columns_of, compare_columns

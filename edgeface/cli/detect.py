@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import json
 import os
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgeface._compat import StrEnum
 from edgeface.cli._console import printable, wide_console
 from edgeface.errors import EdgeFaceError, ImageError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-class Format(enum.StrEnum):
+class Format(StrEnum):
     """How results are printed."""
 
     TABLE = "table"

@@ -34,6 +34,6 @@ def models(
         for i, model in enumerate(manifest.models):
             size = "{}x{}".format(*model.size) if model.size else f"any x{model.size_multiple}"
             first = (manifest.name, manifest.version) if i == 0 else ("", "")
-            kilobytes = f"{len(bundle.read(model) + (bundle.read_weights(model) or b"")) / 1000:.0f}"
+            kilobytes = f"{(len(bundle.read(model)) + len(bundle.read_weights(model) or b'')) / 1000:.0f}"
             table.add_row(*first, model.file, model.precision, size, kilobytes, model.sha256[:12], manifest.licence)
     wide_console().print(table)

@@ -105,11 +105,11 @@ def patient(host: Host | None = None) -> Patient:
     reporting = too_late()
     isa, core_error = _core()
     broken: dict[str, str] = {}
-    engine, engine_error, idle = "", "the C++ core cannot be imported", None
+    engine: tuple[str, str | None, float | None] = "", "the C++ core cannot be imported", None
     if isa is not None:
         tried = {name: probe(name) for name in RUNTIMES if installed(name)}
         broken = {name: what for name, what in tried.items() if what is not None}
-        engine, engine_error, idle = _engine(broken)
+        engine = _engine(broken)
     return Patient(
         host=host,
         here=recognise(host),
@@ -121,9 +121,9 @@ def patient(host: Host | None = None) -> Patient:
         environment=dict(os.environ),
         isa=isa,
         core_error=core_error,
-        engine_error=engine_error,
-        engine=engine,
-        idle_cores=idle,
+        engine=engine[0],
+        engine_error=engine[1],
+        idle_cores=engine[2],
         broken=broken,
         reporting=reporting,
     )

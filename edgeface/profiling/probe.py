@@ -15,6 +15,8 @@ __all__ = ["probe"]
 
 _SECONDS: Final = 120
 _REFUSED: Final = 3
+#: A folder of sources that we are in is not the package (Python 3.10 has no such option).
+_ELSEWHERE: Final = ("-P",) if sys.version_info >= (3, 11) else ()
 
 
 def probe(runtime: str, command: Sequence[str] = ()) -> str | None:
@@ -27,7 +29,7 @@ def probe(runtime: str, command: Sequence[str] = ()) -> str | None:
     Returns:
         None if that works, else what happened, such as "dies of SIGILL".
     """
-    argv = list(command) or [sys.executable, "-P", "-m", "edgeface.profiling.probe", runtime]
+    argv = list(command) or [sys.executable, *_ELSEWHERE, "-m", "edgeface.profiling.probe", runtime]
     try:
         done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=_SECONDS)
     except subprocess.TimeoutExpired:

@@ -7,10 +7,11 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from edgeface._compat import UTC
 from edgeface.boards import Host, recognise
 from edgeface.boards.schemas import check
 from edgeface.errors import must_be

@@ -66,7 +66,7 @@ RUNTIMES: Final = {
 
 #: Where the table of `edgeface.runtimes.cores` knows neither core nor runtime. tflite-runtime executes more than
 #: onnxruntime does: the last resort on boards that have nothing else.
-_OTHERWISE: Final = ("ncnn", "litert", "onnxruntime", "tflite")
+_OTHERWISE: Final = ("litert", "ncnn", "onnxruntime", "tflite")
 _PRECISIONS: Final = ("int8", "float32")
 
 

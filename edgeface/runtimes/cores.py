@@ -1,4 +1,4 @@
-"""Which kind of core computes, and which runtime executes the fewest instructions on it: what ``runtime="auto"`` follows.
+"""Which kind of core computes, and which runtime executes the fewest instructions on it: for ``runtime="auto"``.
 
 The table is `boards.emulate table`'s: executed instructions of edgeface-s, counted under emulation.
 """
@@ -20,6 +20,8 @@ __all__ = ["TABLE", "Cost", "core_of", "ranking"]
 TABLE: Final = Path(__file__).with_name("cores.json")
 
 _X86: Final = "x86-64"
+#: Whose instructions stand for a core that has not been counted itself.
+_NEAREST: Final = {"cortex-a55": "cortex-a76"}
 
 
 class Cost(NamedTuple):
@@ -39,8 +41,8 @@ def core_of(cpus: Iterable[int] | None = None, host: Host | None = None, machine
         machine: as ``uname -m`` says; this one's if None.
 
     Returns:
-        A key of `edgeface.boards.host.LIKE`, "x86-64", or None where nothing is known of the cores: then an Arm core with the dot-product
-        instructions is taken for a Cortex-A76, and any other one for an A72.
+        A key of `edgeface.boards.host.LIKE`, "x86-64", or None where nothing is known of the cores. An unknown Arm core
+        is taken for a Cortex-A76 if it has the dot-product instructions, else for an A72.
     """
     machine = machine or platform.machine()
     if machine in ("x86_64", "AMD64"):
@@ -62,5 +64,5 @@ def core_of(cpus: Iterable[int] | None = None, host: Host | None = None, machine
 def ranking(core: str | None) -> tuple[Cost, ...]:
     """Runtimes and precisions on a core, the fewest instructions first; empty where the table has no such core."""
     table = json.loads(TABLE.read_text(encoding="utf-8"))
-    rows = [Cost(*row) for row in table["cores"].get(core, [])]
+    rows = [Cost(*row) for row in table["cores"].get(core) or table["cores"].get(_NEAREST.get(core or ""), [])]
     return tuple(sorted(rows, key=lambda cost: cost.millions))

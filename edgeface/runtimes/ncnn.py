@@ -57,7 +57,7 @@ class NcnnRuntime:
             options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = False
         with _as_file(network) as param, _as_file(weights) as bin_file:
             if self._net.load_param(param) or self._net.load_model(bin_file):
-                raise RuntimeFailedError(f"{model.file} and its weights must be a network that ncnn takes")
+                raise RuntimeFailedError(f"{model.file} must be a network that ncnn takes, with its weights")
         names = [model.input.name], [output.name for output in model.outputs]
         for what, wanted, got in zip(
             ("inputs", "outputs"), names, (self._net.input_names(), self._net.output_names()), strict=True

@@ -1,4 +1,4 @@
-"""Keep onnxruntime from reporting: since 1.29 it writes a device id below the home folder and looks for its collector."""
+"""Keep onnxruntime from reporting: since 1.29 it writes a device id below the home folder and seeks its collector."""
 
 from __future__ import annotations
 

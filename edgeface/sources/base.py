@@ -6,10 +6,13 @@ import abc
 import threading
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING
 
 from edgeface.errors import ImageError
 from edgeface.frame import Frame
+
+if TYPE_CHECKING:
+    from typing import Self
 
 __all__ = ["Source"]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
+
+from edgeface._compat import StrEnum
 
 __all__ = ["StreamState", "StreamStats"]
 
 
-class StreamState(enum.StrEnum):
+class StreamState(StrEnum):
     """What the capture thread is doing."""
 
     CONNECTING = "connecting"  #: opening the source for the first time, or waiting for its first frame

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from edgeface.errors import EngineClosedError, InvalidInputError, SourceError, must_be
 from edgeface.faces import Faces
@@ -21,6 +21,9 @@ from edgeface.streaming.stats import StreamState, StreamStats
 from edgeface.tracking.clock import Timeline
 from edgeface.tracking.engine import Detector, track_frame
 from edgeface.tracking.tracker import Tracker
+
+if TYPE_CHECKING:
+    from typing import Self
 
 __all__ = ["Stream", "StreamResult"]
 

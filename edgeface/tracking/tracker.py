@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -13,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeface._compat import StrEnum
 from edgeface.errors import EdgeFaceError, must_be
 from edgeface.faces import Faces
 from edgeface.frame import Frame, as_frame
@@ -43,7 +43,7 @@ _PAUSES: Final = 2
 _PAUSES_KEPT: Final = 7
 
 
-class TrackState(enum.StrEnum):
+class TrackState(StrEnum):
     """Life of a track."""
 
     TENTATIVE = "tentative"  #: seen, but not often enough to be reported

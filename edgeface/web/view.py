@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from edgeface.web.handler import make_handler
 from edgeface.web.server import ViewServer
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from edgeface.gate import GateReport
 
 __all__ = ["LiveView"]

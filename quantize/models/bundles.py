@@ -78,7 +78,8 @@ def make_manifest(
 
 def write_bundle(path: Path, manifest: Manifest, files: Path) -> None:
     """Zips the manifest and the networks it names (in ``files``)."""
-    bundle.write_bundle(path, manifest, {file: (files / file).read_bytes() for m in manifest.models for file in m.files})
+    names = [name for model in manifest.models for name in model.files]
+    bundle.write_bundle(path, manifest, {name: (files / name).read_bytes() for name in names})
 
 
 def sha256_of(path: Path) -> str:

@@ -101,7 +101,7 @@ def _millions(model: str, cpu: str, size: tuple[int, int]) -> dict[tuple[str, st
     found = {}
     for network in COUNTS["networks"]:
         name, _, precision = network["network"].rpartition("-")
-        if name == model and tuple(network["size"]) == size:
+        if name == model and tuple(network["size"]) == size and cpu in network["instructions"]:
             found[precision, network["runtime"]] = network["instructions"][cpu]["total"] / 1e6
     return found
 
@@ -111,15 +111,10 @@ def test_the_recommendation_follows_from_the_counts(name: str) -> None:
     board = load_boards()[name]
     wanted, told = board.recommended, board.facts["recommended"]["instructions"]
     counts = _millions(wanted.model, board.emulate, wanted.size)
+    shipped = {(p, runtime): n for (p, runtime), n in counts.items() if p == "int8" or runtime == "ncnn"}
     assert told == {p: pytest.approx(counts[p, wanted.runtime], abs=0.06) for p in ("int8", "float32")}
-    ours = counts[wanted.precision, wanted.runtime]
-    assert ours == min(n for (precision, _), n in counts.items() if precision == wanted.precision), "another runtime"
-    # a quarter of the bytes is worth an eighth more instructions, and no more
-    assert ours <= min(counts.values()) * 1.15
-    fewer_in_float = min(n for (precision, _), n in counts.items() if precision == "float32") < ours * 0.98
-    assert fewer_in_float == ("float32 executes about an eighth fewer" in wanted.why)
-    halved = told["float32"] > 2 * told["int8"]
-    assert halved == ("less than half of float32" in wanted.why)
+    assert (wanted.precision, wanted.runtime) == min(shipped, key=lambda key: shipped[key])
+    assert f"{wanted.runtime} in {wanted.precision} executes the fewest instructions" in wanted.why
 
 
 @given(st.text(max_size=200), st.integers(0, len(GOOD)), st.integers(0, 40))

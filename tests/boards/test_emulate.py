@@ -7,13 +7,14 @@ import shutil
 import subprocess
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from boards.emulate import mca, table
 from boards.emulate import root as rootfs
 from boards.emulate.__main__ import main, parser
-from boards.emulate.guest_run import count_python, guest_command, parse_counts
+from boards.emulate.guest_run import HERE, count_python, guest_command, parse_counts
 from boards.emulate.networks import Network
 from boards.emulate.root import EmulationError
 from edgeface.boards import Host, load_boards
@@ -58,7 +59,7 @@ def test_runtime_by_file(tmp_path: Path) -> None:
         file.write_bytes(b"network")
     assert [Network.of(file, (320, 240)).runtime for file in files[:2]] == ["onnxruntime", "litert"]
     assert Network.of(files[2], (320, 240), runtime="litert").runtime == "litert"
-    with pytest.raises(EmulationError, match=r"model must end in \.onnx or \.tflite, but got .*a\.bin"):
+    with pytest.raises(EmulationError, match=r"model must end in \.onnx or \.tflite or \.param, but got .*a\.bin"):
         Network.of(files[2], (320, 240))
     with pytest.raises(EmulationError, match="model must be a file, but got"):
         Network.of(tmp_path / "b.onnx", (320, 240))
@@ -70,7 +71,7 @@ def test_extra_networks(tmp_path: Path) -> None:
     given = (f"{tmp_path}/y.onnx", f"{tmp_path}/y.onnx@64x32", f"{tmp_path}/s-float32-320x240.tflite")
     found = [table.extra(text, (320, 320)) for text in given]
     assert [(n.name, n.size) for n in found] == [("y", (320, 320)), ("y", (64, 32)), ("s-float32", (320, 240))]
-    with pytest.raises(EmulationError, match="extra must be FILE or FILE@WIDTHxHEIGHT, but got"):
+    with pytest.raises(EmulationError, match=r"extra must be FILE\[@WIDTHxHEIGHT\]\[:RUNTIME\], but got"):
         table.extra(f"{tmp_path}/y.onnx@big", (320, 320))
 
 
@@ -158,7 +159,11 @@ def test_tables(tmp_path: Path) -> None:
 def test_the_page_shows_what_was_measured() -> None:
     results = json.loads(table.RESULTS.read_text(encoding="utf-8"))
     shown = table.PAGE.read_text(encoding="utf-8").partition(table.BEGIN)[2].partition(table.END)[0]
-    assert shown.strip() == table.markdown(results["networks"], results["stages"], table.CPUS)
+    auto = table.AUTO_PAGE.read_text(encoding="utf-8").partition(table.AUTO_BEGIN)[2].partition(table.AUTO_END)[0]
+    followed = table.cores(results["networks"])
+    assert json.loads(table.CORES.read_text(encoding="utf-8")) == followed
+    assert auto.strip() == table.auto_markdown(followed)
+    assert shown.strip() == table.markdown(results["networks"], results["stages"], (*table.CPUS, HERE))
 
 
 def test_the_page_has_the_marks_that_the_table_needs() -> None:
@@ -216,3 +221,39 @@ def test_a_failing_guest_is_an_error() -> None:
         guest_command(["-c", "import platform; print(platform.machine())"]), check=True, capture_output=True, text=True
     )
     assert done.stdout == "aarch64\n"
+
+
+def test_the_last_table_is_added_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def record(network: str, **totals: int) -> dict[str, Any]:
+        counts = {cpu: {"total": total} for cpu, total in totals.items()}
+        return {"network": network, "runtime": "ncnn", "size": [320, 320], "bytes": 1, "instructions": counts}
+
+    monkeypatch.setattr(table, "RESULTS", tmp_path / "last.json")
+    last = {"versions": {"qemu": "7.2"}, "networks": [record("a-int8", a53=1, a72=2), record("b-int8", a53=3)]}
+    table.RESULTS.write_text(json.dumps(last))
+    found = table.kept([record("a-int8", a53=9, a76=4), record("c-int8", a76=5)], {"qemu": "7.2", "ncnn": "1"})
+    assert found == [record("a-int8", a53=9, a72=2, a76=4), record("b-int8", a53=3), record("c-int8", a76=5)]
+    with pytest.raises(EmulationError, match=r"--keep must find a table of the same versions, but got other .*qemu"):
+        table.kept([], {"qemu": "8.0"})
+
+
+def test_auto_follows_one_network() -> None:
+    counts = {"cortex-a53": {"total": 53_240_000}}
+    same = {"runtime": "ncnn", "bytes": 1, "instructions": counts}
+    records = [
+        {"network": "edgeface-s-int8", "size": [320, 320], **same},
+        {"network": "edgeface-s-float32", "size": [320, 320], **same, "instructions": {"cortex-a53": {"total": 5}}},
+        {"network": "edgeface-s-int8", "size": [320, 240], **same},
+        {"network": "edgeface-n-int8", "size": [320, 320], **same},
+    ]
+    assert table.cores(records)["cores"] == {"cortex-a53": [["ncnn", "float32", 0.0], ["ncnn", "int8", 53.2]]}
+
+
+def test_files_for_ncnn_are_counted_with_their_weights(tmp_path: Path) -> None:
+    (tmp_path / "a.param").write_bytes(b"12")
+    (tmp_path / "a.bin").write_bytes(b"345")
+    assert Network.of(tmp_path / "a.param", (320, 320)).bytes == 5
+    for name in ("a.tflite", "a.bin"):
+        (tmp_path / name).write_bytes(b"1")
+        with pytest.raises(EmulationError, match=r"model for ncnn must end in \.param or \.onnx"):
+            Network.of(tmp_path / name, (320, 320), runtime="ncnn")

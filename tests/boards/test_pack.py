@@ -48,7 +48,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = {"edgeface/__init__.py": MAIN, "edgeface/models/edgeface-s.efm": "not a network"}
     write_wheel(folder, "edgeface", files, "Requires-Dist: needed\n")
     write_wheel(folder, "needed", {"needed.py": ""})
-    write_wheel(folder, "ai-edge-litert", {"ai_edge_litert.py": ""}, platform="manylinux_2_27_aarch64")
+    write_wheel(folder, "ncnn", {"ncnn.py": ""}, platform="manylinux_2_27_aarch64")
     # pip's own wheel, out of the one that is installed here
     import pip
 
@@ -89,9 +89,7 @@ def test_everything_is_in_it(unpacked: Path) -> None:
         *("README.txt", "SHA256SUMS", "bundle.env", "edgeface.service", "install.sh", "rpi4.toml"),
         "models/edgeface-s.efm",
     }
-    assert {wheel.split("-")[0] for wheel in wheels} == {
-        f"wheels/{n}" for n in ("edgeface", "needed", "ai_edge_litert", "pip")
-    }
+    assert {wheel.split("-")[0] for wheel in wheels} == {f"wheels/{n}" for n in ("edgeface", "needed", "ncnn", "pip")}
     assert "@" not in (unpacked / "README.txt").read_text()
 
 
@@ -110,9 +108,9 @@ def host_index(folder: Path, unpacked: Path) -> Path:
     copy = folder / "bundle"
     folder.mkdir(exist_ok=True)
     shutil.copytree(unpacked, copy)
-    for wheel in (copy / "wheels").glob("ai_edge_litert*"):
+    for wheel in (copy / "wheels").glob("ncnn*"):
         wheel.unlink()
-    write_wheel(copy / "wheels", "ai-edge-litert", {"ai_edge_litert.py": ""})
+    write_wheel(copy / "wheels", "ncnn", {"ncnn.py": ""})
     sign(copy)
     return copy
 
@@ -203,8 +201,8 @@ def test_the_wrong_machine_and_python_are_refused(unpacked: Path, tmp_path: Path
 
 
 def test_wheels_that_do_not_exist_are_an_error(index: Path, tmp_path: Path) -> None:
-    with pytest.raises(PackError, match=r"wheels must exist for manylinux_2_19_aarch64 .* ai-edge-litert"):
-        pack(index, tmp_path / "a.tar", glibc="2.19")  # LiteRT's needs 2.27
+    with pytest.raises(PackError, match=r"wheels must exist for manylinux_2_19_aarch64 .* ncnn"):
+        pack(index, tmp_path / "a.tar", glibc="2.19")  # the runtime's needs 2.27
 
 
 def test_the_wheel_has_to_be_given_whatever_the_index_has(index: Path, tmp_path: Path) -> None:

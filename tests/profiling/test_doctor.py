@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,10 @@ from support.trees import TREES, put
 
 from edgeface.boards import Host, recognise
 from edgeface.cli.app import main
-from edgeface.profiling.doctor import Finding, Patient, _busy_cores, examine
+from edgeface.engine import FaceEngine
+from edgeface.profiling.doctor import Finding, Patient, _busy_cores, _engine, examine
+from edgeface.profiling.probe import probe
+from edgeface.runtimes import RUNTIMES, installed
 
 
 def healthy(root: Path, name: str = "rpi5") -> Patient:
@@ -162,7 +166,10 @@ def test_every_warning_says_what_to_do(tmp_path: Path) -> None:
             "2.14.0 does not work with numpy 2.4.6",
         ),
         ({"packages": {"numpy": "2.4.6"}}, "runtime", "error", "none is installed"),
-        ({"packages": {"numpy": "2.4.6", "onnxruntime": "1.32"}}, "runtime", "warning", "LiteRT executes fewer"),
+        ({"packages": {"numpy": "2.4.6", "onnxruntime": "1.32"}}, "runtime", "warning", "ncnn executes fewer"),
+        ({"broken": {"ncnn": "dies of SIGILL"}}, "runtime", "error", "ncnn dies of SIGILL"),
+        ({"reporting": True}, "telemetry", "warning", "onnxruntime was imported before edgeface"),
+        ({"environment": {"ORT_DISABLE_TELEMETRY": "0"}}, "telemetry", "warning", "lets onnxruntime report"),
         ({"environment": {"OMP_WAIT_POLICY": "active"}}, "spinning", "warning", "OMP_WAIT_POLICY=active"),
         ({"idle_cores": 1.9}, "spinning", "warning", "use 1.9 cores while there is nothing to do"),
         ({"engine_error": "no such model"}, "engine", "error", "no such model"),
@@ -199,3 +206,29 @@ def test_the_command_tells_the_same_as_json(capsys: pytest.CaptureFixture[str]) 
     assert status == int(any(finding["level"] == "error" for finding in findings))
     assert main(["doctor"]) == status
     assert "runtime" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("pass", None),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGILL)", "dies of SIGILL"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "dies of SIGSEGV"),
+        ("print('a'); print('no network'); raise SystemExit(3)", "no network"),
+        ("raise ImportError('libgomp.so.1 is not there')", "ImportError: libgomp.so.1 is not there"),
+        ("raise SystemExit(7)", "ends with status 7"),
+    ],
+)
+def test_a_runtime_is_probed_in_a_process_of_its_own(code: str, said: str | None) -> None:
+    assert probe("ncnn", [sys.executable, "-c", code]) == said
+
+
+def test_the_runtimes_of_this_machine_work() -> None:
+    assert {name: probe(name) for name in RUNTIMES if installed(name)} == {n: None for n in RUNTIMES if installed(n)}
+
+
+def test_an_engine_that_would_die_is_not_tried() -> None:
+    taken = FaceEngine().info.runtime
+    _, error, idle = _engine({taken: "dies of SIGILL"})
+    assert error == f"runtime='auto' takes {taken}, which dies of SIGILL"
+    assert idle is None

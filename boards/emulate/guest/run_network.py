@@ -1,7 +1,8 @@
 """Runs inside the emulated root: three inferences of each of NETWORK:RUNTIME:WIDTHxHEIGHT …, one thread.
 
 The third has a marker before and after it, numbered 2k and 2k + 1 for the k-th network: the first two are warm-up, in
-which engines pack weights and plan memory. Prints one line a network, with the shapes of its outputs.
+which engines pack weights and plan memory. Prints one line a network, with the shapes of its outputs; after ``--save
+FOLDER`` writes them to FOLDER/K.npz.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -72,6 +74,8 @@ def ncnn_session(path: str, width: int, height: int) -> Callable[[], list[np.nda
 
     net = ncnn.Net()
     net.opt.num_threads = 1
+    if "8=" in Path(path).read_text(encoding="utf-8"):  # int8, in the way of edgeface.runtimes.ncnn
+        net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
     if net.load_param(path) or net.load_model(path.removesuffix("param") + "bin"):
         raise SystemExit(f"ncnn must load {path}, but did not")
     image = fixed_input((3, height, width), np.dtype(np.float32))
@@ -87,7 +91,11 @@ def ncnn_session(path: str, width: int, height: int) -> Callable[[], list[np.nda
 
 
 def main() -> None:
-    for number, argument in enumerate(sys.argv[1:]):
+    arguments = sys.argv[1:]
+    folder = None
+    if arguments[0] == "--save":
+        folder, arguments = arguments[1], arguments[2:]
+    for number, argument in enumerate(arguments):
         path, runtime, size = argument.rsplit(":", 2)
         width, height = map(int, size.split("x"))
         open_session = {"onnxruntime": onnx_session, "litert": litert_session, "ncnn": ncnn_session}[runtime]
@@ -99,6 +107,8 @@ def main() -> None:
         mark(2 * number + 1)
         if not all(np.isfinite(output).all() for output in outputs):
             raise SystemExit(f"{path} must give finite numbers, but did not")
+        if folder is not None:
+            np.savez(f"{folder}/{number}.npz", *outputs)
         print(path, [output.shape for output in outputs], flush=True)
 
 
