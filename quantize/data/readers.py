@@ -130,12 +130,15 @@ def _wider_images(path: Path) -> Path:
 
 
 def _wider_sample(path: Path, rows: Iterable[Sequence[float]], skipped: list[str]) -> Sample:
-    width, height = photo_size(path)
+    width, height = labelled_size(path)
     faces = []
     for x, y, w, h, *attributes in rows:
         if not (w > 0 and h > 0 and all(map(math.isfinite, (x, y, w, h)))):
             if any((x, y, w, h)):
                 skipped.append(f"{path}: a box must have a width and a height, but got {w:g} x {h:g}")
+            continue
+        if _outside([x, y, x + w, y + h], width, height):
+            skipped.append(f"{path}: a box must touch the photo of {width}x{height}, but got one at {x:g} {y:g}")
             continue
         extra = {k: int(v) for k, v in zip(WIDER_ATTRIBUTES, attributes, strict=True)}
         faces.append(_face([x, y, x + w, y + h], ignore=bool(extra.pop("invalid")), extra=extra))
@@ -204,6 +207,8 @@ def read_voc(folder: Path) -> Result:
             root = ElementTree.fromstring(_text(path))
         except ElementTree.ParseError as error:
             raise ValueError(f"must be XML, but got {error}") from None
+        photo = _photo_of(path, root.findtext("filename") or "")
+        width, height = labelled_size(photo, _voc_size(root))
         faces = []
         for item in root.iter("object"):
             box = item.find("bndbox")
@@ -211,9 +216,9 @@ def read_voc(folder: Path) -> Result:
             x1, y1, x2, y2 = _numbers(" ".join(v or "missing" for v in values), 4)
             if not (x2 > x1 and y2 > y1):
                 raise ValueError(f"a box must have a width and a height, but got {x1:g} {y1:g} {x2:g} {y2:g}")
+            if _outside([x1, y1, x2, y2], width, height):
+                raise ValueError(f"a box must touch the photo of {width}x{height}, but got {x1:g} {y1:g} {x2:g} {y2:g}")
             faces.append(_face([x1, y1, x2, y2], extra={"label": (item.findtext("name") or "")[:80]}))
-        photo = _photo_of(path, root.findtext("filename") or "")
-        width, height = photo_size(photo)
         return Sample(photo, width, height, faces, True)
 
     return _each(sorted(folder.rglob("*.xml")), one)
@@ -241,13 +246,60 @@ READERS: dict[str, Callable[[Path], Result]] = {
 
 
 def photo_size(path: Path) -> tuple[int, int]:
-    """(width, height). Raises ValueError for what is not a photo."""
+    """(width, height) of the upright photo. Raises ValueError for what is not a photo."""
+    image = _decoded(path, cv2.IMREAD_COLOR)
+    return image.shape[1], image.shape[0]
+
+
+def labelled_size(path: Path, stated: tuple[int, int] | None = None) -> tuple[int, int]:
+    """(width, height) of the upright photo, in which its labels must be.
+
+    Args:
+        path: of the photo.
+        stated: what the labels say of its size.
+
+    Raises:
+        ValueError: not a photo; of another size than stated; or EXIF turns it, and nothing tells whether the labels are
+            of the stored picture or of the upright one.
+    """
+    upright = _decoded(path, cv2.IMREAD_COLOR)
+    size = (upright.shape[1], upright.shape[0])
+    if stated is not None and stated != size:
+        raise ValueError(
+            f"labels must be of the upright photo of {size[0]}x{size[1]}, but got some of {stated[0]}x{stated[1]}"
+        )
+    with path.open("rb") as file:
+        may_turn = b"xif" in file.read(1 << 16).lower() or path.suffix.lower() in (".tif", ".tiff")
+    if may_turn:
+        stored = _decoded(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        told = stated is not None and stored.shape != upright.shape
+        if not told and (stored.shape != upright.shape or bool((stored != upright).any())):
+            raise ValueError("a labelled photo must be stored upright, but got one that EXIF turns")
+    return size
+
+
+def _decoded(path: Path, flags: int) -> NDArray[Any]:
     if not path.is_file():
         raise ValueError(f"photo must be there, but got no {path}")
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.stat().st_size else None
+    image = cv2.imread(str(path), flags) if path.stat().st_size else None
     if image is None:
         raise ValueError(f"photo must be readable, but got {path}")
-    return image.shape[1], image.shape[0]
+    return image
+
+
+def _voc_size(root: ElementTree.Element) -> tuple[int, int] | None:
+    """What ``<size>`` says; None where there is none, or zeros as some programs write."""
+    texts = [root.findtext(f"size/{side}") for side in ("width", "height")]
+    if texts == [None, None]:
+        return None
+    width, height = _numbers(" ".join(text or "missing" for text in texts), 2)
+    return (int(width), int(height)) if width or height else None
+
+
+def _outside(box: Sequence[float], width: int, height: int) -> bool:
+    """Whether no part of a box lies in the photo."""
+    x1, y1, x2, y2 = box
+    return x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height
 
 
 def load_mat(path: Path) -> dict[str, Any]:
@@ -277,8 +329,12 @@ def _each(paths: Iterable[Path], one: Callable[[Path], Sample]) -> Result:
 
 
 def _pointed(photo: Path, points: NDArray[np.float32], pose: dict[str, float], quality: float | None) -> Sample:
-    width, height = photo_size(photo)
+    width, height = labelled_size(photo)
     hull = np.r_[points.min(0), points.max(0)].astype(np.float32)
+    if _outside(hull.tolist(), width, height):
+        raise ValueError(
+            f"points must touch the photo of {width}x{height}, but got some around {hull.round().tolist()}"
+        )
     extra: dict[str, Any] = {"points68": points.round(2).tolist(), "box_from": "points"}
     rotation = None
     if pose:

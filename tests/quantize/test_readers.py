@@ -215,3 +215,84 @@ def test_garbage_is_reported_never_raised(reader: str, data: bytes, place: Path)
 def test_pts_round_trip(points: list[tuple[float, float]]) -> None:
     array = np.array(points, np.float32)
     assert np.allclose(parse_pts(_pts(array)), array - 0.5, atol=1e-2)
+
+
+def _turned(path: Path, width: int, height: int, orientation: int) -> Path:
+    """A photo that is stored as width x height, and that EXIF turns."""
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
+    Image.fromarray(pixels).save(path, exif=exif, quality=95)
+    return path
+
+
+def _voc(path: Path, box: tuple[int, int, int, int], size: tuple[int, int] | None = None) -> None:
+    stated = "" if size is None else f"<size><width>{size[0]}</width><height>{size[1]}</height><depth>3</depth></size>"
+    corners = "".join(f"<{k}>{v}</{k}>" for k, v in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
+    path.write_text(f"<annotation>{stated}<object><name>face</name><bndbox>{corners}</bndbox></object></annotation>")
+
+
+@pytest.mark.parametrize(
+    ("size", "box", "message"),
+    [
+        ((64, 48), (5, 6, 20, 30), None),
+        (None, (5, 6, 20, 30), None),
+        ((0, 0), (5, 6, 20, 30), None),
+        ((64, 48), (-5, -6, 20, 30), None),
+        ((640, 480), (5, 6, 20, 30), "labels must be of the upright photo of 64x48, but got some of 640x480"),
+        ((48, 64), (5, 6, 20, 30), "labels must be of the upright photo of 64x48, but got some of 48x64"),
+        ((64, 48), (5000, 6, 5020, 30), "a box must touch the photo of 64x48, but got 5000 6 5020 30"),
+        ((64, 48), (5, 48, 20, 60), "a box must touch the photo"),
+        ((64, 48), (-9, 6, 0, 30), "a box must touch the photo"),
+    ],
+)
+def test_voc_boxes_are_held_against_the_photo(
+    size: tuple[int, int] | None, box: tuple[int, int, int, int], message: str | None, tmp_path: Path
+) -> None:
+    _photo(tmp_path / "a.jpg")
+    _voc(tmp_path / "a.xml", box, size)
+    samples, skipped = read_set("voc", tmp_path, "v")
+    if message is None:
+        assert [s.faces[0].box.tolist() for s in samples] == [list(box)]
+        assert not skipped
+    else:
+        assert not samples
+        assert message in skipped[0]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photos_that_exif_turns_are_taken_only_with_labels_that_say_in_which_frame_they_are(
+    orientation: int, tmp_path: Path
+) -> None:
+    stored = (64, 48)
+    upright = stored[::-1] if orientation >= 5 else stored
+    for name, size in (("upright", upright), ("stored", stored), ("nothing", None)):
+        _turned(tmp_path / f"{name}.jpg", *stored, orientation)
+        _voc(tmp_path / f"{name}.xml", (5, 6, 20, 30), size)
+    samples, _ = read_set("voc", tmp_path, "v")
+    taken = {s.path.stem: (s.width, s.height) for s in samples}
+    if orientation == 1:
+        assert taken == dict.fromkeys(("upright", "stored", "nothing"), stored)
+    else:
+        assert taken == ({"upright": upright} if orientation >= 5 else {})
+    _turned(tmp_path / "p.jpg", *stored, orientation)
+    (tmp_path / "p.pts").write_text(_pts(POINTS))
+    points, skipped = read_set("pts", tmp_path, "p")
+    assert len(points) == (orientation == 1)
+    assert orientation == 1 or "stored upright, but got one that EXIF turns" in skipped[0]
+
+
+def test_faces_wholly_outside_are_left_out(tmp_path: Path) -> None:
+    _photo(tmp_path / "images/a.jpg")
+    labels = tmp_path / "wider_face_val_bbx_gt.txt"
+    labels.write_text("a.jpg\n2\n5000 5 10 10 0 0 0 0 0 0\n60 40 10 12 0 0 0 0 0 0\n")
+    samples, skipped = read_set("wider", labels, "w")
+    assert [f.box.tolist() for f in samples[0].faces] == [[60, 40, 70, 52]]
+    assert "a box must touch the photo of 64x48, but got one at 5000 5" in skipped[0]
+    _photo(tmp_path / "pts/b.jpg")
+    (tmp_path / "pts/b.pts").write_text(_pts(POINTS + 900))
+    samples, skipped = read_set("pts", tmp_path / "pts", "p")
+    assert not samples
+    assert "points must touch the photo of 64x48" in skipped[0]
