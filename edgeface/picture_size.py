@@ -156,7 +156,7 @@ def _jpeg2000(data: bytes) -> tuple[int, int]:
     """Of the code stream: the decoder does not look at the box that states a size, too."""
     start = 0
     if data[:4] != b"\xff\x4f\xff\x51":
-        start = next(at for kind, at, _ in _boxes(data, 0, len(data)) if kind == b"jp2c")
+        start = next((at for kind, at, _ in _boxes(data, 0, len(data)) if kind == b"jp2c"), len(data))
         if data[start : start + 4] != b"\xff\x4f\xff\x51":
             raise ValueError("no code stream")
     right, bottom, left, top = struct.unpack_from(">IIII", data, start + 8)

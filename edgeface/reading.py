@@ -59,7 +59,10 @@ def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     """
     name = os.fspath(path)
     # before it is opened: opening a named pipe waits, and opening a device may do something
-    _check_kind(Path(name).stat(), pipes=False)
+    status = Path(name).stat()
+    if stat.S_ISDIR(status.st_mode):
+        os.scandir(name).close()  # a folder that cannot be listed says so
+    _check_kind(status, pipes=False)
     file = open(name, "rb", opener=_without_waiting)  # noqa: SIM115 - the caller closes
     try:
         _check_kind(os.fstat(file.fileno()), pipes=False)

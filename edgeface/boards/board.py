@@ -110,6 +110,8 @@ def parse_board(text: str, file: str) -> Board:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidInputError(f"{file} must be TOML, but got: {error}") from None
+    except RecursionError:
+        raise InvalidInputError(f"{file} must be TOML of a few levels, but got very many") from None
     check(raw, SCHEMA_PATH, file)
     clusters = tuple(Cluster(c["core"], tuple(c["cpus"]), c["max_mhz"], tuple(c["features"])) for c in raw["cluster"])
     wanted = raw["recommended"]

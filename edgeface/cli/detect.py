@@ -100,8 +100,10 @@ def _show_table(engine: FaceEngine, result: FileResult) -> None:
         return  # the line on stderr says it
     width, height = result.faces.size
     count = len(result.faces)
+    console = wide_console()
     title = f"{printable(str(result.path))} ({width}x{height}): {count} face{'s' * (count != 1)}"
-    table = Table(title=Text(title, "table.title"), title_justify="left")
+    console.print(Text(title, "table.title"), soft_wrap=True)
+    table = Table()
     for name in ("box x1 y1 x2 y2", "score", "yaw", "pitch", "roll", "quality", "landmarks"):
         table.add_column(name, justify="left" if name == "landmarks" else "right", overflow="fold")
     for face in result.faces:
@@ -115,7 +117,7 @@ def _show_table(engine: FaceEngine, result: FileResult) -> None:
             f"{face.quality:.2f}",
             " ".join(f"{x:.0f},{y:.0f}" for x, y in face.landmarks),
         )
-    wide_console().print(table)
+    console.print(table)
 
 
 class _Writer:

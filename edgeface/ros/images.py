@@ -62,14 +62,26 @@ def frame_from_image(message: Any, *, rotation: int = 0, roi: tuple[int, int, in
     return Frame.from_buffer(message.data, color, size, strides=steps, **extra)
 
 
-def frame_from_compressed(message: Any, *, rotation: int = 0, roi: tuple[int, int, int, int] | None = None) -> Frame:
+def frame_from_compressed(
+    message: Any,
+    *,
+    rotation: int = 0,
+    roi: tuple[int, int, int, int] | None = None,
+    max_pixels: int | None = None,
+) -> Frame:
     """Decode a ``sensor_msgs/CompressedImage`` (JPEG or PNG).
 
+    Args:
+        message: the image.
+        rotation: as of `frame_from_image`.
+        roi: as of `frame_from_image`.
+        max_pixels: as of `edgeface.images.read_image`.
+
     Raises:
-        ImageError: damaged, or of an unknown format.
+        ImageError: damaged, of an unknown format, or too large.
         InvalidInputError: as `frame_from_image`.
     """
-    picture = decode_image(bytes(message.data))
+    picture = decode_image(bytes(message.data), max_pixels=max_pixels)
     return Frame.from_array(picture, "bgr", rotation=rotation, roi=roi, timestamp_ns=_nanoseconds(message))
 
 

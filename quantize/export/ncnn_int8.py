@@ -27,7 +27,7 @@ def convert_int8(qdq: Path, out: Path) -> NcnnFiles:
     """Convert an int8 network.
 
     Args:
-        qdq: what `quantize.onnx_export.quantize_onnx` wrote.
+        qdq: what `quantize.compress.qdq.quantize_onnx` wrote.
         out: path of the result without its suffixes.
 
     Returns:

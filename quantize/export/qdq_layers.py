@@ -38,7 +38,7 @@ def dequantised(network: Any) -> tuple[Any, list[QuantisedConv]]:
     Rounding of activations goes; a range that begins at zero stays as the ReLU that it replaced.
 
     Args:
-        network: what `quantize.onnx_export.quantize_onnx` wrote; it is not changed.
+        network: what `quantize.compress.qdq.quantize_onnx` wrote; it is not changed.
     """
     graph = network.graph
     constants = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
