@@ -17,6 +17,7 @@ from edgeface.faces import LANDMARK_NAMES
 
 __all__ = [
     "CHANNELS",
+    "COMPILED",
     "DECODE_RULE",
     "SCHEMA",
     "DecodeSpec",
@@ -36,6 +37,8 @@ POSE: Final = {"rotation": "head_to_camera_optical", "angles": "300W-LP"}
 
 _KEYS = "schema name version min_sdk models default_size sizes decode landmarks pose quality".split()
 _KEYS += "training calibration metrics licence lineage".split()
+#: Networks that `edgeface compile` makes for one processor. Which one says `ModelSpec.target`.
+COMPILED: Final = ("tflm", "vela", "rknn")
 _DTYPES = ("uint8", "int8", "float32")
 _LAYOUTS = ("NCHW", "NHWC")
 MAX_SIDE: Final = 8192  # of a network's input: an activation of it must still fit into memory
@@ -76,6 +79,8 @@ class ModelSpec:
         precision: "int8" or "float32" (others are listed but never chosen by themselves).
         size: (width, height) it is fixed to, or None for any size whose sides are multiples of `size_multiple`.
         outputs: one a stride.
+        target: of a compiled network: "name" of the processor, "tool" and its "version", and the tool's report. None
+            for networks that run anywhere.
     """
 
     file: str
@@ -86,6 +91,7 @@ class ModelSpec:
     size_multiple: int
     input: InputSpec
     outputs: tuple[OutputSpec, ...]
+    target: dict[str, Any] | None = None
 
     def serves(self, size: tuple[int, int]) -> bool:
         """Whether this network takes an input of (width, height)."""
@@ -311,7 +317,7 @@ def _model_spec(raw: _Object, strides: tuple[int, ...]) -> ModelSpec:
     model = ModelSpec(
         file=raw.text("file", r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,120}"),
         sha256=raw.text("sha256", r"[0-9a-f]{64}"),
-        format=raw.choice("format", ("onnx", "tflite")),
+        format=raw.choice("format", ("onnx", "tflite", *COMPILED)),
         precision=raw.text("precision", r"[a-z0-9_-]{1,32}"),
         size=None if size is None else _size(size, f"{raw.where}.size"),
         size_multiple=raw.integer("size_multiple", 1, 1024),
@@ -327,7 +333,10 @@ def _model_spec(raw: _Object, strides: tuple[int, ...]) -> ModelSpec:
             _output_spec(_Object(output, f"{raw.where}.outputs[{i}]"))
             for i, output in enumerate(raw.items("outputs", len(strides)))
         ),
+        target=_target(raw),
     )
+    if (model.format in COMPILED) != (model.target is not None):
+        raise BundleError(f"{raw.where}.target must be there for {', '.join(COMPILED)} alone, but format is {model.format}")
     if model.file == "manifest.json":
         raise BundleError(f"{raw.where}.file must be a network, but got manifest.json")
     if tuple(sorted(output.stride for output in model.outputs)) != strides:
@@ -345,6 +354,15 @@ def _model_spec(raw: _Object, strides: tuple[int, ...]) -> ModelSpec:
     return model
 
 
+def _target(raw: _Object) -> dict[str, Any] | None:
+    if raw.raw.get("target") is None:
+        return None
+    target = raw.child("target")
+    for key in ("name", "tool", "version"):
+        target.text(key)
+    return target.raw
+
+
 def _output_spec(raw: _Object) -> OutputSpec:
     return OutputSpec(
         name=raw.text("name"),
@@ -359,7 +377,10 @@ def _output_spec(raw: _Object) -> OutputSpec:
 def _plain(value: Any) -> Any:
     """Dataclasses, tuples and integer keys as JSON has them."""
     if hasattr(value, "__dataclass_fields__"):
-        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+        fields = {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+        if fields.get("target", ...) is None:  # older readers know no such key
+            del fields["target"]
+        return fields
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

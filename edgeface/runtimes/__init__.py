@@ -135,8 +135,15 @@ def choose(
     )
     raise BundleError(
         f"model {bundle.manifest.name} must have a network for {runtime} {wanted or 'any'}, but got none "
-        f"({'; '.join(passed_over)}; sizes: {', '.join(sizes)})"
+        f"({'; '.join([*passed_over, *compiled_elsewhere(bundle)])}; sizes: {', '.join(sizes)})"
     )
+
+
+def compiled_elsewhere(bundle: Bundle) -> list[str]:
+    """Why the bundle's compiled networks do not run here, for the message that nothing does."""
+    from edgeface.compiling.drivers import why_not
+
+    return [reason for model in bundle.manifest.models if (reason := why_not(model)) is not None]
 
 
 def choose_and_open(
