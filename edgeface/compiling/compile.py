@@ -151,14 +151,16 @@ def _for_vela(
 def _for_rknn(
     bundle: Bundle, source: ModelSpec, target: Target, size: tuple[int, int], photos: Sequence[Path]
 ) -> tuple[bytes, ModelSpec, Vectors, dict[str, Any]]:
-    from edgeface.compiling import rknn
+    from edgeface.compiling import rockchip
+    from edgeface.images import read_image
 
     # the board's runtime takes pixels as they are, and gives numbers as they are
     image_spec = InputSpec(source.input.name, "uint8", "NHWC", source.input.color, 1 / 128, 128)
     outputs = tuple(OutputSpec(o.name, o.stride, "NCHW", "float32", 1.0, 0) for o in source.outputs)
     model = replace(source, precision="int8", input=image_spec, outputs=outputs)
     image = preprocess(draw_picture(), model, size)
-    network, found, figures = rknn.compile_network(bundle.read(source), target, size, source.input.name, image, photos)
+    tensors = [preprocess(np.ascontiguousarray(read_image(photo)[..., ::-1]), model, size)[0] for photo in photos]
+    network, found, figures = rockchip.compile_network(bundle.read(source), target, size, source.input.name, image, tensors)
     wanted, _ = reference(bundle, source, size, preprocess(draw_picture(), source, size))
     largest = max(float(np.abs(a - b).max()) for a, b in zip(found, wanted, strict=True))
     vectors = [np.ascontiguousarray(array, np.float32) for array in found], f"rknn-toolkit2 {figures['version']}, simulator"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,8 @@ def in_one_piece(network: bytes) -> bytes:
             return network
         builder = flatbuffers.Builder(len(network))
         builder.Finish(model.Pack(builder), b"TFL3")
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+    # what flatbuffers' accessors raise on damaged bytes, depending on which byte it is
+    except (struct.error, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError) as error:
         raise BundleCorruptError(f"network must be an intact TFLite file, but got {error}") from error
     return bytes(builder.Output())
 

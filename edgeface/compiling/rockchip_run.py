@@ -1,4 +1,4 @@
-"""Runs rknn-toolkit2 in its own environment, which has no edgeface: ``python rknn_run.py JOB.json``.
+"""Runs rknn-toolkit2 in its own environment, which has no edgeface: ``python rockchip_run.py JOB.json``.
 
 The job says platform, network, size, level, where the compiled network goes, and an input for the simulator whose outputs
 are written beside it.
@@ -17,7 +17,7 @@ import numpy as np
 
 def main(path: str) -> None:
     """Compile, simulate, and write ``result.json`` beside the job."""
-    from rknn.api import RKNN
+    from rknn.api import RKNN  # this module must not be called rknn: its folder is searched first
 
     job: dict[str, Any] = json.loads(Path(path).read_text())
     rknn = RKNN(verbose=False)

@@ -13,9 +13,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeface.compiling import rknn_run
+from edgeface.compiling import rockchip_run
 from edgeface.compiling.targets import Target
 from edgeface.errors import RuntimeFailedError, RuntimeUnavailableError
+from edgeface.images import write_image
 
 __all__ = ["PYTHON", "compile_network"]
 
@@ -24,7 +25,12 @@ PYTHON: Final = "EDGEFACE_RKNN_PYTHON"
 
 
 def compile_network(
-    network: bytes, target: Target, size: tuple[int, int], input_name: str, image: NDArray[np.uint8], photos: Sequence[Path] = ()
+    network: bytes,
+    target: Target,
+    size: tuple[int, int],
+    input_name: str,
+    image: NDArray[np.uint8],
+    photos: Sequence[NDArray[np.uint8]] = (),
 ) -> tuple[bytes, list[NDArray[Any]], dict[str, Any]]:
     """Compile an ONNX network and run it once in the toolkit's simulator.
 
@@ -34,7 +40,7 @@ def compile_network(
         size: (width, height) of the input.
         input_name: of the network.
         image: (1, height, width, 3) uint8 for the simulator.
-        photos: pictures of this size by which the toolkit quantises a float network; none for a QDQ network.
+        photos: (height, width, 3) RGB pictures by which the toolkit quantises a float network; none for a QDQ network.
 
     Returns:
         The ``.rknn`` file, the simulator's outputs, and "version" of the toolkit.
@@ -52,20 +58,23 @@ def compile_network(
         work = Path(folder)
         (work / "network.onnx").write_bytes(network)
         np.save(work / "image.npy", image)
+        pictures = [work / f"photo{number}.png" for number in range(len(photos))]
+        for path, photo in zip(pictures, photos, strict=True):
+            write_image(path, np.ascontiguousarray(photo[..., ::-1]))
         job = {
             "platform": target.name,
             "level": int(target.settings["optimization_level"]),
             "network": str(work / "network.onnx"),
             "input": input_name,
             "size": list(size),
-            "photos": [str(photo) for photo in photos],
+            "photos": [str(path) for path in pictures],
             "image": str(work / "image.npy"),
             "out": str(work / "network.rknn"),
             "outputs": str(work / "outputs.npz"),
         }
         (work / "job.json").write_text(json.dumps(job))
         # the toolkit writes files where it is started
-        command = [python, str(Path(rknn_run.__file__).resolve()), str(work / "job.json")]
+        command = [python, str(Path(rockchip_run.__file__).resolve()), str(work / "job.json")]
         done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=work)
         if done.returncode or not (work / "result.json").is_file():
             raise RuntimeFailedError(f"rknn-toolkit2 must compile for {target.name}, but got {(done.stdout + done.stderr)[-1500:]}")
