@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -25,7 +26,7 @@ from edgeface.bundle import Bundle, ModelSpec
 from edgeface.errors import BundleCorruptError, BundleError, RuntimeUnavailableError
 from edgeface.runtimes import RUNTIMES, choose_and_open, installed, output_shape, tensor_shape
 
-__all__ = ["Difference", "Golden", "Report", "Vectors", "add_golden", "draw_picture", "preprocess", "read_golden", "verify"]
+__all__ = ["Difference", "Golden", "Report", "Vectors", "add_golden", "draw_picture", "preprocess", "read_golden", "reference", "verify"]
 
 _INDEX: Final = "golden.json"
 _PICTURE: Final = "golden-picture.ppm"
@@ -176,15 +177,35 @@ def preprocess(picture: NDArray[np.uint8], model: ModelSpec, size: tuple[int, in
     return tensor
 
 
-def add_golden(path: str | os.PathLike[str], out: str | os.PathLike[str] | None = None) -> Path:
+def reference(
+    bundle: Bundle, model: ModelSpec, size: tuple[int, int], image: NDArray[Any]
+) -> tuple[list[NDArray[Any]], str]:
+    """A network's outputs by its reference, in the manifest's order, and what computed them.
+
+    TFLite networks are run by LiteRT's reference kernels, whose integers TensorFlow Lite Micro reproduces; ONNX networks by
+    onnxruntime with exact int8; ncnn networks by ncnn.
+
+    Raises:
+        RuntimeUnavailableError: the runtime is not installed.
+    """
+    return _REFERENCES[model.format](bundle, model, size, image)
+
+
+def add_golden(
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    computed: Mapping[str, tuple[list[NDArray[Any]], str]] = MappingProxyType({}),
+) -> Path:
     """Write a bundle with golden vectors: of each network that takes the bundle's default size, by its reference.
 
-    TFLite networks are run by LiteRT's reference kernels, whose integers TFLite Micro and vela's NPUs reproduce; ONNX by
-    onnxruntime with exact int8; ncnn by ncnn. The rest of the bundle stays as it is; old vectors are replaced.
+    The rest of the bundle stays as it is; old vectors are replaced.
 
     Args:
         path: of a bundle that is a zip.
         out: of the result; the bundle itself if None.
+        computed: outputs in the manifest's order, and what computed them, by the network's file: of compiled networks, which
+            no runtime here runs.
 
     Returns:
         Path of the result.
@@ -200,8 +221,10 @@ def add_golden(path: str | os.PathLike[str], out: str | os.PathLike[str] | None 
     networks: dict[str, Any] = {}
     size = bundle.manifest.default_size
     for model in bundle.manifest.models:
-        if model.serves(size) and model.format in _REFERENCES:
-            networks[model.file] = _describe(bundle, model, size, picture, files)
+        if model.serves(size) and (model.file in computed or model.format in _REFERENCES):
+            image = preprocess(picture, model, size)
+            found = computed[model.file] if model.file in computed else reference(bundle, model, size, image)
+            networks[model.file] = _describe(model, size, image, found, files)
     index = {"schema": _SCHEMA, "picture": _entry(_PICTURE, files[_PICTURE]), "networks": networks}
     files = {_INDEX: json.dumps(index, indent=1).encode(), **files}
     target = path if out is None else Path(out)
@@ -324,16 +347,18 @@ def _difference(name: str, got: NDArray[Any], wanted: NDArray[Any], scale: float
 
 
 def _describe(
-    bundle: Bundle, model: ModelSpec, size: tuple[int, int], picture: NDArray[np.uint8], files: dict[str, bytes]
+    model: ModelSpec,
+    size: tuple[int, int],
+    image: NDArray[Any],
+    found: tuple[list[NDArray[Any]], str],
+    files: dict[str, bytes],
 ) -> dict[str, Any]:
     """The index's entry of a network, whose tensors go into `files`."""
-    image = preprocess(picture, model, size)
-    outputs, by = _REFERENCES[model.format](bundle, model, size, image)
+    outputs, by = found
     stem = f"golden-{model.file}"
-    files[f"{stem}-input.bin"] = image.tobytes()
-    for spec, array in zip(model.outputs, outputs, strict=True):
-        files[f"{stem}-stride{spec.stride}.bin"] = array.tobytes()
     names = [f"{stem}-stride{spec.stride}.bin" for spec in model.outputs]
+    files[f"{stem}-input.bin"] = image.tobytes()
+    files |= {name: array.tobytes() for name, array in zip(names, outputs, strict=True)}
     return {
         "sha256": model.sha256,
         "size": list(size),

@@ -17,6 +17,7 @@ from edgeface.faces import LANDMARK_NAMES
 
 __all__ = [
     "CHANNELS",
+    "COMPILED",
     "DECODE_RULE",
     "SCHEMA",
     "DecodeSpec",
@@ -38,7 +39,10 @@ POSE: Final = {"rotation": "head_to_camera_optical", "angles": "300W-LP"}
 _KEYS = "schema name version min_sdk models default_size sizes decode landmarks pose quality".split()
 _KEYS += "training calibration metrics licence lineage".split()
 _FILE, _SHA256 = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,120}", r"[0-9a-f]{64}"
-FORMATS: Final = ("onnx", "tflite", "ncnn")
+#: Networks that `edgeface compile` makes for one processor. Which one says `ModelSpec.target`.
+COMPILED: Final = ("tflm", "vela", "rknn")
+#: Every format of a network file.
+FORMATS: Final = ("onnx", "tflite", "ncnn", *COMPILED)
 _DTYPES = ("uint8", "int8", "float32")
 _LAYOUTS = ("NCHW", "NHWC")
 _DEEPEST: Final = 64  # objects and lists in each other
@@ -90,6 +94,8 @@ class ModelSpec:
         size: (width, height) it is fixed to, or None for any size whose sides are multiples of `size_multiple`.
         outputs: one a stride.
         weights: of an ncnn network: its ``.bin`` beside the ``.param`` that is `file`. None for other formats.
+        target: of a compiled network: "name" of the processor, "tool" and its "version", and the tool's report. None
+            for networks that run anywhere.
     """
 
     file: str
@@ -101,6 +107,7 @@ class ModelSpec:
     input: InputSpec
     outputs: tuple[OutputSpec, ...]
     weights: WeightsSpec | None = None
+    target: dict[str, Any] | None = None
 
     @property
     def files(self) -> dict[str, str]:
@@ -371,7 +378,10 @@ def _model_spec(raw: _Object, strides: tuple[int, ...]) -> ModelSpec:
             for i, output in enumerate(raw.items("outputs", len(strides)))
         ),
         weights=None if weights is None else WeightsSpec(weights.text("file", _FILE), weights.text("sha256", _SHA256)),
+        target=_target(raw),
     )
+    if (model.format in COMPILED) != (model.target is not None):
+        raise BundleError(f"{raw.where}.target must be there for {', '.join(COMPILED)} alone, but format is {model.format}")
     if "manifest.json" in model.files:
         raise BundleError(f"{raw.where}.file must be a network, but got manifest.json")
     if weights is not None and model.weights is not None and model.weights.file == model.file:
@@ -391,6 +401,15 @@ def _model_spec(raw: _Object, strides: tuple[int, ...]) -> ModelSpec:
     return model
 
 
+def _target(raw: _Object) -> dict[str, Any] | None:
+    if raw.raw.get("target") is None:
+        return None
+    target = raw.child("target")
+    for key in ("name", "tool", "version"):
+        target.text(key)
+    return target.raw
+
+
 def _output_spec(raw: _Object) -> OutputSpec:
     return OutputSpec(
         name=raw.text("name"),
@@ -404,10 +423,9 @@ def _output_spec(raw: _Object) -> OutputSpec:
 
 def _plain(value: Any) -> Any:
     """Dataclasses, tuples and integer keys as JSON has them."""
-    if isinstance(value, ModelSpec) and value.weights is None:
-        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__ if name != "weights"}
     if hasattr(value, "__dataclass_fields__"):
-        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+        fields = {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+        return {k: v for k, v in fields.items() if v is not None or k not in ("target", "weights")}  # as older readers know it
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -12,7 +12,7 @@ shift 2
 
 # of the networks, and what ncnn itself puts between layers
 layers="input split convolution convolutiondepthwise relu binaryop interp pooling crop padding packing cast flatten innerproduct
-  quantize dequantize requantize concat clip ${LAYERS:-}"
+  quantize dequantize requantize concat clip gemm ${LAYERS:-}" # gemm: int8 convolutions on x86 borrow from it
 # Variants for processors that no board of edgeface has double the time and the size: AVX-512 and its kin, SVE, bfloat16, i8mm.
 variants="AVX512 AVXVNNI AVXNECONVERT XOP ARM82FP16FML ARM84BF16 ARM84I8MM ARM86SVE"
 options=()

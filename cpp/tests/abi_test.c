@@ -323,12 +323,90 @@ static void names(void) {
   EXPECT(ef_isa_available(EF_ISA_SCALAR) && !ef_isa_available((ef_isa)77));
 }
 
+/* Each status comes with the field that it is about, and a failed ef_create leaves NULL. */
+static void fields(void) {
+  ef_config config = small_config();
+  ef_context *context = (ef_context *)&config;
+  config.tensor_height = 0;
+  EXPECT(ef_create(&config, &context) == EF_ERROR_SIZE && !context && !strcmp(ef_last_error_field(), "config.tensor_height"));
+  config = small_config();
+  config.isa = 99;
+  context = (ef_context *)&config;
+  EXPECT(ef_create(&config, &context) == EF_ERROR_ARGUMENT && !context && !strcmp(ef_last_error_field(), "config.isa"));
+  context = (ef_context *)&config;
+  EXPECT(ef_create(NULL, &context) == EF_ERROR_NULL && !context && !strcmp(ef_last_error_field(), "config"));
+  config.isa = EF_ISA_AUTO;
+  EXPECT(ef_create(&config, &context) == EF_OK);
+  EXPECT(!strcmp(ef_last_error_field(), "config")); /* a call that succeeds leaves it */
+  static const uint8_t pixels[64 * 48];
+  static int8_t tensor[32 * 32 * 3], head[EF_HEAD_CHANNELS];
+  ef_image image;
+  ef_input input;
+  memset(&image, 0, sizeof image);
+  memset(&input, 0, sizeof input);
+  image.struct_size = sizeof image;
+  image.format = EF_FORMAT_GRAY;
+  image.width = 64;
+  image.height = 48;
+  image.planes[0] = pixels;
+  image.strides[0] = 64;
+  input.struct_size = sizeof input;
+  input.width = input.height = 32;
+  input.data = tensor;
+  EXPECT(ef_preprocess(context, &image, &input, NULL) == EF_OK);
+#define WRONG(member, value, status)                                                                        \
+  do {                                                                                                      \
+    const ef_image good_image = image;                                                                      \
+    const ef_input good_input = input;                                                                      \
+    member = value;                                                                                         \
+    EXPECT(ef_preprocess(context, &image, &input, NULL) == status && !strcmp(ef_last_error_field(), #member)); \
+    image = good_image;                                                                                     \
+    input = good_input;                                                                                     \
+  } while (0)
+  WRONG(image.struct_size, 8, EF_ERROR_STRUCT_SIZE);
+  WRONG(image.format, 77, EF_ERROR_ARGUMENT);
+  WRONG(image.matrix, 9, EF_ERROR_ARGUMENT);
+  WRONG(image.range, 9, EF_ERROR_ARGUMENT);
+  WRONG(image.rotation, 45, EF_ERROR_ARGUMENT);
+  WRONG(image.width, 65, EF_ERROR_SIZE);
+  WRONG(image.height, 0, EF_ERROR_SIZE);
+  WRONG(input.dtype, 9, EF_ERROR_ARGUMENT);
+  WRONG(input.layout, 9, EF_ERROR_ARGUMENT);
+  WRONG(input.color, 9, EF_ERROR_ARGUMENT);
+  WRONG(input.fit, 9, EF_ERROR_ARGUMENT);
+  WRONG(input.filter, 9, EF_ERROR_ARGUMENT);
+  WRONG(input.scale, -1, EF_ERROR_ARGUMENT);
+  WRONG(input.data, NULL, EF_ERROR_NULL);
+  WRONG(input.height, 33, EF_ERROR_SIZE);
+  image.strides[0] = 63;
+  EXPECT(ef_preprocess(context, &image, &input, NULL) == EF_ERROR_STRIDE && !strcmp(ef_last_error_field(), "image.strides"));
+  ef_output outputs[2];
+  ef_decode_options options = {sizeof options, 0.5f, 0.3f};
+  ef_face item;
+  ef_faces faces = {sizeof faces, sizeof(ef_face), 1, 7, &item};
+  memset(outputs, 0, sizeof outputs);
+  for (int i = 0; i < 2; ++i) {
+    outputs[i].struct_size = sizeof outputs[i];
+    outputs[i].stride = 32;
+    outputs[i].columns = outputs[i].rows = 1;
+    outputs[i].data = head;
+  }
+  outputs[1].scale = -1;
+  EXPECT(ef_decode(context, outputs, 2, NULL, &options, &faces) == EF_ERROR_ARGUMENT && faces.count == 0);
+  EXPECT(!strcmp(ef_last_error_field(), "outputs[1].scale"));
+  options.nms_iou = 2;
+  EXPECT(ef_decode(context, outputs, 1, NULL, &options, &faces) == EF_ERROR_ARGUMENT && !strcmp(ef_last_error_field(), "options.nms_iou"));
+  EXPECT(ef_decode(context, outputs, 9, NULL, &options, &faces) == EF_ERROR_ARGUMENT && !strcmp(ef_last_error_field(), "output_count"));
+  ef_destroy(context);
+}
+
 int main(void) {
   names();
   creation();
   forced_isa();
   preprocessing();
   decoding();
+  fields();
   puts("the C ABI holds");
   return 0;
 }

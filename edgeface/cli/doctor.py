@@ -22,6 +22,9 @@ _MARKS = {
 
 @app.command()
 def doctor(
+    bundles: Annotated[
+        list[str] | None, typer.Argument(metavar="[BUNDLE...]", help="Compiled bundles to hold against this machine's drivers.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The findings as a JSON list.")] = False,
 ) -> None:
     """Examine this machine: board, clocks, temperature, power, instruction set, packages, memory, the engine itself.
@@ -31,9 +34,13 @@ def doctor(
     from rich.table import Table
     from rich.text import Text
 
+    from edgeface.bundle import Bundle
+    from edgeface.profiling.compiled import examine_bundle
     from edgeface.profiling.doctor import examine, patient
 
     findings = examine(patient())
+    for bundle in bundles or ():
+        findings += examine_bundle(Bundle.find(bundle))
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))
     else:

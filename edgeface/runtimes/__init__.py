@@ -167,7 +167,7 @@ def choose(
     )
     raise BundleError(
         f"model {bundle.manifest.name} must have a network for {runtime} {wanted or 'any'}, but got none "
-        f"({'; '.join(passed_over)}; sizes: {', '.join(sizes)})"
+        f"({'; '.join([*passed_over, *compiled_elsewhere(bundle)])}; sizes: {', '.join(sizes)})"
     )
 
 
@@ -176,6 +176,13 @@ def _why(precision: str, core: str | None, millions: float | None) -> str:
     if millions is None:
         return "first that fits" if core is None else f"first that fits: not counted on {core}"
     return f"{millions:.1f} M instructions in {precision} on {core}, the fewest"
+
+
+def compiled_elsewhere(bundle: Bundle) -> list[str]:
+    """Why the bundle's compiled networks do not run here, for the message that nothing does."""
+    from edgeface.compiling.drivers import why_not
+
+    return [reason for model in bundle.manifest.models if (reason := why_not(model)) is not None]
 
 
 def choose_and_open(

@@ -1,0 +1,54 @@
+"""``edgeface verify``: does this machine compute what the bundle's golden vectors say?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command()
+def verify(
+    model: Annotated[str, typer.Argument(metavar="BUNDLE", help="Bundled name or path of a bundle.")],
+    runtime: Annotated[str, typer.Option(help="auto (every one that is installed), or one runtime.")] = "auto",
+    tolerance: Annotated[
+        float | None, typer.Option(min=0, help="Allowed difference of outputs, as real numbers; 0 for equal bits.")
+    ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="First compute golden vectors here and put them into the bundle.")
+    ] = False,
+) -> None:
+    """Compare this machine's kernels and runtimes with the golden vectors of a bundle.
+
+    The input tensor must be equal to the bit; outputs may differ by what other kernels round otherwise. Exit status 1 where
+    one differs by more: the first such tensor is named.
+    """
+    from pathlib import Path
+
+    from edgeface.bundle import Bundle
+    from edgeface.errors import must_be
+    from edgeface.golden import add_golden
+    from edgeface.golden import verify as compare
+
+    if write:
+        if not Path(model).is_file():
+            raise must_be("BUNDLE", "the path of a bundle with --write", model)
+        add_golden(model)
+    failed = False
+    for report in compare(Bundle.find(model), runtime, tolerance=tolerance):
+        if report.difference is None:
+            how = "equal to the bit" if report.exact else f"outputs within {report.largest:.2g} ({report.allowed:g} allowed)"
+            typer.echo(f"ok\t{report.runtime}\t{report.file}\t{how}")
+            continue
+        failed = True
+        off = report.difference
+        steps = "" if off.steps is None else f" ({off.steps} steps)"
+        allowed = "none allowed" if off.tensor == "input" else f"{report.allowed:g} allowed"
+        typer.echo(
+            f"DIFFERS\t{report.runtime}\t{report.file}\t{off.tensor}: {off.differing} of {off.values} values, "
+            f"by up to {off.largest:.3g}{steps}, {allowed}"
+        )
+    if failed:
+        raise typer.Exit(1)
