@@ -75,7 +75,8 @@ def detect_files(
 
     console = Console(stderr=True)
     shown = console.is_terminal and len(files) > 1 if progress is None else progress
-    for path in track(files, "detect", console=console, transient=console.is_terminal, disable=not shown):
+    # older versions of Rich end even a bar that is not shown with a line
+    for path in track(files, "detect", console=console, transient=console.is_terminal) if shown else files:
         try:
             image = read_image(path, max_pixels=max_pixels)
             faces = engine.detect(image, color="bgr", min_score=min_score)
