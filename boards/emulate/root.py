@@ -50,6 +50,8 @@ _DOT = f"{_BASE} atomics fphp asimdhp asimdrdm lrcpc dcpop asimddp"
 CPU_FEATURES = {name: _BASE if name in ("cortex-a53", "cortex-a72") else _DOT for name in CPU_PARTS}
 #: Cores that qemu has no model of, and the model with the same instructions; kernels are chosen by the core's part.
 QEMU_MODELS = {"cortex-a55": "cortex-a76"}
+#: Major revision: runtimes believe a Cortex-A55 r0 to have no dot product; the ones on boards are r1 and r2.
+VARIANTS = {"cortex-a55": 2}
 CPU_FEATURES["max"] = f"{_DOT} i8mm bf16"
 
 
@@ -106,7 +108,8 @@ def cpuinfo(cpu: str, cores: int = 4) -> str:
         raise EmulationError(f"cpu must be one of {', '.join(CPU_PARTS)}, but got {cpu!r}")
     return "".join(
         f"processor\t: {core}\nBogoMIPS\t: 108.00\nFeatures\t: {CPU_FEATURES[cpu]}\nCPU implementer\t: 0x41\n"
-        f"CPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: 0x{CPU_PARTS[cpu]:03x}\nCPU revision\t: 3\n\n"
+        f"CPU architecture: 8\nCPU variant\t: {VARIANTS.get(cpu, 0):#x}\n"
+        f"CPU part\t: 0x{CPU_PARTS[cpu]:03x}\nCPU revision\t: 3\n\n"
         for core in range(cores)
     )
 

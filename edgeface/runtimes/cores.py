@@ -20,8 +20,6 @@ __all__ = ["TABLE", "Cost", "core_of", "ranking"]
 TABLE: Final = Path(__file__).with_name("cores.json")
 
 _X86: Final = "x86-64"
-#: Whose instructions stand for a core that has not been counted itself.
-_NEAREST: Final = {"cortex-a55": "cortex-a76"}
 
 
 class Cost(NamedTuple):
@@ -64,5 +62,5 @@ def core_of(cpus: Iterable[int] | None = None, host: Host | None = None, machine
 def ranking(core: str | None) -> tuple[Cost, ...]:
     """Runtimes and precisions on a core, the fewest instructions first; empty where the table has no such core."""
     table = json.loads(TABLE.read_text(encoding="utf-8"))
-    rows = [Cost(*row) for row in table["cores"].get(core) or table["cores"].get(_NEAREST.get(core or ""), [])]
+    rows = [Cost(*row) for row in table["cores"].get(core, [])]
     return tuple(sorted(rows, key=lambda cost: cost.millions))
