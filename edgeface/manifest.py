@@ -336,7 +336,9 @@ def _model_spec(raw: _Object, strides: tuple[int, ...]) -> ModelSpec:
         target=_target(raw),
     )
     if (model.format in COMPILED) != (model.target is not None):
-        raise BundleError(f"{raw.where}.target must be there for {', '.join(COMPILED)} alone, but format is {model.format}")
+        raise BundleError(
+            f"{raw.where}.target must be there for {', '.join(COMPILED)} alone, but format is {model.format}"
+        )
     if model.file == "manifest.json":
         raise BundleError(f"{raw.where}.file must be a network, but got manifest.json")
     if tuple(sorted(output.stride for output in model.outputs)) != strides:

@@ -22,12 +22,12 @@ from support.c_engine import (
     EngineConfig,
     EngineInfo,
     TrackerConfig,
+    Verdict,
     image,
     open_bundle,
     open_engine,
     room,
     track_room,
-    Verdict,
 )
 from support.ncnn_bundles import read_zip, write_zip
 
@@ -44,7 +44,9 @@ def networks(bundle: Path) -> list[dict[str, Any]]:
     return [model for model in read_zip(bundle)[0]["models"] if model["format"] == "ncnn"]
 
 
-def python_faces(bundle: Path, model: dict[str, Any], pixels: NDArray[np.uint8], size: tuple[int, int], folder: Path) -> list[NDArray[Any]]:
+def python_faces(
+    bundle: Path, model: dict[str, Any], pixels: NDArray[np.uint8], size: tuple[int, int], folder: Path
+) -> list[NDArray[Any]]:
     """Boxes, scores, landmarks, rotations, quality by ncnn's Python package between the core's two functions."""
     ncnn = pytest.importorskip("ncnn")
     manifest, files = read_zip(bundle)
@@ -59,7 +61,9 @@ def python_faces(bundle: Path, model: dict[str, Any], pixels: NDArray[np.uint8],
     assert net.load_model(str(paths[1])) == 0
     tensor = np.zeros((1, 3, size[1], size[0]), np.float32)
     height, width, _ = pixels.shape
-    transform = _core.preprocess([pixels], "bgr", width, height, tensor, layout="NCHW", color="rgb", scale=1.0, zero_point=0)
+    transform = _core.preprocess(
+        [pixels], "bgr", width, height, tensor, layout="NCHW", color="rgb", scale=1.0, zero_point=0
+    )
     extractor = net.create_extractor()
     extractor.input(model["input"]["name"], ncnn.Mat(tensor[0]))
     outputs = [np.array(extractor.extract(o["name"])[1])[None] for o in model["outputs"]]
@@ -84,7 +88,12 @@ def c_faces(library: c.CDLL, engine: c.c_void_p, pixels: NDArray[np.uint8], **va
     status = library.ef_engine_detect(engine, c.byref(image(pixels, **values)), c.byref(faces))
     assert status == OK, library.ef_last_error_message()
     items = [faces.items[i] for i in range(faces.count)]
-    rows = ([f.box[:] for f in items], [f.score for f in items], [f.landmarks[:] for f in items], [f.rotation[:] for f in items])
+    rows = (
+        [f.box[:] for f in items],
+        [f.score for f in items],
+        [f.landmarks[:] for f in items],
+        [f.rotation[:] for f in items],
+    )
     return [np.array(row, np.float32) for row in (*rows, [f.quality for f in items])]
 
 
@@ -97,7 +106,9 @@ def test_the_same_faces_as_in_python(
     for model in networks:
         wanted = python_faces(bundle, model, pixels, size, tmp_path)
         precision = {"int8": 1, "float32": 2}[model["precision"]]
-        with open_engine(library, path=str(bundle).encode(), width=size[0], height=size[1], precision=precision) as engine:
+        with open_engine(
+            library, path=str(bundle).encode(), width=size[0], height=size[1], precision=precision
+        ) as engine:
             got = c_faces(library, engine, pixels)
         assert len(got[0]) == len(wanted[0]) > 0
         assert got[0].shape[0] >= (1 if picture == ASTRONAUT else 3)
@@ -126,7 +137,10 @@ def test_rotations_crops_and_formats_are_those_of_the_frame(library: c.CDLL, bun
 def test_memory_and_file_are_the_same_and_the_bundle_may_go(library: c.CDLL, bundle: Path) -> None:
     pixels, data = read_image(ASTRONAUT), bytearray(bundle.read_bytes())
     block = (c.c_char * len(data)).from_buffer(data)
-    with open_engine(library, data=c.addressof(block), size=len(data)) as engine, open_engine(library, path=str(bundle).encode()) as other:
+    with (
+        open_engine(library, data=c.addressof(block), size=len(data)) as engine,
+        open_engine(library, path=str(bundle).encode()) as other,
+    ):
         c.memset(block, 0, len(data))
         for mine, theirs in zip(c_faces(library, engine, pixels), c_faces(library, other, pixels), strict=True):
             np.testing.assert_array_equal(mine, theirs)
@@ -153,7 +167,12 @@ def test_tracking_gives_ids(library: c.CDLL, bundle: Path) -> None:
         for number in range(6):
             moved = np.ascontiguousarray(np.roll(pixels, 6 * number, axis=1))
             tracks = track_room(4)
-            assert library.ef_engine_track(engine, c.byref(image(moved, timestamp_ns=1 + number * 33_000_000)), c.byref(tracks)) == OK
+            assert (
+                library.ef_engine_track(
+                    engine, c.byref(image(moved, timestamp_ns=1 + number * 33_000_000)), c.byref(tracks)
+                )
+                == OK
+            )
             assert [tracks.items[i].id for i in range(tracks.count)] == ([1] if number else [])
         assert tracks.items[0].hits == 6
         assert library.ef_engine_track(engine, c.byref(image(pixels, timestamp_ns=1)), c.byref(tracks)) == ARGUMENT
@@ -202,7 +221,9 @@ def test_bad_frames_are_refused_and_named(library: c.CDLL, bundle: Path) -> None
         ({"path": None}, ARGUMENT, "config.path"),
     ],
 )
-def test_bad_settings_are_refused_and_named(library: c.CDLL, bundle: Path, values: dict[str, Any], status: int, field: str) -> None:
+def test_bad_settings_are_refused_and_named(
+    library: c.CDLL, bundle: Path, values: dict[str, Any], status: int, field: str
+) -> None:
     opened = open_engine(library, **{"path": str(bundle).encode(), **values})
     assert (opened.status, opened.field) == (status, field), opened.message
     assert not opened.value.value
@@ -215,7 +236,11 @@ def test_a_bundle_without_ncnn_and_a_broken_network(library: c.CDLL, bundle: Pat
     if all(model["format"] != "ncnn" for model in read_zip(float_only)[0]["models"]):
         assert open_engine(library, path=str(float_only).encode()).status == MISSING
     manifest, files = read_zip(bundle)
-    for data in (b"7767517\n1 1\nInput in0 0 1 in0\n", b"no network", files[next(m for m in manifest["models"] if m["format"] == "ncnn")["file"]]):
+    for data in (
+        b"7767517\n1 1\nInput in0 0 1 in0\n",
+        b"no network",
+        files[next(m for m in manifest["models"] if m["format"] == "ncnn")["file"]],
+    ):
         for model in manifest["models"]:
             if model["format"] == "ncnn":
                 files[model["file"]] = data
