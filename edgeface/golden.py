@@ -193,8 +193,8 @@ def reference(
 ) -> tuple[list[NDArray[Any]], str]:
     """A network's outputs by its reference, in the manifest's order, and what computed them.
 
-    TFLite networks are run by LiteRT's reference kernels, whose integers TensorFlow Lite Micro reproduces; ONNX networks
-    by onnxruntime with exact int8; ncnn networks by ncnn.
+    TFLite networks are run by LiteRT's reference kernels, whose integers TensorFlow Lite Micro reproduces; ONNX
+    networks by onnxruntime with exact int8; ncnn networks by ncnn.
 
     Raises:
         RuntimeUnavailableError: the runtime is not installed.

@@ -80,7 +80,7 @@ def c_array(network: bytes, name: str, arena: int, about: str) -> tuple[str, str
         f"/* {about} */\n#ifndef {guard}\n#define {guard}\n\n"
         f"#define {name.upper()}_ARENA_BYTES {arena}\n#define {name.upper()}_BYTES {len(network)}\n\n"
         f'#ifdef __cplusplus\nextern "C" {{\n#endif\n'
-        f"/* aligned to 16 bytes, as TensorFlow Lite Micro wants it */\nextern const unsigned char {name}[{len(network)}];\n"
+        f"/* aligned to 16 bytes, as TFLM wants it */\nextern const unsigned char {name}[{len(network)}];\n"
         f"#ifdef __cplusplus\n}}\n#endif\n#endif\n"
     )
     rows = [",".join(map(str, network[i : i + 32])) for i in range(0, len(network), 32)]
