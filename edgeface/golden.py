@@ -26,7 +26,18 @@ from edgeface.bundle import Bundle, ModelSpec
 from edgeface.errors import BundleCorruptError, BundleError, RuntimeUnavailableError
 from edgeface.runtimes import RUNTIMES, choose_and_open, installed, output_shape, tensor_shape
 
-__all__ = ["Difference", "Golden", "Report", "Vectors", "add_golden", "draw_picture", "preprocess", "read_golden", "reference", "verify"]
+__all__ = [
+    "Difference",
+    "Golden",
+    "Report",
+    "Vectors",
+    "add_golden",
+    "draw_picture",
+    "preprocess",
+    "read_golden",
+    "reference",
+    "verify",
+]
 
 _INDEX: Final = "golden.json"
 _PICTURE: Final = "golden-picture.ppm"
@@ -130,7 +141,7 @@ def draw_picture(width: int = 240, height: int = 180) -> NDArray[np.uint8]:
         along, across = x - cx - dx * unit, y - cy - dy * unit
         u = (along * np.cos(turn) + across * np.sin(turn)) / (rx * unit)
         v = (across * np.cos(turn) - along * np.sin(turn)) / (ry * unit)
-        return np.clip((1 - np.hypot(u, v)) * min(rx, ry) / soft + 0.5, 0, 1)
+        return np.asarray(np.clip((1 - np.hypot(u, v)) * min(rx, ry) / soft + 0.5, 0, 1), np.float64)
 
     def paint(mask: NDArray[np.float64], color: tuple[int, int, int]) -> None:
         picture[:] = picture * (1 - mask[..., None]) + np.array(color) * mask[..., None]
@@ -182,8 +193,8 @@ def reference(
 ) -> tuple[list[NDArray[Any]], str]:
     """A network's outputs by its reference, in the manifest's order, and what computed them.
 
-    TFLite networks are run by LiteRT's reference kernels, whose integers TensorFlow Lite Micro reproduces; ONNX networks by
-    onnxruntime with exact int8; ncnn networks by ncnn.
+    TFLite networks are run by LiteRT's reference kernels, whose integers TensorFlow Lite Micro reproduces; ONNX
+    networks by onnxruntime with exact int8; ncnn networks by ncnn.
 
     Raises:
         RuntimeUnavailableError: the runtime is not installed.
@@ -204,8 +215,8 @@ def add_golden(
     Args:
         path: of a bundle that is a zip.
         out: of the result; the bundle itself if None.
-        computed: outputs in the manifest's order, and what computed them, by the network's file: of compiled networks, which
-            no runtime here runs.
+        computed: outputs in the manifest's order, and what computed them, by the network's file: of compiled networks,
+            which no runtime here runs.
 
     Returns:
         Path of the result.
@@ -439,7 +450,9 @@ def _parse(data: bytes) -> dict[str, Any]:
 
 def _read(path: Path, name: str) -> bytes:
     """A file of a bundle that the manifest does not name."""
-    missing = BundleError(f"bundle must carry golden vectors, but got {path} without {name} (`edgeface verify --write`)")
+    missing = BundleError(
+        f"bundle must carry golden vectors, but got {path} without {name} (`edgeface verify --write`)"
+    )
     if path.is_dir():
         inside = path / Path(name).name
         if not inside.is_file():

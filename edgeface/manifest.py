@@ -381,7 +381,9 @@ def _model_spec(raw: _Object, strides: tuple[int, ...]) -> ModelSpec:
         target=_target(raw),
     )
     if (model.format in COMPILED) != (model.target is not None):
-        raise BundleError(f"{raw.where}.target must be there for {', '.join(COMPILED)} alone, but format is {model.format}")
+        raise BundleError(
+            f"{raw.where}.target must be there for {', '.join(COMPILED)} alone, but format is {model.format}"
+        )
     if "manifest.json" in model.files:
         raise BundleError(f"{raw.where}.file must be a network, but got manifest.json")
     if weights is not None and model.weights is not None and model.weights.file == model.file:

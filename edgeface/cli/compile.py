@@ -15,10 +15,15 @@ app = typer.Typer()
 def compile_(
     model: Annotated[str, typer.Argument(metavar="BUNDLE", help="Bundled name or path of a bundle.")] = "",
     target: Annotated[str, typer.Option(metavar="NAME", help="Processor; --list prints them.")] = "",
-    out: Annotated[Path | None, typer.Option(metavar="NAME.efm", help="The new bundle; BUNDLE-TARGET.efm here if left out.")] = None,
-    size: Annotated[str | None, typer.Option(metavar="WxH", help="Input size; the bundle's default if left out.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="NAME.efm", help="The new bundle; BUNDLE-TARGET.efm here if left out.")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Input size; the bundle's default if left out.")
+    ] = None,
     photos: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Photos for rv1106, whose toolkit quantises the float network itself.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Photos for rv1106, whose toolkit quantises the float network itself."),
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="Print the targets and their tools.")] = False,
 ) -> None:

@@ -23,7 +23,8 @@ _MARKS = {
 @app.command()
 def doctor(
     bundles: Annotated[
-        list[str] | None, typer.Argument(metavar="[BUNDLE...]", help="Compiled bundles to hold against this machine's drivers.")
+        list[str] | None,
+        typer.Argument(metavar="[BUNDLE...]", help="Compiled bundles to hold against this machine's drivers."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The findings as a JSON list.")] = False,
 ) -> None:

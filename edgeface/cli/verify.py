@@ -22,8 +22,8 @@ def verify(
 ) -> None:
     """Compare this machine's kernels and runtimes with the golden vectors of a bundle.
 
-    The input tensor must be equal to the bit; outputs may differ by what other kernels round otherwise. Exit status 1 where
-    one differs by more: the first such tensor is named.
+    The input tensor must be equal to the bit; outputs may differ by what other kernels round otherwise. Exit status 1
+    where one differs by more: the first such tensor is named.
     """
     from pathlib import Path
 
@@ -39,7 +39,11 @@ def verify(
     failed = False
     for report in compare(Bundle.find(model), runtime, tolerance=tolerance):
         if report.difference is None:
-            how = "equal to the bit" if report.exact else f"outputs within {report.largest:.2g} ({report.allowed:g} allowed)"
+            how = (
+                "equal to the bit"
+                if report.exact
+                else f"outputs within {report.largest:.2g} ({report.allowed:g} allowed)"
+            )
             typer.echo(f"ok\t{report.runtime}\t{report.file}\t{how}")
             continue
         failed = True

@@ -58,8 +58,8 @@ def compile_bundle(
     Args:
         bundle: with a TFLite network (tflm, Ethos-U) or an ONNX network (Rockchip).
         target: one of `edgeface.compiling.TARGETS`.
-        out: of the new bundle, ``NAME.efm``; ``NAME-TARGET.efm`` in this folder if None. It holds the compiled network alone, with
-            golden vectors for `edgeface.golden.verify`.
+        out: of the new bundle, ``NAME.efm``; ``NAME-TARGET.efm`` in this folder if None. It holds the compiled network
+            alone, with golden vectors for `edgeface.golden.verify`.
         size: (width, height) of the input; the bundle's default if None.
         photos: pictures by which the toolkit quantises, for targets that take no quantised network (rv1106).
 
@@ -81,11 +81,11 @@ def compile_bundle(
     own = wanted.settings.get("quantize") == "toolkit"
     if own != bool(photos):
         raise must_be("photos", f"given for {target}" if own else f"left out for {target}", f"{len(photos)} of them")
-    format, precision = ("onnx", "float32" if own else "int8") if wanted.format == "rknn" else ("tflite", "int8")
-    source = bundle.select((format,), size, precision)
+    kind, precision = ("onnx", "float32" if own else "int8") if wanted.format == "rknn" else ("tflite", "int8")
+    source = bundle.select((kind,), size, precision)
     if source is None:
         raise BundleError(
-            f"bundle must have a {precision} {format} network of {size[0]}x{size[1]} to compile for {target}, but "
+            f"bundle must have a {precision} {kind} network of {size[0]}x{size[1]} to compile for {target}, but "
             f"{bundle.manifest.name} has none (`edgeface resize` makes other sizes)"
         )
     network, model, vectors, figures = _COMPILERS[wanted.format](bundle, source, wanted, size, photos)
@@ -132,7 +132,9 @@ def _for_tflm(
     for spec, place, output in zip(source.outputs, places, wanted, strict=True):
         if not np.array_equal(got[place], output):
             off = int(np.abs(got[place].astype(int) - output.astype(int)).max())
-            raise RuntimeFailedError(f"{spec.name} in TensorFlow Lite Micro must equal {by}, but differs by up to {off} steps")
+            raise RuntimeFailedError(
+                f"{spec.name} in TensorFlow Lite Micro must equal {by}, but differs by up to {off} steps"
+            )
     figures |= {"equal_to": by, "output_order": places}
     return network, source, (wanted, by), figures
 
@@ -160,11 +162,21 @@ def _for_rknn(
     model = replace(source, precision="int8", input=image_spec, outputs=outputs)
     image = preprocess(draw_picture(), model, size)
     tensors = [preprocess(np.ascontiguousarray(read_image(photo)[..., ::-1]), model, size)[0] for photo in photos]
-    network, found, figures = rockchip.compile_network(bundle.read(source), target, size, source.input.name, image, tensors)
+    network, found, figures = rockchip.compile_network(
+        bundle.read(source), target, size, source.input.name, image, tensors
+    )
     wanted, _ = reference(bundle, source, size, preprocess(draw_picture(), source, size))
     largest = max(float(np.abs(a - b).max()) for a, b in zip(found, wanted, strict=True))
-    vectors = [np.ascontiguousarray(array, np.float32) for array in found], f"rknn-toolkit2 {figures['version']}, simulator"
-    return network, model, vectors, {**figures, "largest_difference_to_onnx": round(largest, 4), "zero_copy_input": False}
+    vectors = (
+        [np.ascontiguousarray(array, np.float32) for array in found],
+        f"rknn-toolkit2 {figures['version']}, simulator",
+    )
+    return (
+        network,
+        model,
+        vectors,
+        {**figures, "largest_difference_to_onnx": round(largest, 4), "zero_copy_input": False},
+    )
 
 
 _COMPILERS: Final = {"tflm": _for_tflm, "vela": _for_vela, "rknn": _for_rknn}

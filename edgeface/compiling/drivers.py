@@ -1,4 +1,4 @@
-"""Does this machine have the driver that a compiled network needs? Reasons for people, for the engine and for `edgeface doctor`."""
+"""Has this machine the driver that a compiled network needs? Reasons for the engine and for `edgeface doctor`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def _rknn(model: ModelSpec, root: Path) -> Iterator[str]:
         yield f"but this machine's processor is {board}"
     library = next((root / path for path in RKNN_LIBRARIES if (root / path).is_file()), None)
     if library is None:
-        yield "which needs librknnrt.so, but this machine has none in " + ", ".join(f"/{path}" for path in RKNN_LIBRARIES)
+        yield "which needs librknnrt.so, but this machine has none in " + ", ".join(
+            f"/{path}" for path in RKNN_LIBRARIES
+        )
         return
     version, wanted = rknn_version(library), (model.target or {})["version"]
     if version is not None and _numbers(version) < _numbers(wanted):

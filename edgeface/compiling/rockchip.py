@@ -77,7 +77,9 @@ def compile_network(
         command = [python, str(Path(rockchip_run.__file__).resolve()), str(work / "job.json")]
         done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=work)
         if done.returncode or not (work / "result.json").is_file():
-            raise RuntimeFailedError(f"rknn-toolkit2 must compile for {target.name}, but got {(done.stdout + done.stderr)[-1500:]}")
+            raise RuntimeFailedError(
+                f"rknn-toolkit2 must compile for {target.name}, but got {(done.stdout + done.stderr)[-1500:]}"
+            )
         with np.load(work / "outputs.npz") as loaded:
             outputs = [loaded[f"arr_{i}"] for i in range(len(loaded.files))]
         report = json.loads((work / "result.json").read_text())

@@ -1,7 +1,7 @@
 """Runs rknn-toolkit2 in its own environment, which has no edgeface: ``python rockchip_run.py JOB.json``.
 
-The job says platform, network, size, level, where the compiled network goes, and an input for the simulator whose outputs
-are written beside it.
+The job says platform, network, size, level, where the compiled network goes, and an input for the simulator whose
+outputs are written beside it.
 """
 
 from __future__ import annotations

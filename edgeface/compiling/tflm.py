@@ -40,7 +40,9 @@ def run(network: bytes, image: NDArray[Any], arena: int = _ENOUGH) -> tuple[list
         RuntimeFailedError: the interpreter refused the network, or the arena was too small.
     """
     if importlib.util.find_spec("tflite_micro") is None:
-        raise RuntimeUnavailableError("tflite-micro must be installed to compile for tflm, but is not (pip install tflite-micro)")
+        raise RuntimeUnavailableError(
+            "tflite-micro must be installed to compile for tflm, but is not (pip install tflite-micro)"
+        )
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / name for name in ("network.tflite", "input.npy", "outputs.npz")]
         paths[0].write_bytes(network)
@@ -78,10 +80,11 @@ def c_array(network: bytes, name: str, arena: int, about: str) -> tuple[str, str
         f"/* {about} */\n#ifndef {guard}\n#define {guard}\n\n"
         f"#define {name.upper()}_ARENA_BYTES {arena}\n#define {name.upper()}_BYTES {len(network)}\n\n"
         f'#ifdef __cplusplus\nextern "C" {{\n#endif\n'
-        f"extern const unsigned char {name}[{len(network)}]; /* aligned to 16 bytes, as TensorFlow Lite Micro wants it */\n"
+        f"/* aligned to 16 bytes, as TFLM wants it */\nextern const unsigned char {name}[{len(network)}];\n"
         f"#ifdef __cplusplus\n}}\n#endif\n#endif\n"
     )
     rows = [",".join(map(str, network[i : i + 32])) for i in range(0, len(network), 32)]
     body = ",\n".join(rows)
-    source = f'/* {about} */\n#include "{name}.h"\n\n__attribute__((aligned(16)))\nconst unsigned char {name}[{len(network)}] = {{{body}}};\n'
+    source = f'/* {about} */\n#include "{name}.h"\n\n__attribute__((aligned(16)))\n'
+    source += f"const unsigned char {name}[{len(network)}] = {{{body}}};\n"
     return header, source

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ def main(network: str, image: str, outputs: str, arena: str) -> None:
     interpreter = runtime.Interpreter.from_bytes(Path(network).read_bytes(), arena_size=int(arena))
     interpreter.set_input(np.load(image), 0)
     interpreter.invoke()
-    found = []
+    found: list[Any] = []
     while True:
         try:
             found.append(interpreter.get_output(len(found)))

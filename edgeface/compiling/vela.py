@@ -52,7 +52,9 @@ def compile_network(network: bytes, target: Target, name: str) -> tuple[bytes, d
         RuntimeFailedError: vela refused the network, or left a part of it to the CPU.
     """
     if importlib.util.find_spec("ethosu") is None:
-        raise RuntimeUnavailableError(f"ethos-u-vela must be installed to compile for {target.name}, but is not ({_INSTALL})")
+        raise RuntimeUnavailableError(
+            f"ethos-u-vela must be installed to compile for {target.name}, but is not ({_INSTALL})"
+        )
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / f"{name}.tflite"
         source.write_bytes(network)
@@ -62,7 +64,9 @@ def compile_network(network: bytes, target: Target, name: str) -> tuple[bytes, d
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         compiled = source.with_name(f"{name}_vela.tflite")
         if done.returncode or not compiled.is_file():
-            raise RuntimeFailedError(f"vela must compile {name} for {target.name}, but got {(done.stdout + done.stderr)[-1500:]}")
+            raise RuntimeFailedError(
+                f"vela must compile {name} for {target.name}, but got {(done.stdout + done.stderr)[-1500:]}"
+            )
         data = compiled.read_bytes()
         report = _estimates(next(Path(folder).glob("*_summary_*.csv")))
     builtin, custom = custom_operators(data)

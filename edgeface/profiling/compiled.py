@@ -30,6 +30,6 @@ def examine_bundle(bundle: Bundle, root: Path = Path("/")) -> list[Finding]:
         if reason is None:
             findings.append(Finding("ok", "compiled", f"{model.file} fits this machine's driver"))
         else:
-            remedy = f"compile it for this machine (edgeface compile {bundle.manifest.name} --list), or take the bundle as it was"
+            remedy = "compile the bundle for this machine (edgeface compile --list), or take it as it was"
             findings.append(Finding("error", "compiled", reason, remedy))
     return findings

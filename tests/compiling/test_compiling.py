@@ -66,7 +66,7 @@ def test_a_network_with_other_weights_is_told(micro: Path, monkeypatch: pytest.M
         return outputs, figures
 
     monkeypatch.setattr(tflm, "run", off_by_one)
-    with pytest.raises(RuntimeFailedError, match="must equal .*reference kernels, but differs by up to 1 steps"):
+    with pytest.raises(RuntimeFailedError, match=r"must equal .*reference kernels, but differs by up to 1 steps"):
         compile_bundle(Bundle.find("edgeface-s"), "tflm", tmp_path / "x.efm")
 
 
@@ -93,9 +93,16 @@ def test_the_c_array_is_the_network(micro: Path, tmp_path: Path) -> None:
     bundle = Bundle.open(micro)
     source = micro.with_suffix(".c")
     program = tmp_path / "print.c"
-    program.write_text('#include <stdio.h>\n#include "s.h"\nint main(void) { return fwrite(s, 1, S_BYTES, stdout) != S_BYTES || (unsigned long)s % 16; }\n')
-    subprocess.run([compiler, "-I", str(micro.parent), str(program), str(source), "-o", str(tmp_path / "print")], check=True)
-    assert subprocess.run([tmp_path / "print"], check=True, capture_output=True).stdout == bundle.read(bundle.manifest.models[0])
+    program.write_text(
+        '#include <stdio.h>\n#include "s.h"\n'
+        "int main(void) { return fwrite(s, 1, S_BYTES, stdout) != S_BYTES || (unsigned long)s % 16; }\n"
+    )
+    subprocess.run(
+        [compiler, "-I", str(micro.parent), str(program), str(source), "-o", str(tmp_path / "print")], check=True
+    )
+    assert subprocess.run([tmp_path / "print"], check=True, capture_output=True).stdout == bundle.read(
+        bundle.manifest.models[0]
+    )
     arena = bundle.manifest.models[0].target["arena_bytes"]  # type: ignore[index]
     assert f"#define S_ARENA_BYTES {arena}" in micro.with_suffix(".h").read_text()
 
@@ -150,7 +157,9 @@ def test_ethos_runs_all_of_it_and_the_report_has_figures(ethos: Path) -> None:
 
 
 def test_the_engine_says_why_it_does_not_run_a_compiled_network(ethos: Path, micro: Path) -> None:
-    with pytest.raises(BundleError, match=r"compiled for ethos-u65-256 by ethos-u-vela 5\.2\.0, which needs .* no /dev/ethosu0"):
+    with pytest.raises(
+        BundleError, match=r"compiled for ethos-u65-256 by ethos-u-vela 5\.2\.0, which needs .* no /dev/ethosu0"
+    ):
         FaceEngine(ethos)
     with pytest.raises(BundleError, match="is for TensorFlow Lite Micro in firmware"):
         FaceEngine(micro)
@@ -164,9 +173,16 @@ def rknn_bundle(tmp_path: Path, target: str = "rk3588", version: str = "2.5.0") 
 
     bundle = Bundle.find("edgeface-s")
     model = replace(
-        bundle.manifest.models[0], format="rknn", size=(320, 240), target={"name": target, "tool": "rknn-toolkit2", "version": version}
+        bundle.manifest.models[0],
+        format="rknn",
+        size=(320, 240),
+        target={"name": target, "tool": "rknn-toolkit2", "version": version},
     )
-    write_bundle(tmp_path / "x.efm", replace(bundle.manifest, models=(model,)), {model.file: bundle.read(bundle.manifest.models[0])})
+    write_bundle(
+        tmp_path / "x.efm",
+        replace(bundle.manifest, models=(model,)),
+        {model.file: bundle.read(bundle.manifest.models[0])},
+    )
     return tmp_path / "x.efm"
 
 
@@ -176,12 +192,18 @@ def rknn_bundle(tmp_path: Path, target: str = "rk3588", version: str = "2.5.0") 
         (None, None, "but this machine's processor is none of Rockchip's"),
         ("radxa,zero3\0rockchip,rk3566\0", None, "but this machine's processor is rk3566"),
         ("radxa,rock-5b\0rockchip,rk3588\0", None, "which needs librknnrt.so, but this machine has none"),
-        ("radxa,rock-5c\0rockchip,rk3588s\0", b"..librknnrt version: 2.3.2 (429f97ae6b@2025)..", "but this machine's is 2.3.2"),
+        (
+            "radxa,rock-5c\0rockchip,rk3588s\0",
+            b"..librknnrt version: 2.3.2 (429f97ae6b@2025)..",
+            "but this machine's is 2.3.2",
+        ),
         ("radxa,rock-5b\0rockchip,rk3588\0", b"..librknnrt version: 2.5.0 (x)..", None),
         ("radxa,rock-5b\0rockchip,rk3588\0", b"..librknnrt version: 2.10.1 (x)..", None),
     ],
 )
-def test_a_rockchip_network_that_does_not_fit_says_why(tmp_path: Path, compatible: str | None, library: bytes | None, reason: str | None) -> None:
+def test_a_rockchip_network_that_does_not_fit_says_why(
+    tmp_path: Path, compatible: str | None, library: bytes | None, reason: str | None
+) -> None:
     model = Bundle.open(rknn_bundle(tmp_path)).manifest.models[0]
     if compatible is not None:
         (tmp_path / "proc/device-tree").mkdir(parents=True)

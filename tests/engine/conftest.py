@@ -1,4 +1,4 @@
-"""Tests of libedgeface_engine, through ctypes. ``.ci/engine`` builds the library and says where it is; elsewhere they are left out."""
+"""Tests of libedgeface_engine through ctypes. ``.ci/engine`` builds it; elsewhere they are left out."""
 
 from __future__ import annotations
 
@@ -22,5 +22,7 @@ def bundle(library: ctypes.CDLL) -> Path:
     """edgeface-n with ncnn networks."""
     path = ncnn_bundle("edgeface-n")
     if path is None:
-        pytest.skip("the bundled edgeface-n has no ncnn network (EDGEFACE_NCNN_BUNDLES names a folder with one that has)")
+        pytest.skip(
+            "the bundled edgeface-n has no ncnn network (EDGEFACE_NCNN_BUNDLES names a folder with one that has)"
+        )
     return path

@@ -47,14 +47,22 @@ def test_it_says_what_python_says(library: c.CDLL, name: str, form: str) -> None
         info = BundleInfo()
         assert library.ef_bundle_describe(opened, c.byref(info)) == OK
         manifest = python.manifest
-        assert (info.name.decode(), info.version.decode(), info.licence.decode()) == (manifest.name, manifest.version, manifest.licence)
+        assert (info.name.decode(), info.version.decode(), info.licence.decode()) == (
+            manifest.name,
+            manifest.version,
+            manifest.licence,
+        )
         assert (info.width, info.height) == manifest.default_size
         assert info.min_score == pytest.approx(manifest.decode.min_score)
         assert info.nms_iou == pytest.approx(manifest.decode.nms_iou)
         for index, model in enumerate(manifest.models):
             network = NetworkInfo()
             assert library.ef_bundle_network(opened, index, c.byref(network)) == OK
-            assert (network.file.decode(), network.format.decode(), network.precision.decode()) == (model.file, model.format, model.precision)
+            assert (network.file.decode(), network.format.decode(), network.precision.decode()) == (
+                model.file,
+                model.format,
+                model.precision,
+            )
             assert (network.width, network.height) == (model.size or (0, 0))
             blob, size = c.c_void_p(), c.c_size_t()
             assert library.ef_bundle_file(opened, network.file, c.byref(blob), c.byref(size)) == OK
@@ -63,10 +71,18 @@ def test_it_says_what_python_says(library: c.CDLL, name: str, form: str) -> None
             assert library.ef_bundle_input(opened, index, 0, 0, c.byref(made)) == OK
             assert library.ef_bundle_outputs(opened, index, 0, 0, outputs, c.byref(count)) == OK
             assert (made.width, made.height) == (model.size or manifest.default_size)
-            assert (DTYPES[made.dtype], made.scale, made.zero_point) == (model.input.dtype, pytest.approx(model.input.scale), model.input.zero_point)
+            assert (DTYPES[made.dtype], made.scale, made.zero_point) == (
+                model.input.dtype,
+                pytest.approx(model.input.scale),
+                model.input.zero_point,
+            )
             assert count.value == len(model.outputs)
             for output, spec in zip(outputs, model.outputs, strict=False):
-                assert (output.stride, DTYPES[output.dtype], output.zero_point) == (spec.stride, spec.dtype, spec.zero_point)
+                assert (output.stride, DTYPES[output.dtype], output.zero_point) == (
+                    spec.stride,
+                    spec.dtype,
+                    spec.zero_point,
+                )
                 assert output.scale == pytest.approx(spec.scale)
                 assert (output.columns, output.rows) == (-(-made.width // spec.stride), -(-made.height // spec.stride))
                 assert output.channel_scales[:22] == pytest.approx(manifest.decode.channel_scale[spec.stride])
@@ -151,7 +167,12 @@ def test_outputs_decode_as_in_python_and_forgotten_channel_scales_are_refused(li
         assert library.ef_last_error_field() == b"outputs[1].channel_scales"
         assert b"this bundle has channel scales" in library.ef_last_error_message()
         made.outputs[1].channel_scales = kept
-        for field, wrong in (("scale", 3.0), ("zero_point", 7), ("dtype", 2 - made.outputs[0].dtype % 2), ("stride", 7)):
+        for field, wrong in (
+            ("scale", 3.0),
+            ("zero_point", 7),
+            ("dtype", 2 - made.outputs[0].dtype % 2),
+            ("stride", 7),
+        ):
             right = getattr(made.outputs[0], field)
             setattr(made.outputs[0], field, wrong)
             assert made.run() == (ARGUMENT, [])
@@ -200,7 +221,9 @@ def changed(manifest: dict[str, Any], path: tuple[str | int, ...], value: Any) -
         (("licence",), None, BUNDLE, "manifest.licence"),
     ],
 )
-def test_a_wrong_value_is_named(library: c.CDLL, tmp_path: Path, path: tuple[str | int, ...], value: Any, status: int, field: str) -> None:
+def test_a_wrong_value_is_named(
+    library: c.CDLL, tmp_path: Path, path: tuple[str | int, ...], value: Any, status: int, field: str
+) -> None:
     manifest, files = read_zip(SHIPPED)
     opened = open_bundle(library, write_zip(tmp_path / "x.efm", changed(manifest, path, value), files))
     assert (opened.status, opened.field.split(" ")[0]) == (status, field), opened.message
@@ -242,7 +265,7 @@ def test_another_network_under_the_name_is_refused(library: c.CDLL, tmp_path: Pa
 
 
 def test_no_damaged_byte_is_more_than_a_status(library: c.CDLL) -> None:
-    """A byte of the archive changed at random, cut at random: a status, and never other bytes than the manifest's sha256 says."""
+    """Bytes changed at random, archives cut at random: a status, and never other bytes than the sha256 says."""
     whole = bundled_models()["edgeface-n"].read_bytes()
     python = Bundle.open(bundled_models()["edgeface-n"])
     rng = random.Random(0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes as c
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +24,18 @@ from support.c_engine import (
     EngineConfig,
     EngineInfo,
     TrackerConfig,
+    Verdict,
     image,
     open_bundle,
     open_engine,
     room,
     track_room,
-    Verdict,
 )
 from support.ncnn_bundles import read_zip, write_zip
 
 from edgeface import _core
 from edgeface.bundle import bundled_models
+from edgeface.golden import draw_picture
 from edgeface.images import read_image
 
 ASTRONAUT = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
@@ -44,10 +47,17 @@ def networks(bundle: Path) -> list[dict[str, Any]]:
     return [model for model in read_zip(bundle)[0]["models"] if model["format"] == "ncnn"]
 
 
-def python_faces(bundle: Path, model: dict[str, Any], pixels: NDArray[np.uint8], size: tuple[int, int], folder: Path) -> list[NDArray[Any]]:
-    """Boxes, scores, landmarks, rotations, quality by ncnn's Python package between the core's two functions."""
+def python_outputs(
+    bundle: Path,
+    model: dict[str, Any],
+    pixels: NDArray[np.uint8],
+    size: tuple[int, int],
+    folder: Path,
+    color: str = "bgr",
+) -> tuple[NDArray[np.float32], list[NDArray[np.float32]], NDArray[np.float64]]:
+    """Input tensor, output tensors and transform by ncnn's Python package behind the core's preprocessing."""
     ncnn = pytest.importorskip("ncnn")
-    manifest, files = read_zip(bundle)
+    _, files = read_zip(bundle)
     paths = [folder / "net.param", folder / "net.bin"]
     for path, name in zip(paths, (model["file"], model["weights"]["file"]), strict=True):
         path.write_bytes(files[name])
@@ -59,11 +69,19 @@ def python_faces(bundle: Path, model: dict[str, Any], pixels: NDArray[np.uint8],
     assert net.load_model(str(paths[1])) == 0
     tensor = np.zeros((1, 3, size[1], size[0]), np.float32)
     height, width, _ = pixels.shape
-    transform = _core.preprocess([pixels], "bgr", width, height, tensor, layout="NCHW", color="rgb", scale=1.0, zero_point=0)
+    form = {"layout": "NCHW", "color": "rgb", "scale": 1.0, "zero_point": 0}
+    transform = _core.preprocess([pixels], color, width, height, tensor, **form)
     extractor = net.create_extractor()
     extractor.input(model["input"]["name"], ncnn.Mat(tensor[0]))
-    outputs = [np.array(extractor.extract(o["name"])[1])[None] for o in model["outputs"]]
-    decode = manifest["decode"]
+    return tensor, [np.array(extractor.extract(o["name"])[1])[None] for o in model["outputs"]], transform
+
+
+def python_faces(
+    bundle: Path, model: dict[str, Any], pixels: NDArray[np.uint8], size: tuple[int, int], folder: Path
+) -> list[NDArray[Any]]:
+    """Boxes, scores, landmarks, rotations, quality."""
+    _, outputs, transform = python_outputs(bundle, model, pixels, size, folder)
+    decode = read_zip(bundle)[0]["decode"]
     found = _core.decode(
         outputs,
         strides=[o["stride"] for o in model["outputs"]],
@@ -84,7 +102,12 @@ def c_faces(library: c.CDLL, engine: c.c_void_p, pixels: NDArray[np.uint8], **va
     status = library.ef_engine_detect(engine, c.byref(image(pixels, **values)), c.byref(faces))
     assert status == OK, library.ef_last_error_message()
     items = [faces.items[i] for i in range(faces.count)]
-    rows = ([f.box[:] for f in items], [f.score for f in items], [f.landmarks[:] for f in items], [f.rotation[:] for f in items])
+    rows = (
+        [f.box[:] for f in items],
+        [f.score for f in items],
+        [f.landmarks[:] for f in items],
+        [f.rotation[:] for f in items],
+    )
     return [np.array(row, np.float32) for row in (*rows, [f.quality for f in items])]
 
 
@@ -97,7 +120,9 @@ def test_the_same_faces_as_in_python(
     for model in networks:
         wanted = python_faces(bundle, model, pixels, size, tmp_path)
         precision = {"int8": 1, "float32": 2}[model["precision"]]
-        with open_engine(library, path=str(bundle).encode(), width=size[0], height=size[1], precision=precision) as engine:
+        with open_engine(
+            library, path=str(bundle).encode(), width=size[0], height=size[1], precision=precision
+        ) as engine:
             got = c_faces(library, engine, pixels)
         assert len(got[0]) == len(wanted[0]) > 0
         assert got[0].shape[0] >= (1 if picture == ASTRONAUT else 3)
@@ -126,7 +151,10 @@ def test_rotations_crops_and_formats_are_those_of_the_frame(library: c.CDLL, bun
 def test_memory_and_file_are_the_same_and_the_bundle_may_go(library: c.CDLL, bundle: Path) -> None:
     pixels, data = read_image(ASTRONAUT), bytearray(bundle.read_bytes())
     block = (c.c_char * len(data)).from_buffer(data)
-    with open_engine(library, data=c.addressof(block), size=len(data)) as engine, open_engine(library, path=str(bundle).encode()) as other:
+    with (
+        open_engine(library, data=c.addressof(block), size=len(data)) as engine,
+        open_engine(library, path=str(bundle).encode()) as other,
+    ):
         c.memset(block, 0, len(data))
         for mine, theirs in zip(c_faces(library, engine, pixels), c_faces(library, other, pixels), strict=True):
             np.testing.assert_array_equal(mine, theirs)
@@ -153,7 +181,12 @@ def test_tracking_gives_ids(library: c.CDLL, bundle: Path) -> None:
         for number in range(6):
             moved = np.ascontiguousarray(np.roll(pixels, 6 * number, axis=1))
             tracks = track_room(4)
-            assert library.ef_engine_track(engine, c.byref(image(moved, timestamp_ns=1 + number * 33_000_000)), c.byref(tracks)) == OK
+            assert (
+                library.ef_engine_track(
+                    engine, c.byref(image(moved, timestamp_ns=1 + number * 33_000_000)), c.byref(tracks)
+                )
+                == OK
+            )
             assert [tracks.items[i].id for i in range(tracks.count)] == ([1] if number else [])
         assert tracks.items[0].hits == 6
         assert library.ef_engine_track(engine, c.byref(image(pixels, timestamp_ns=1)), c.byref(tracks)) == ARGUMENT
@@ -202,20 +235,24 @@ def test_bad_frames_are_refused_and_named(library: c.CDLL, bundle: Path) -> None
         ({"path": None}, ARGUMENT, "config.path"),
     ],
 )
-def test_bad_settings_are_refused_and_named(library: c.CDLL, bundle: Path, values: dict[str, Any], status: int, field: str) -> None:
+def test_bad_settings_are_refused_and_named(
+    library: c.CDLL, bundle: Path, values: dict[str, Any], status: int, field: str
+) -> None:
     opened = open_engine(library, **{"path": str(bundle).encode(), **values})
     assert (opened.status, opened.field) == (status, field), opened.message
     assert not opened.value.value
 
 
 def test_a_bundle_without_ncnn_and_a_broken_network(library: c.CDLL, bundle: Path, tmp_path: Path) -> None:
-    import hashlib
-
     float_only = bundled_models()["edgeface-n-float32"]
     if all(model["format"] != "ncnn" for model in read_zip(float_only)[0]["models"]):
         assert open_engine(library, path=str(float_only).encode()).status == MISSING
     manifest, files = read_zip(bundle)
-    for data in (b"7767517\n1 1\nInput in0 0 1 in0\n", b"no network", files[next(m for m in manifest["models"] if m["format"] == "ncnn")["file"]]):
+    for data in (
+        b"7767517\n1 1\nInput in0 0 1 in0\n",
+        b"no network",
+        files[next(m for m in manifest["models"] if m["format"] == "ncnn")["file"]],
+    ):
         for model in manifest["models"]:
             if model["format"] == "ncnn":
                 files[model["file"]] = data
@@ -227,7 +264,70 @@ def test_a_bundle_without_ncnn_and_a_broken_network(library: c.CDLL, bundle: Pat
         assert open_engine(library, path=str(path).encode()).status in (RUNTIME, BUNDLE)
 
 
-def test_a_bundle_verifies_and_says_that_it_carries_no_vectors(library: c.CDLL, bundle: Path, tmp_path: Path) -> None:
+def with_vectors(bundle: Path, networks: list[dict[str, Any]], folder: Path, **changed: float) -> Path:
+    """The bundle with golden vectors by ncnn's Python package; `changed`: what is added to a tensor's first number."""
+    manifest, files = read_zip(bundle)
+    picture = draw_picture()
+    files["picture.ppm"] = b"P6 240 180 255\n" + picture.tobytes()
+
+    def entry(name: str, data: bytes) -> dict[str, str]:
+        files[name] = data
+        return {"file": name, "sha256": hashlib.sha256(data).hexdigest()}
+
+    index: dict[str, Any] = {"schema": 1, "picture": entry("picture.ppm", files["picture.ppm"]), "networks": {}}
+    for model in networks:
+        image, outputs, _ = python_outputs(bundle, model, picture, (320, 240), folder, "rgb")
+        tensors = {"input": image} | {o["name"]: a for o, a in zip(model["outputs"], outputs, strict=True)}
+        for name, value in changed.items():
+            tensors[name].reshape(-1)[0] += value
+        entries = {
+            name: entry(f"{model['file']}-{name}.bin", a.astype(np.float32).tobytes()) for name, a in tensors.items()
+        }
+        index["networks"][model["file"]] = {
+            "sha256": model["sha256"],
+            "size": [320, 240],
+            "by": "ncnn",
+            "input": entries.pop("input"),
+            "outputs": list(entries.values()),
+        }
+    files["golden.json"] = json.dumps(index).encode()
+    return write_zip(folder / "golden.efm", manifest, files)
+
+
+@pytest.mark.parametrize("precision", [1, 2])
+@pytest.mark.parametrize(
+    ("changed", "tensor"),
+    [
+        ({}, ""),
+        ({"input": 1 / 128}, "input"),
+        ({"out1": 2.0, "out2": 2.0}, "out1"),
+        ({"out2": np.nan}, "out2"),
+    ],
+)
+def test_golden_vectors_agree_and_the_first_tensor_that_differs_is_named(
+    library: c.CDLL,
+    bundle: Path,
+    networks: list[dict[str, Any]],
+    tmp_path: Path,
+    precision: int,
+    changed: dict[str, float],
+    tensor: str,
+) -> None:
+    path = with_vectors(bundle, networks, tmp_path, **changed)
+    verdict = Verdict()
+    with (
+        open_engine(library, path=str(path).encode(), precision=precision) as engine,
+        open_bundle(library, path) as opened,
+    ):
+        assert library.ef_engine_verify(engine, opened, c.byref(verdict)) == OK, library.ef_last_error_message()
+        assert verdict.compared == 4
+        assert verdict.tensor.decode() == tensor
+        if tensor:
+            assert verdict.differing >= 1
+            assert verdict.largest > verdict.allowed
+
+
+def test_a_bundle_without_vectors_says_so(library: c.CDLL, bundle: Path, tmp_path: Path) -> None:
     manifest, files = read_zip(bundle)
     bare = write_zip(tmp_path / "bare.efm", manifest, {n: d for n, d in files.items() if not n.startswith("golden")})
     with open_engine(library, path=str(bare).encode()) as engine, open_bundle(library, bare) as opened:

@@ -1,4 +1,4 @@
-"""The C tracker gives the ids that the Python tracker gives, on people who walk, cross, hide, and on cameras that pan and jerk."""
+"""The C tracker gives the Python tracker's ids: people who walk, cross, hide; cameras that pan and jerk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ class CTracker:
         self.library, self.tracker = library, c.c_void_p()
         assert library.ef_tracker_create(c.byref(TrackerConfig(**settings)), c.byref(self.tracker)) == OK
 
-    def update(self, boxes: np.ndarray, scores: np.ndarray, landmarks: np.ndarray, timestamp_ns: int) -> dict[int, tuple[float, ...]]:
+    def update(
+        self, boxes: np.ndarray, scores: np.ndarray, landmarks: np.ndarray, timestamp_ns: int
+    ) -> dict[int, tuple[float, ...]]:
         items = (Face * max(len(boxes), 1))()
         for item, box, score, points in zip(items, boxes, scores, landmarks, strict=False):
             item.box[:], item.score, item.landmarks[:] = box.tolist(), score, points.ravel().tolist()
@@ -38,7 +40,9 @@ class CTracker:
         self.library.ef_tracker_destroy(self.tracker)
 
 
-def both(library: c.CDLL, script: Script, count: int, fps: float = 30.0, **settings: float) -> list[dict[int, tuple[float, ...]]]:
+def both(
+    library: c.CDLL, script: Script, count: int, fps: float = 30.0, **settings: float
+) -> list[dict[int, tuple[float, ...]]]:
     """Run both trackers; ids and boxes of every frame must be the same."""
     ours = CTracker(library, **settings)
     tracker = Tracker(smoothing=None, best_shots=False, **settings)  # type: ignore[arg-type]
@@ -94,7 +98,11 @@ SCRIPTS: dict[str, tuple[Script, int, set[int]]] = {
     "low scores": (lambda i: [Person(200, 240, score=0.3 if 10 <= i < 20 else 0.9)], 30, {1}),
     "only low scores": (lambda i: [Person(200, 240, score=0.3)], 30, set()),
     "zoom": (lambda i: [Person(320, 240, 20 * 1.05**i)], 50, {1}),
-    "walker and hidden": (lambda i: [Person(60 + 8 * i, 150)] + ([] if 20 <= i < 40 else [Person(300, 380)]), 60, {1, 2}),
+    "walker and hidden": (
+        lambda i: [Person(60 + 8 * i, 150)] + ([] if 20 <= i < 40 else [Person(300, 380)]),
+        60,
+        {1, 2},
+    ),
     "behind a pole": (walks_behind_a_pole, 100, {1}),
     "pan of four": (four_and_a_pan, 100, {1, 2, 3, 4}),
     "pan of two": (two_and_a_pan, 60, {1, 2}),
@@ -119,7 +127,11 @@ def test_the_same_ids_in_a_random_crowd(library: c.CDLL, seed: int) -> None:
 
     def script(i: int) -> list[Person]:
         at = start + way * i + shake[i]
-        return [Person(*at[k], 30 + 8 * k, score=0.3 if weak[i, k] else 0.9 - 0.01 * k) for k in range(8) if not missed[i, k]]
+        return [
+            Person(*at[k], 30 + 8 * k, score=0.3 if weak[i, k] else 0.9 - 0.01 * k)
+            for k in range(8)
+            if not missed[i, k]
+        ]
 
     assert len({i for frame in both(library, script, 90) for i in frame}) >= 6
 
@@ -153,11 +165,17 @@ def test_the_best_are_given_where_there_is_little_room(library: c.CDLL) -> None:
     found = Faces(face_size=c.sizeof(Face), capacity=3, count=3, items=items)
     tracks = track_room(2)
     assert library.ef_tracker_update(tracker.tracker, c.byref(found), 1, c.byref(tracks)) == OK
-    assert [(tracks.items[i].id, round(tracks.items[i].face.score, 3)) for i in range(tracks.count)] == [(1, 0.9), (2, 0.8)]
+    assert [(tracks.items[i].id, round(tracks.items[i].face.score, 3)) for i in range(tracks.count)] == [
+        (1, 0.9),
+        (2, 0.8),
+    ]
     tracker.close()
 
 
-@pytest.mark.parametrize(("name", "value"), [("new_score", 1.5), ("low_score", -1), ("fps", -1), ("max_faces", 5000), ("lost_after", float("nan"))])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("new_score", 1.5), ("low_score", -1), ("fps", -1), ("max_faces", 5000), ("lost_after", float("nan"))],
+)
 def test_bad_settings_name_their_field(library: c.CDLL, name: str, value: float) -> None:
     tracker = c.c_void_p(1)
     assert library.ef_tracker_create(c.byref(TrackerConfig(**{name: value})), c.byref(tracker)) == ARGUMENT

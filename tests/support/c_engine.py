@@ -75,7 +75,10 @@ class Image(Struct):
 
 class Input(Struct):
     _fields_ = (
-        *((name, c.c_uint32) for name in ("struct_size", "width", "height", "dtype", "layout", "color", "fit", "filter")),
+        *(
+            (name, c.c_uint32)
+            for name in ("struct_size", "width", "height", "dtype", "layout", "color", "fit", "filter")
+        ),
         ("scale", c.c_float),
         ("zero_point", c.c_int32),
         ("data", c.c_void_p),
@@ -95,7 +98,10 @@ class Output(Struct):
 
 class Config(Struct):
     _fields_ = (
-        *((name, c.c_uint32) for name in ("struct_size", "max_width", "max_height", "tensor_width", "tensor_height", "isa")),
+        *(
+            (name, c.c_uint32)
+            for name in ("struct_size", "max_width", "max_height", "tensor_width", "tensor_height", "isa")
+        ),
         ("memory", c.c_void_p),
         ("memory_size", c.c_size_t),
         ("allocate", c.c_void_p),
@@ -189,7 +195,13 @@ def load() -> c.CDLL:
     library.ef_tracker_update.argtypes = [c.c_void_p, c.c_void_p, c.c_int64, c.c_void_p]
     library.ef_bundle_open_memory.argtypes = [c.c_char_p, c.c_size_t, c.c_void_p]
     for name in ("ef_bundle_input", "ef_bundle_outputs"):
-        getattr(library, name).argtypes = [c.c_void_p, c.c_uint32, c.c_uint32, c.c_uint32, *[c.c_void_p] * (1 + name.endswith("s"))]
+        getattr(library, name).argtypes = [
+            c.c_void_p,
+            c.c_uint32,
+            c.c_uint32,
+            c.c_uint32,
+            *[c.c_void_p] * (1 + name.endswith("s")),
+        ]
     library.ef_bundle_find.argtypes = [c.c_void_p, *[c.c_char_p] * 3, c.c_uint32, c.c_uint32, c.c_void_p]
     library.ef_bundle_file.argtypes = [c.c_void_p, c.c_char_p, c.c_void_p, c.c_void_p]
     library.ef_bundle_network.argtypes = library.ef_bundle_golden.argtypes = [c.c_void_p, c.c_uint32, c.c_void_p]
