@@ -26,6 +26,7 @@ def export(run: Run) -> dict[str, Any]:
         StepError: step ``compress`` is missing.
         ConverterMissingError: TFLite files are asked for, and there is no environment that makes them.
     """
+    run.need("compress", "done.json")  # what broke its budget is not exported
     inputs = [run.need("compress", name) for name in ("weights.pt", "float.pt", "int8.onnx")]
     return perform(run, "export", _export, inputs, ["export", "compress"])
 

@@ -23,7 +23,7 @@ def test_folded_scales_come_back(model: Student, images: np.ndarray) -> None:
             s = torch.from_numpy(scales[stride])[None, :, None, None]
             assert torch.allclose(stored * s, real, atol=1e-4)
             relevant = (real[:, 0] > np.log(0.1 / 0.9))[:, None].expand_as(stored)
-            assert float((stored[relevant].abs() <= 1.0).float().mean()) > 0.99
+            assert float((stored[relevant].abs() <= 1.0).float().mean()) > 0.98
     # a face that fills the largest input is not cut off, whatever the photos showed
     assert (scales[32][4:6] >= np.log(640 / 32) - 1e-6).all()
     both = channel_scales(model, images, images[:, :32, :32])

@@ -40,7 +40,7 @@ def test_int8_network_takes_bytes_of_any_size(
         real = folded(torch.from_numpy(as_real(pixels)))
     for o, r in zip(outputs, real, strict=True):
         assert o.dtype == np.float32
-        assert np.abs(o - r.numpy().clip(-1, 1) if not float_outputs else o - r.numpy()).mean() < 0.05
+        assert np.abs(o - r.numpy().clip(-1, 1) if not float_outputs else o - r.numpy()).mean() < 0.1
     rounded = [len(np.unique(o)) <= 256 for o in outputs]
     assert all(rounded) != float_outputs
 
