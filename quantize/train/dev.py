@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -47,25 +46,19 @@ def measure(model: nn.Module, samples: Sequence[Sample], uses: Mapping[str, str]
     for side in SIDES:
         detector = FloatDetector(model, (side, side))
         if kinds["detection"]:
-            detected = _numbered(kinds["detection"])
             found = _found(detector, kinds["detection"])
-            figures = score_samples(detected, found)
-            result |= {
-                f"dev_{k}_{side}": figures[k] for k in ("ap_ge16", "ap_ge32", "ap_ge64") if figures.get(k) is not None
-            }
+            figures = score_samples(kinds["detection"], found)
+            result |= {f"dev_{k}_{side}": figures[k] for k in ("ap_ge16", "ap_ge32", "ap_ge64") if figures.get(k) is not None}
         if kinds["landmarks"]:
             drawn = [replace(s, faces=[f for f in s.faces if f.extra.get("points68")]) for s in kinds["landmarks"]]
             found = _found(detector, drawn)
-            drawn = _numbered(drawn)
             figures = score_samples(drawn, found)
             result |= {f"dev_{k}_{side}": figures[k] for k in ("nme5_box",) if figures.get(k) is not None}
             if apart := _degrees(drawn, found):
                 result[f"dev_pose_{side}"] = float(np.mean(apart))
     if kinds["negatives"]:
         found = _found(FloatDetector(model, (SIDES[0], SIDES[0])), kinds["negatives"])
-        result["dev_fp_per_100"] = (
-            100 * sum(int((f.scores >= 0.5).sum()) for f in found.values()) / len(kinds["negatives"])
-        )
+        result["dev_fp_per_100"] = 100 * sum(int((f.scores >= 0.5).sum()) for f in found.values()) / len(kinds["negatives"])
     model.train(was_training)
     return result
 
@@ -84,14 +77,9 @@ def _degrees(samples: Sequence[Sample], found: Mapping[str, Found]) -> list[floa
 
 def _found(detector: FloatDetector, samples: Sequence[Sample]) -> dict[str, Found]:
     found = {}
-    for number, s in enumerate(samples):
+    for s in samples:
         image = cv2.imread(str(s.path), cv2.IMREAD_COLOR)
         if image is None:
             raise ValueError(f"photo must be a readable picture, but got {s.path}")
-        found[str(number)] = detector.detect(np.asarray(image, np.uint8))
+        found[s.path.stem] = detector.detect(np.asarray(image, np.uint8))
     return found
-
-
-def _numbered(samples: Sequence[Sample]) -> list[Sample]:
-    """The samples under the names that `_found` gives them: photos of several folders may be called alike."""
-    return [replace(s, path=Path(str(number))) for number, s in enumerate(samples)]
