@@ -94,7 +94,7 @@ def _quantise(layers: Sequence[Layer], convs: Sequence[QuantisedConv]) -> int:
         if conv is None:
             continue
         layer.weights = conv.weights.ravel()
-        _in_int8(layer, 1 / conv.weight_scales, max(-conv.lowest, conv.highest))
+        _in_int8(layer, np.asarray(1 / conv.weight_scales, np.float32), max(-conv.lowest, conv.highest))
         if _may_overflow(conv):
             layer.keys[ncnn_files.FEATURES] = str(ncnn_files.NO_WINOGRAD)
         done += 1
