@@ -179,6 +179,7 @@ def read_report(path: Path) -> dict[str, Any]:
     """
     try:
         document = json.loads(read_bounded(path, MAX_BYTES))
+        json.dumps(document, ensure_ascii=False).encode()  # halves of characters can be read, but not written
     except OSError as error:
         raise must_be("report", "a file that can be read", f"{path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
