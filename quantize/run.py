@@ -61,8 +61,6 @@ def perform(run: Run, step: str, work: Work, inputs: Sequence[Path], tables: Seq
     Raises:
         StepError: `quantize.doctor` misses something that the step needs.
     """
-    if lacks := missing(run.recipe, step, run.engine, run.device):
-        raise StepError("\n".join(f"{step} needs {lack}" for lack in lacks))
     folder = run.path(step)
     folder.mkdir(parents=True, exist_ok=True)
     everything = run.recipe.model_dump(mode="json")
@@ -74,6 +72,8 @@ def perform(run: Run, step: str, work: Work, inputs: Sequence[Path], tables: Seq
         console.print(f"{step}: done before in {folder} (--again does it again)", highlight=False)
         result: dict[str, Any] = before["result"]
         return result
+    if lacks := missing(run.recipe, step, run.engine, run.device):
+        raise StepError("\n".join(f"{step} needs {lack}" for lack in lacks))
     if os.environ.get("RANK", "0") != "0":  # torchrun's other processes only work; the first one keeps the books
         return work(run, folder)
     (folder / "recipe.json").write_text(json.dumps(everything, indent=1, ensure_ascii=False))
