@@ -387,7 +387,7 @@ def _by_litert(
     except ImportError as error:
         raise RuntimeUnavailableError(
             "ai-edge-litert must be installed to make golden vectors of TFLite networks, but is not "
-            "(pip install 'edgeface[tflite]')"
+            "(pip install ai-edge-litert)"
         ) from error
     interpreter = Interpreter(
         model_content=bundle.read(model), experimental_op_resolver_type=OpResolverType.BUILTIN_REF, num_threads=1

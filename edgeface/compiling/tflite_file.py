@@ -22,7 +22,7 @@ def schema() -> Any:
         from ai_edge_litert import schema_py_generated
     except ImportError as error:
         raise RuntimeUnavailableError(
-            "ai-edge-litert must be installed to read TFLite files, but is not (pip install 'edgeface[tflite]')"
+            "ai-edge-litert must be installed to read TFLite files, but is not (pip install ai-edge-litert)"
         ) from error
     return schema_py_generated
 
