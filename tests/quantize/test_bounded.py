@@ -15,7 +15,7 @@ from torch import nn  # noqa: E402
 
 from quantize.compress.bounded_stem import BOUND, bound_stem  # noqa: E402
 from quantize.compress.calibration import as_real  # noqa: E402
-from quantize.models import Student, build_student, checkpoint_of, fuse, load_student  # noqa: E402
+from quantize.models import Student, build_student, checkpoint_of, fuse, load_student# noqa: E402
 from quantize.export.onnx import export_float, quantize_onnx  # noqa: E402
 from quantize.compress.accuracy import layer_report  # noqa: E402
 

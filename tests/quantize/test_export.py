@@ -13,7 +13,7 @@ ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 from quantize import calibration, ranges  # noqa: E402
 from quantize.compress.equalisation import MOST, equalise  # noqa: E402
-from quantize.models import ROTATION, STRIDES, Student, build_student, fuse  # noqa: E402
+from quantize.models import ROTATION, STRIDES, Student, build_student, fuse# noqa: E402
 from quantize.export.onnx import convolutions, export_float, quantize_onnx  # noqa: E402
 from quantize.compress.accuracy import sensitivities  # noqa: E402
 

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="the toolchain's extra is not instal
 
 from torch import nn  # noqa: E402
 
-from quantize.models import build_student, fuse  # noqa: E402
+from quantize.models import build_student, fuse# noqa: E402
 from quantize.compress.rounding import SPREAD, _rounded, round_weights, rounded_result  # noqa: E402
 
 
