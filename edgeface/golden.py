@@ -39,6 +39,8 @@ __all__ = [
     "verify",
 ]
 
+# (width, height) of vectors of a network that takes any: a quarter of the default one's bytes.
+_SMALL: Final = (160, 128)
 _INDEX: Final = "golden.json"
 _PICTURE: Final = "golden-picture.ppm"
 _SCHEMA: Final = 1
@@ -208,7 +210,7 @@ def add_golden(
     *,
     computed: Mapping[str, tuple[list[NDArray[Any]], str]] = MappingProxyType({}),
 ) -> Path:
-    """Write a bundle with golden vectors: of each network that takes the bundle's default size, by its reference.
+    """Write a bundle with golden vectors: of each network that takes any size or the bundle's default, by its reference.
 
     The rest of the bundle stays as it is; old vectors are replaced.
 
@@ -230,8 +232,8 @@ def add_golden(
     picture = draw_picture()
     files = {_PICTURE: b"P6 %d %d 255\n" % (picture.shape[1], picture.shape[0]) + picture.tobytes()}
     networks: dict[str, Any] = {}
-    size = bundle.manifest.default_size
     for model in bundle.manifest.models:
+        size = _SMALL if model.size is None else bundle.manifest.default_size
         if model.serves(size) and (model.file in computed or model.format in _REFERENCES):
             image = preprocess(picture, model, size)
             found = computed[model.file] if model.file in computed else reference(bundle, model, size, image)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +73,12 @@ def _begin(run: Run, folder: Path) -> None:
     begun = folder / "begun.json"
     wanted = _learned(run.recipe) | {"photos": content(run.need("label", "pack/samples.jsonl"))}
     if (folder / "last.pt").is_file():
-        if run.again and not dist.is_torchelastic_launched():
+        if run.again and dist.is_torchelastic_launched():
+            raise StepError(f"--again must be asked of one process, but torchrun started several: move {folder} away")
+        if run.again:
             aside = next(p for n in range(1, 10_000) if not (p := folder / f"before-{n}").exists())
             aside.mkdir()
-            for path in [p for p in folder.iterdir() if p.is_file()]:
+            for path in [p for p in folder.iterdir() if p.is_file() and p.name != "recipe.json"]:
                 path.rename(aside / path.name)
         elif begun.is_file():
             before = json.loads(begun.read_text())
@@ -84,8 +87,9 @@ def _begin(run: Run, folder: Path) -> None:
                     f"{folder} must have been begun by the same recipe, but {', '.join(other[:5])} changed: "
                     "train elsewhere (--run FOLDER), or anew (--again; what is there is put aside)"
                 )
-    with replacing(begun) as part:
-        part.write_text(json.dumps(wanted, indent=1))
+    if os.environ.get("RANK", "0") == "0":
+        with replacing(begun) as part:
+            part.write_text(json.dumps(wanted, indent=1))
 
 
 def _learned(recipe: Recipe) -> dict[str, Any]:

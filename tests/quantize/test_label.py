@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from synthetic import write_set
 
 pytest.importorskip("quantize.label.ensemble", reason="the teachers' code or its packages are not here")
 
@@ -129,3 +133,29 @@ def test_labels_are_cached_by_photo_and_label(tmp_path: Path) -> None:
     assert labeller.asked == 2
     sample.path = tmp_path / "missing.png"
     assert cached(sample, labeller, "detection", tmp_path / "cache") is None  # type: ignore[arg-type]
+
+
+TEACHERS = Path(__file__).parents[3] / "shared" / "teachers"
+
+
+@pytest.mark.skipif(not TEACHERS.is_dir(), reason="the teachers' weights are not here")
+def test_two_dask_workers_label_as_one_process_does(tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="dask is not installed (pip install '.[scale]')")
+    pytest.importorskip("openvino", reason="openvino is not installed")
+    write_set(tmp_path / "photos", 4, 1)
+    (tmp_path / "x.toml").write_text(
+        f'[data]\nsets = [{{name = "p", reader = "folder", path = "{tmp_path}/photos", use = "unlabelled"}}]\n'
+        f'[label]\nteachers = "{TEACHERS}"\n[model]\narchitecture = "edgeface-n"\n'
+        "[train]\nphases = [{views = 1, size = [64], batch = [1]}]\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    written = []
+    for engine in ("local", "dask"):
+        for verb in (["data"], ["label", "--engine", engine, "--workers", "2"]):
+            command = [sys.executable, "-m", "quantize", *verb, "-c", "x.toml", "--run", engine]
+            command += ["-s", f"label.cache={engine}-cache"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr[-2000:]
+        written.append((tmp_path / engine / "label" / "samples.jsonl").read_text())
+        assert len(list((tmp_path / f"{engine}-cache").rglob("*.json"))) == 4, "each photo once"
+    assert written[0] == written[1]
