@@ -63,7 +63,7 @@ class ImageInput:
         canvas = np.zeros((height, width, 3), np.uint8)
         canvas[: fitted[1], : fitted[0]] = cv2.resize(image, fitted, interpolation=cv2.INTER_AREA)
         pixels = canvas if self.bgr else canvas[:, :, ::-1]
-        x = (pixels.astype(np.float32) - np.float32(self.mean)) / np.float32(self.std)
+        x = (pixels.astype(np.float32) - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return np.ascontiguousarray(x[None] if self.layout == "NHWC" else x.transpose(2, 0, 1)[None])
 
 

@@ -168,9 +168,10 @@ def _on_grids(weight: Tensor, share: Tensor, scales: Tensor) -> Tensor:
 def _second_moments(conv: nn.Conv2d, inputs: Sequence[Tensor], generator: torch.Generator) -> Tensor:
     """The mean of x·xᵀ over patches x of the layer's input, (groups, i·k·k, i·k·k)."""
     total, count = torch.zeros(()), 0
+    assert not isinstance(conv.padding, str)
     (kh, kw), (sh, sw), (ph, pw) = conv.kernel_size, conv.stride, conv.padding
     for x in inputs:
-        windows = F.pad(x, (int(pw), int(pw), int(ph), int(ph))).unfold(2, kh, sh).unfold(3, kw, sw)
+        windows = F.pad(x, (pw, pw, ph, ph)).unfold(2, kh, sh).unfold(3, kw, sw)
         n, _, rows, columns, _, _ = windows.shape
         which = torch.randperm(n * rows * columns, generator=generator)[:PATCHES]
         photo, place = which // (rows * columns), which % (rows * columns)

@@ -64,5 +64,5 @@ class ScrfdPeer:
             boxes = np.concatenate([corner - left_top, corner + right_bottom], 1)
             points = corner[:, None] + offsets[keep].reshape(-1, 5, 2) * stride
             parts.append((boxes, points, scores[keep, 0]))
-        boxes, points, scores = (np.concatenate(of) for of in zip(*parts, strict=True))
-        return boxes, points, scores
+        all_boxes, all_points, all_scores = (np.concatenate(of) for of in zip(*parts, strict=True))
+        return all_boxes, all_points, all_scores

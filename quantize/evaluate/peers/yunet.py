@@ -54,5 +54,5 @@ class YuNetPeer:
             centre, size = (corner + box[:, :2]) * stride, np.exp(box[:, 2:]) * stride
             points = (out[f"kps_{stride}"].reshape(-1, 5, 2)[keep] + corner[:, None]) * stride
             parts.append((np.c_[centre - size / 2, centre + size / 2], points, score[keep]))
-        boxes, points, scores = (np.concatenate(of).astype(np.float64) for of in zip(*parts, strict=True))
-        return boxes, points, scores
+        all_boxes, all_points, all_scores = (np.concatenate(of).astype(np.float64) for of in zip(*parts, strict=True))
+        return all_boxes, all_points, all_scores
