@@ -210,7 +210,8 @@ def add_golden(
     *,
     computed: Mapping[str, tuple[list[NDArray[Any]], str]] = MappingProxyType({}),
 ) -> Path:
-    """Write a bundle with golden vectors: of each network that takes any size or the bundle's default, by its reference.
+    """Write a bundle with golden vectors: of each network that takes any size or the bundle's default, by its
+    reference.
 
     The rest of the bundle stays as it is; old vectors are replaced.
 

@@ -1,7 +1,7 @@
 """The schema of a recipe: one TOML file that says how a network is made, checked as a whole before any work.
 
-A recipe may name another one as its ``base`` and give the differences. Unknown keys and values out of range are errors that say
-what is allowed. ``python -m quantize show RECIPE`` prints every value and where it comes from.
+A recipe may name another one as its ``base`` and give the differences. Unknown keys and values out of range are errors
+that say what is allowed. ``python -m quantize show RECIPE`` prints every value and where it comes from.
 """
 
 from __future__ import annotations
@@ -156,7 +156,9 @@ class HardNegativeOptions(Table):
 
 
 class PhaseOptions(Table):
-    """A part of the schedule. Steps of the kinds named by ``size`` and ``batch`` take turns; the processes of a run share each."""
+    """A part of the schedule. Steps of the kinds named by ``size`` and ``batch`` take turns; the processes of a run
+    share each.
+    """
 
     views: Count
     """Views that the phase sees, of all processes together."""
@@ -366,8 +368,9 @@ def load_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
     """Reads and checks a recipe.
 
     Args:
-        path: a TOML file. Its key ``base`` may name another one, from its own folder on, of which it gives the differences.
-        settings: ``key=value`` with dots in the key and a TOML value, such as ``train.optimizer.lr=1e-3``; text needs no quotes.
+        path: a TOML file. Its key ``base`` may name another one, from its own folder on, of which it gives the
+        differences. settings: ``key=value`` with dots in the key and a TOML value, such as
+        ``train.optimizer.lr=1e-3``; text needs no quotes.
 
     Raises:
         RecipeError: the file cannot be read, or a key or value is not allowed; says which and what is.

@@ -54,7 +54,8 @@ Work = Callable[[Run, Path], dict[str, Any]]
 
 
 def perform(run: Run, step: str, work: Work, inputs: Sequence[Path], tables: Sequence[str]) -> dict[str, Any]:
-    """Does one step unless it is done: the same ``tables`` of the recipe and the same content of ``inputs`` as when it last ended.
+    """Does one step unless it is done: the same ``tables`` of the recipe and the same content of ``inputs`` as when it
+    last ended.
 
     Writes ``recipe.json`` before the work, and ``done.json`` after it; ``steps.jsonl`` of the run gets a line.
 

@@ -1,7 +1,7 @@
 """The dev split: photos kept out of the training, on which every choice is made.
 
-A tenth of each event of each set is drawn by the hash of a photo's name, so that the split stays the same when photos are added and
-does not depend on the order of files. Photos of one person stay together.
+A tenth of each event of each set is drawn by the hash of a photo's name, so that the split stays the same when photos
+are added and does not depend on the order of files. Photos of one person stay together.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""``python -m quantize.export.add_ncnn BUNDLE.efm FLOAT.efm``: put ncnn's files into a bundle, from what it and its float
-companion hold. A bundle that has some gets new ones.
+"""``python -m quantize.export.add_ncnn BUNDLE.efm FLOAT.efm``: put ncnn's files into a bundle, from what it and its
+float companion hold. A bundle that has some gets new ones.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What teachers say of one photo, put beside what people drew in it.
 
-The ensemble of detectors (`quantize.label.ensemble`) adds the faces that a set leaves open and five points; FSA-Net and 3DDFA say
-where heads point. What a person labelled is never changed: in photos whose faces are all labelled, what the ensemble finds besides is
-background. The rule of the ensemble's scores is that of its authors: from .5 a face, from .3 an ignore region, below background;
-faces under 16 px that it may have missed are neither.
+The ensemble of detectors (`quantize.label.ensemble`) adds the faces that a set leaves open and five points; FSA-Net
+and 3DDFA say where heads point. What a person labelled is never changed: in photos whose faces are all labelled, what
+the ensemble finds besides is background. The rule of the ensemble's scores is that of its authors: from .5 a face,
+from .3 an ignore region, below background; faces under 16 px that it may have missed are neither.
 """
 
 from __future__ import annotations
@@ -73,11 +73,17 @@ class Labeller:
         self.ensemble, self.fsanet, self.tddfa = Ensemble(folder), FsaNet(folder), Tddfa(folder)
 
     def __call__(self, sample: Sample, image: NDArray[np.uint8], use: str) -> Sample:
-        """The sample with what was open filled in; ``image`` is its photo, BGR (h, w, 3); ``use`` as in a recipe's set."""
+        """The sample with what was open filled in; ``image`` is its photo, BGR (h, w, 3); ``use`` as in a recipe's
+        set.
+        """
         if use == "negatives":
             return sample
         # in a photo whose faces are all labelled, and that the ensemble has looked at before, there is nothing to find
-        seen = sample.complete and use == "detection" and any(f.extra.get("points_from") == "ensemble" for f in sample.faces)
+        seen = (
+            sample.complete
+            and use == "detection"
+            and any(f.extra.get("points_from") == "ensemble" for f in sample.faces)
+        )
         finds = Finds.none() if seen else Finds(*self.ensemble(image))
         faces = joined(sample, finds, use, self.rules)
         self._pose(image, faces)
@@ -115,8 +121,8 @@ class Labeller:
 
 
 def joined(sample: Sample, finds: Finds, use: str, rules: LabelRules) -> list[FaceLabel]:
-    """A photo's faces: the labelled ones, with points where they had none, and (unless the photo's faces are all labelled)
-    those that the ensemble found besides.
+    """A photo's faces: the labelled ones, with points where they had none, and (unless the photo's faces are all
+    labelled) those that the ensemble found besides.
     """
     finds = finds.take((finds.boxes[:, 2:] - finds.boxes[:, :2]).min(1, initial=np.inf) >= rules.least_side)
     taken = np.zeros(len(finds.boxes), bool)
@@ -195,7 +201,9 @@ def with_measured_pan(rotation: NDArray[np.float32], measured: dict[str, float])
 
 
 def cached(sample: Sample, labeller: Labeller, use: str, folder: Path) -> Sample | None:
-    """The labelled sample, from ``folder`` where this photo with these labels was done before. None for an unreadable photo."""
+    """The labelled sample, from ``folder`` where this photo with these labels was done before. None for an unreadable
+    photo.
+    """
     try:
         data = sample.path.read_bytes()
     except OSError:

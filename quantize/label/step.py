@@ -22,7 +22,9 @@ QUALITY = "quality"
 
 
 def label(run: Run) -> dict[str, Any]:
-    """Labels the training photos and those of the dev split. Results are cached by photo, so an interrupted run goes on."""
+    """Labels the training photos and those of the dev split. Results are cached by photo, so an interrupted run goes
+    on.
+    """
     return perform(run, "label", _label, [run.need("data", "samples.jsonl"), run.need("data", "dev.jsonl")], ["label"])
 
 

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from quantize.models.checkpoints import Network, checkpoint_of, load_student, student_of
-from quantize.models.student import BOX, CHANNELS, LANDMARKS, OUTPUTS, QUALITY, ROTATION, SCORE, STRIDES
-from quantize.models.student import Architecture, Student, fuse
+from quantize.models.student import (
+    BOX,
+    CHANNELS,
+    LANDMARKS,
+    OUTPUTS,
+    QUALITY,
+    ROTATION,
+    SCORE,
+    STRIDES,
+    Architecture,
+    Student,
+    fuse,
+)
 
 ARCHITECTURES = {
     "edgeface-s": Architecture(

@@ -17,7 +17,9 @@ FIRST: dict[str, type[FirstS] | type[FirstN]] = {"edgeface-s 0.1.0": FirstS, "ed
 
 
 def checkpoint_of(model: Network, **more: Any) -> dict[str, Any]:
-    """What `load_student` reads: the architecture, whether batch norm is folded, the weights, and ``more`` to remember."""
+    """What `load_student` reads: the architecture, whether batch norm is folded, the weights, and ``more`` to
+    remember.
+    """
     folded = not any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
     return {"architecture": _described(model), "folded": folded, "weights": model.state_dict(), **more}
 

@@ -1,8 +1,9 @@
 """The students: one pass gives score, quality, box, landmarks and rotation at strides 8, 16 and 32.
 
-A backbone of dense 3 × 3 convolutions, a top-down pyramid, a branch at stride 32 for large faces and one fused 1 × 1 head a level,
-whose 22 channels are those of decode rule ``edgeface-v1`` (docs/bundle.md). Dense convolutions of stride 1 with channels in multiples
-of 8 are what ncnn (Winograd) and XNNPACK (dot products) run best; stride 2 is kept where small faces need it.
+A backbone of dense 3 × 3 convolutions, a top-down pyramid, a branch at stride 32 for large faces and one fused 1 × 1
+head a level, whose 22 channels are those of decode rule ``edgeface-v1`` (docs/bundle.md). Dense convolutions of stride
+1 with channels in multiples of 8 are what ncnn (Winograd) and XNNPACK (dot products) run best; stride 2 is kept where
+small faces need it.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ OUTPUTS = {"score": SCORE, "quality": QUALITY, "box": BOX, "landmarks": LANDMARK
 class Architecture:
     """The layers of a student, as words in a row.
 
-    ``32`` is a dense 3 × 3 convolution of 32 channels with batch norm and ReLU, ``32/2`` one of stride 2, ``pool`` max pooling of
-    stride 2, ``5x64`` a depthwise separable block with a 5 × 5 kernel, ``5x64/2`` one of stride 2, ``1x64`` a pointwise convolution.
-    ``stem`` ends at stride 4, the stages at 8, 16 and 32; ``branch`` goes from stride 16 to 32 beside the last one. ``neck`` is the
-    width of the pyramid. ``bounded``: the first layer ends in ReLU6 (`quantize.compress.bounded_stem`).
+    ``32`` is a dense 3 × 3 convolution of 32 channels with batch norm and ReLU, ``32/2`` one of stride 2, ``pool`` max
+    pooling of stride 2, ``5x64`` a depthwise separable block with a 5 × 5 kernel, ``5x64/2`` one of stride 2, ``1x64``
+    a pointwise convolution. ``stem`` ends at stride 4, the stages at 8, 16 and 32; ``branch`` goes from stride 16 to
+    32 beside the last one. ``neck`` is the width of the pyramid. ``bounded``: the first layer ends in ReLU6
+    (`quantize.compress.bounded_stem`).
     """
 
     stem: str
@@ -122,7 +124,7 @@ class Student(nn.Module):
         """Runs of convolutions each of which is read by the next alone, with nothing but ReLU and pooling between."""
         to8, to16, to32 = self.towers
         plain = [
-            [m for m in convolutions(stage) if m[0].groups == 1]  # type: ignore[union-attr]
+            [m for m in convolutions(stage) if m[0].groups == 1]
             for stage in (nn.Sequential(self.stem, self.stage8), self.stage16)
             if not any(isinstance(m, Separable) for m in stage.modules())
         ]
@@ -145,7 +147,7 @@ def init_head(head: nn.Conv2d) -> None:
 
 def bound(model: nn.Module) -> None:
     """Lets the first layer end in ReLU6 instead of ReLU, in place."""
-    model.stem[0][2] = nn.ReLU6(inplace=True)  # type: ignore[operator, index]
+    model.stem[0][2] = nn.ReLU6(inplace=True)  # type: ignore[index, assignment]
 
 
 def fuse(model: M) -> M:

@@ -42,7 +42,10 @@ def card_of(bundle: Bundle, size: int, parameters: int) -> str:
         has={key: any(r.get(key) is not None for r in results) for key in FIGURES},
         by_yaw=parts("pose_by_yaw"),
         by_lightness=parts("by_lightness"),
-        files=[(f.file, sum(map(len, (bundle.read(f), bundle.read_weights(f) or b""))), f.precision, f.size) for f in manifest.models],
+        files=[
+            (f.file, sum(map(len, (bundle.read(f), bundle.read_weights(f) or b""))), f.precision, f.size)
+            for f in manifest.models
+        ],
         parameters=parameters,
         size=size,
         unstated=any("not stated" in (d["origin"], d["terms"]) for d in manifest.lineage["data"]),

@@ -1,4 +1,5 @@
-"""The ablation: short trainings that differ from one recipe in one thing each, with two seeds, measured on the dev split.
+"""The ablation: short trainings that differ from one recipe in one thing each, with two seeds, measured on the dev
+split.
 
     python -m quantize ablate quantize/recipes/ablation.toml
 
@@ -38,7 +39,7 @@ class Row(Table):
     """One thing that differs: ``set`` is merged into the recipe."""
 
     name: str
-    set: dict[str, Any] = {}
+    set: dict[str, Any] = Field(default_factory=dict)
 
 
 class Ablation(Table):
@@ -56,18 +57,23 @@ def load_ablation(path: Path) -> Ablation:
     try:
         return Ablation.model_validate(tomllib.loads(path.read_text()))
     except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
-        raise RecipeError(f"ablation must be a TOML file with recipe, run, seeds and rows, but got {path}: {error}") from None
+        raise RecipeError(
+            f"ablation must be a TOML file with recipe, run, seeds and rows, but got {path}: {error}"
+        ) from None
 
 
 def ablate(path: Path, device: str = "auto") -> Path:
-    """Trains what is missing and writes ``table.md`` and ``table.json`` into ``ablation.run``; returns the table's path.
+    """Trains what is missing and writes ``table.md`` and ``table.json`` into ``ablation.run``; returns the table's
+    path.
 
     Raises:
         RecipeError: the file or one of its rows is no recipe. All rows are checked before any work.
     """
     ablation = load_ablation(path)
     base = load_recipe(path.parent / ablation.recipe).model_dump(mode="json")
-    recipes = {(row.name, seed): _recipe(base, row, seed, ablation.run) for row in ablation.rows for seed in ablation.seeds}
+    recipes = {
+        (row.name, seed): _recipe(base, row, seed, ablation.run) for row in ablation.rows for seed in ablation.seeds
+    }
     results: dict[str, list[dict[str, float]]] = {row.name: [] for row in ablation.rows}
     for (name, seed), recipe in recipes.items():
         console.print(f"{name}, seed {seed}", highlight=False)
@@ -92,7 +98,9 @@ def _figures(run: Run, photos: int) -> dict[str, float]:
     if not run.path("label").exists():
         run.path("label").symlink_to(shared.resolve(), target_is_directory=True)
     init = pretrain(run).get("checkpoint")
-    trainer = Trainer(run.recipe, run.path("label", "pack"), run.path("train"), run.device, Path(init) if init else None)
+    trainer = Trainer(
+        run.recipe, run.path("label", "pack"), run.path("train"), run.device, Path(init) if init else None
+    )
     with bar(run.folder.name, lambda: trainer.seen, trainer.total):
         trainer.train()
     dev = read_samples(run.path("label", "dev.jsonl"))
@@ -114,8 +122,8 @@ def table(results: dict[str, list[dict[str, float]]]) -> str:
     """A Markdown table: the first row's means, the others' differences to it, each with half the spread of its seeds.
 
     Examples:
-        >>> print(table({"recipe": [{"dev_ap_ge16_640": 0.5}, {"dev_ap_ge16_640": 0.52}], "with": [{"dev_ap_ge16_640": 0.55}]}))
-        | row | AP ≥16 px @640 |
+        >>> print(table({"recipe": [{"dev_ap_ge16_640": 0.5}, {"dev_ap_ge16_640": 0.52}], "with": [{"dev_ap_ge16_640":
+        0.55}]})) | row | AP ≥16 px @640 |
         |---|---|
         | recipe | 0.51 ± 0.01 |
         | with | +0.04 ± 0 better |

@@ -29,9 +29,9 @@ def measure(model: nn.Module, samples: Sequence[Sample], uses: Mapping[str, str]
         most: photos of each kind, spread evenly; 0 for all of them.
 
     Returns:
-        ``dev_ap_ge16_640`` … of sets whose faces are all labelled; ``dev_nme5_box_320``, ``dev_nme5_box_640`` of those with drawn
-        points, percent; ``dev_pose_320``, ``dev_pose_640``: mean degrees to the teachers' rotations; ``dev_fp_per_100``
-        over .5 at 640 px on photos without faces.
+        ``dev_ap_ge16_640`` … of sets whose faces are all labelled; ``dev_nme5_box_320``, ``dev_nme5_box_640`` of those
+        with drawn points, percent; ``dev_pose_320``, ``dev_pose_640``: mean degrees to the teachers' rotations;
+        ``dev_fp_per_100`` over .5 at 640 px on photos without faces.
     """
     was_training = model.training
     model.eval()
@@ -48,7 +48,9 @@ def measure(model: nn.Module, samples: Sequence[Sample], uses: Mapping[str, str]
         if kinds["detection"]:
             found = _found(detector, kinds["detection"])
             figures = score_samples(kinds["detection"], found)
-            result |= {f"dev_{k}_{side}": figures[k] for k in ("ap_ge16", "ap_ge32", "ap_ge64") if figures.get(k) is not None}
+            result |= {
+                f"dev_{k}_{side}": figures[k] for k in ("ap_ge16", "ap_ge32", "ap_ge64") if figures.get(k) is not None
+            }
         if kinds["landmarks"]:
             drawn = [replace(s, faces=[f for f in s.faces if f.extra.get("points68")]) for s in kinds["landmarks"]]
             found = _found(detector, drawn)
@@ -58,7 +60,9 @@ def measure(model: nn.Module, samples: Sequence[Sample], uses: Mapping[str, str]
                 result[f"dev_pose_{side}"] = float(np.mean(apart))
     if kinds["negatives"]:
         found = _found(FloatDetector(model, (SIDES[0], SIDES[0])), kinds["negatives"])
-        result["dev_fp_per_100"] = 100 * sum(int((f.scores >= 0.5).sum()) for f in found.values()) / len(kinds["negatives"])
+        result["dev_fp_per_100"] = (
+            100 * sum(int((f.scores >= 0.5).sum()) for f in found.values()) / len(kinds["negatives"])
+        )
     model.train(was_training)
     return result
 

@@ -21,7 +21,9 @@ NEAR = 0.1
 
 
 def choose(photos: PackedPhotos, sets: Sequence[str], most: int, seed: Sequence[int]) -> NDArray[np.intp]:
-    """Numbers of at most ``most`` photos of ``sets`` (names of sources) whose faces are all labelled, drawn by ``seed``."""
+    """Numbers of at most ``most`` photos of ``sets`` (names of sources) whose faces are all labelled, drawn by
+    ``seed``.
+    """
     usable = [i for i, s in enumerate(photos.samples) if s.source in sets and s.complete and not s.unknown_below]
     numbers = np.array(usable, np.intp)
     return np.random.default_rng(list(seed)).permutation(numbers)[:most]

@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from quantize.config import ViewOptions
 from quantize.data.pack import PackedPhotos
-from quantize.train.methods.mos import Feedback
 from quantize.train.losses import Batch
+from quantize.train.methods.mos import Feedback
 from quantize.train.views import Targets, Views
 
 STITCHED = [0.0, 1.0]

@@ -1,7 +1,7 @@
 """The training loop: phases of growing input size, cosine schedule, moving average, checkpoints every few minutes.
 
-A run goes on from its last checkpoint as if it had not been interrupted: batch k is always made of the same views. Under torchrun
-several processes or devices share each batch's work.
+A run goes on from its last checkpoint as if it had not been interrupted: batch k is always made of the same views.
+Under torchrun several processes or devices share each batch's work.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ QUALITY_WEIGHT = 1.5
 
 
 class Ema:
-    """Exponential moving average of weights and batch-norm statistics; the decay warms up so that early weights are forgotten."""
+    """Exponential moving average of weights and batch-norm statistics; the decay warms up so that early weights are
+    forgotten.
+    """
 
     def __init__(self, model: Network, decay: float) -> None:
         self.model, self.decay, self.updates = copy.deepcopy(model).eval(), decay, 0
@@ -66,7 +68,9 @@ def pick_device(wanted: str) -> torch.device:
 
 
 def learning_rate(seen: float, total: float, base: float, warmup: float, final: float) -> float:
-    """Linear warm-up over ``warmup`` of ``total``, then half a cosine down to ``final`` times ``base``; all of one unit."""
+    """Linear warm-up over ``warmup`` of ``total``, then half a cosine down to ``final`` times ``base``; all of one
+    unit.
+    """
     if seen < warmup:
         return base * (seen + 1) / warmup
     t = (seen - warmup) / max(1, total - warmup)
@@ -84,9 +88,7 @@ class Trainer:
         init: weights to begin with, of `quantize.train.pretrain` or of a checkpoint; noise by default.
     """
 
-    def __init__(
-        self, recipe: Recipe, packed: Path, run: Path, device: str = "auto", init: Path | None = None
-    ) -> None:
+    def __init__(self, recipe: Recipe, packed: Path, run: Path, device: str = "auto", init: Path | None = None) -> None:
         self.recipe, self.options, self.packed, self.run = recipe, recipe.train, packed, run
         self.rank, self.world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         if self.world > 1 and not dist.is_initialized():
@@ -253,7 +255,9 @@ class Trainer:
         return loss, terms
 
     def _give(self, feedback: Feedback, batch: Batch) -> None:
-        """Views with a confident false positive come back; too little loss from small faces asks for stitched views (MOS)."""
+        """Views with a confident false positive come back; too little loss from small faces asks for stitched views
+        (MOS).
+        """
         methods = self.options.methods
         loud = (self.losses.false_positives > methods.mos_score) & (batch.number >= 0)
         feedback.show_again(batch.number[loud].tolist())

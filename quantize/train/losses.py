@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from quantize.config import LossOptions
 from quantize.models import BOX, LANDMARKS, QUALITY, ROTATION, SCORE
 from quantize.train.assignment import Grid, assign, decode_boxes, flatten, pair_iou
-from quantize.train.methods.mos import SMALL
 from quantize.train.methods.kd_loss import Guides, kd_points_loss
+from quantize.train.methods.mos import SMALL
 
 RESOLVED = 40.0  # pixels of a face's side from which on its points and rotation count in full
 TASKS = ("score", "box", "points", "rotation", "quality")
@@ -24,9 +24,9 @@ TASKS = ("score", "box", "points", "rotation", "quality")
 @dataclass
 class Batch:
     """Targets of n views, padded to m faces: ``box`` (n, m, 4), ``points`` (n, m, 5, 2), ``rotation`` (n, m, 3, 3),
-    ``quality`` (n, m), NaN where unknown; ``confidence`` (n, m) of the boxes, 0 to 1; ``limit`` (n, m): the height in pixels
-    below which a find in an ignore region is ignored; ``real`` (n, m) and ``ignore`` (n, m) bool (padding is neither);
-    ``number`` (n,) int64, negative for a view shown again.
+    ``quality`` (n, m), NaN where unknown; ``confidence`` (n, m) of the boxes, 0 to 1; ``limit`` (n, m): the height in
+    pixels below which a find in an ignore region is ignored; ``real`` (n, m) and ``ignore`` (n, m) bool (padding is
+    neither); ``number`` (n,) int64, negative for a view shown again.
     """
 
     box: Tensor
@@ -176,8 +176,8 @@ class Losses(nn.Module):
 
 
 def covered(grid: Grid, boxes: Tensor, batch: Batch, strides: float = 0.5) -> Tensor:
-    """Cells that are not background though no face is theirs, (n, p) bool: the centre lies in an ignore region (or within so
-    many ``strides`` of it), and the predicted box (n, p, 4) is lower than the region's limit.
+    """Cells that are not background though no face is theirs, (n, p) bool: the centre lies in an ignore region (or
+    within so many ``strides`` of it), and the predicted box (n, p, 4) is lower than the region's limit.
     """
     image, face = batch.ignore.nonzero(as_tuple=True)
     x, y, pad = grid.centre[:, 0], grid.centre[:, 1], grid.stride * strides

@@ -41,7 +41,9 @@ def prefer_bfloat16(model: Student) -> Student:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 pays on ``device``: accelerators, and processors with AVX512-BF16 (it is 18 times slower on others)."""
+    """Whether bfloat16 pays on ``device``: accelerators, and processors with AVX512-BF16 (it is 18 times slower on
+    others).
+    """
     if device.type != "cpu":
         return True
     try:

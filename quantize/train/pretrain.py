@@ -21,7 +21,9 @@ from quantize.train.sampling import photo_chances
 
 
 def pretrain(run: Run) -> dict[str, Any]:
-    """Masked pre-training; writes ``backbone.pt``, with which `train` begins. Does nothing where ``pretrain.views`` is 0."""
+    """Masked pre-training; writes ``backbone.pt``, with which `train` begins. Does nothing where ``pretrain.views`` is
+    0.
+    """
     if not run.recipe.pretrain.views:
         return {"views": 0}
     inputs = [run.need("label", "pack/samples.jsonl")]

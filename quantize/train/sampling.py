@@ -14,9 +14,9 @@ from quantize.data.sample import Sample
 def photo_chances(samples: Sequence[Sample], data: DataOptions, quality: float) -> NDArray[np.float64]:
     """The probability of each photo, (n,), adding up to one.
 
-    A set's weight is shared among its photos. Of what the sets of labelled faces have together, one event (or the events that
-    ``data.events_together`` joins) has at most ``data.most_of_event``; what it has more goes to the others. ``quality`` is the
-    weight of the tiles that quality is learned from.
+    A set's weight is shared among its photos. Of what the sets of labelled faces have together, one event (or the
+    events that ``data.events_together`` joins) has at most ``data.most_of_event``; what it has more goes to the
+    others. ``quality`` is the weight of the tiles that quality is learned from.
     """
     weights = {s.name: s.weight for s in data.sets} | {"quality": quality}
     uses = {s.name: s.use for s in data.sets}

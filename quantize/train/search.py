@@ -29,7 +29,9 @@ SIZE = 320
 
 
 def search(run: Run) -> dict[str, Any]:
-    """Writes ``architecture.json`` and ``pruned.pt``, with which `train` begins. Does nothing where ``search.views`` is 0."""
+    """Writes ``architecture.json`` and ``pruned.pt``, with which `train` begins. Does nothing where ``search.views``
+    is 0.
+    """
     if not run.recipe.search.views:
         return {"views": 0}
     return perform(run, "search", _search, [run.need("label", "pack/samples.jsonl")], ["data", "model", "search"])
@@ -77,7 +79,8 @@ def _search(run: Run, folder: Path) -> dict[str, Any]:
             turn = done % GATES_EVERY == GATES_EVERY - 1
             for gate in gates.parameters():
                 gate.requires_grad_(turn)
-            x, batch = on_device(*next(held if turn else of_weights), device)
+            pixels, targets = next(held if turn else of_weights)
+            x, batch = on_device(pixels, targets, device)
             with torch.autocast(device.type, torch.bfloat16, enabled=half):
                 outputs = student(x.contiguous(memory_format=torch.channels_last))
             loss, _ = losses(outputs, batch)
@@ -96,7 +99,9 @@ def _search(run: Run, folder: Path) -> dict[str, Any]:
             done += 1
             if done % LOG_EVERY == 0:
                 with (folder / "log.jsonl").open("a") as f:
-                    f.write(json.dumps({"step": done, "loss": round(float(loss.detach()), 4), "cost": float(cost)}) + "\n")
+                    f.write(
+                        json.dumps({"step": done, "loss": round(float(loss.detach()), 4), "cost": float(cost)}) + "\n"
+                    )
     small = pruned(student)
     with replacing(folder / "pruned.pt") as part:
         torch.save(checkpoint_of(small), part)

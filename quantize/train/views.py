@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from quantize.config import ViewOptions
 from quantize.data.pack import PackedPhotos
+from quantize.data.photometric import camera, relight
 from quantize.data.pose import geodesic_degrees, mirrored
 from quantize.data.sample import MIRROR_POINTS, FaceLabel, Sample
 from quantize.data.shape_model import ShapeModel
 from quantize.train.methods.semiuhpe import hide
-from quantize.data.photometric import camera, relight
 
 
 @dataclass
@@ -29,7 +29,8 @@ class Targets:
     """Faces of one view, arrays over faces: ``box`` (n, 4) xyxy, ``points`` (n, 5, 2), ``rotation`` (n, 3, 3),
     ``quality`` (n,); NaN where unknown. ``confidence`` (n,) 0–1: how sure its box is.
 
-    ``ignore`` (n,): neither face nor background, for finds whose height is below ``limit`` (n,) pixels; any find where it is infinite.
+    ``ignore`` (n,): neither face nor background, for finds whose height is below ``limit`` (n,) pixels; any find where
+    it is infinite.
     """
 
     box: NDArray[np.float32]
@@ -42,7 +43,9 @@ class Targets:
 
     @staticmethod
     def of(sample: Sample) -> Targets:
-        """Faces of a photo. Where smaller ones may be unlabelled, the whole photo is an ignore region for such finds."""
+        """Faces of a photo. Where smaller ones may be unlabelled, the whole photo is an ignore region for such
+        finds.
+        """
         faces = list(sample.faces)
         limits = [np.inf] * len(faces)
         if sample.unknown_below:

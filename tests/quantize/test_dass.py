@@ -1,4 +1,6 @@
-"""The search for shapes (DASS): gates by hand, a cost that is known, and pruning that leaves the network what it computes."""
+"""The search for shapes (DASS): gates by hand, a cost that is known, and pruning that leaves the network what it
+computes.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,14 @@ def test_channels_must_be_whole_groups():
 
 def rows(stride):
     return [
-        {"core": "cortex-a72", "stride": stride, "cin": i, "cout": o, "side": 10, "instructions": 100 * (3 + i + 2 * o + 0.5 * i * o)}
+        {
+            "core": "cortex-a72",
+            "stride": stride,
+            "cin": i,
+            "cout": o,
+            "side": 10,
+            "instructions": 100 * (3 + i + 2 * o + 0.5 * i * o),
+        }
         for i in (8, 16, 32)
         for o in (8, 24)
     ]
@@ -53,7 +62,9 @@ def rows(stride):
 
 def test_costs_are_those_of_the_table():
     costs = LayerCosts.of(rows(1) + rows(2), "cortex-a72")
-    assert costs.cost(1, torch.tensor(16.0), torch.tensor(24.0), 100).item() == pytest.approx(100 * (3 + 16 + 48 + 192), rel=1e-4)
+    assert costs.cost(1, torch.tensor(16.0), torch.tensor(24.0), 100).item() == pytest.approx(
+        100 * (3 + 16 + 48 + 192), rel=1e-4
+    )
     with pytest.raises(ValueError, match="core must be one of cortex-a72"):
         LayerCosts.of(rows(1), "z80")
     with pytest.raises(ValueError, match="four shapes"):
@@ -66,7 +77,16 @@ def test_expected_cost_counts_open_channels():
     gated = with_gates(student)
     for g in gated:
         g.gates.logit.data.fill_(50.0)
-    cells = [(32 * 32, 3 * 8), (16 * 16, 8 * 16), (64, 16 * 24), (64, 24 * 16), (16, 256), (16, 256), (4, 16 * 24), (4, 24 * 16)]
+    cells = [
+        (32 * 32, 3 * 8),
+        (16 * 16, 8 * 16),
+        (64, 16 * 24),
+        (64, 24 * 16),
+        (16, 256),
+        (16, 256),
+        (4, 16 * 24),
+        (4, 24 * 16),
+    ]
     cells += [(4, 16 * 24), (4, 24 * 32)]
     assert expected_cost(student, costs, 64).item() == pytest.approx(sum(a * b for a, b in cells), rel=1e-4)
     gated[0].gates.logit.data.fill_(-50.0)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from quantize.boxes import iou_matrix
+from quantize.data.boxes import iou_matrix
 from quantize.label import centerface, retinaface, yunet
 from quantize.label.centerface import CenterFace
 from quantize.label.ensemble import Ensemble, padded, resized

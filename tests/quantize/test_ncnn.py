@@ -12,7 +12,7 @@ pytest.importorskip("ncnn", reason="ncnn is not installed")
 pytest.importorskip("pnnx", reason="pnnx is not installed")
 
 from edgeface.bundle import Bundle
-from quantize import ncnn_files
+from quantize.export import ncnn_files
 from quantize.export.add_ncnn import add_ncnn, main
 from quantize.export.ncnn import ConversionError, NcnnFiles, compare, convert_student
 from quantize.export.ncnn_int8 import _may_overflow, convert_int8, convert_roughly

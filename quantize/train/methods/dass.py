@@ -1,17 +1,17 @@
 """DASS (Mousavi et al. 2022, arXiv 2207.06968): a search for the shape of a network that bears being sparse.
 
-Unstructured zeros gain nothing in the runtimes of boards, so what is switched off here are groups of ``GROUP`` output channels. Each
-group has a hard-concrete gate z (Louizos et al. 2018, arXiv 1712.01312),
+Unstructured zeros gain nothing in the runtimes of boards, so what is switched off here are groups of ``GROUP`` output
+channels. Each group has a hard-concrete gate z (Louizos et al. 2018, arXiv 1712.01312),
 
     u ~ U(0, 1),  s = σ((log u − log(1 − u) + a) / τ),  z = min(1, max(0, s · (ζ − γ) + γ)),
 
-whose probability of being open is p = σ(a − τ · log(−γ / ζ)). Weights learn with the gates on; the gates' a learn on photos that the
-weights do not see in that step (bilevel), from
+whose probability of being open is p = σ(a − τ · log(−γ / ζ)). Weights learn with the gates on; the gates' a learn on
+photos that the weights do not see in that step (bilevel), from
 
     loss + λ · max(0, cost(p) / budget − 1),
 
-where the cost is the sum over layers of the executed instructions of a table by layer shape and core. Closed groups are cut at the
-end, and what is left is an `Architecture` of its own.
+where the cost is the sum over layers of the executed instructions of a table by layer shape and core. Closed groups
+are cut at the end, and what is left is an `Architecture` of its own.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -33,7 +34,9 @@ STAGES = ("stem", "stage8", "stage16", "stage32", "branch")
 
 
 class GroupGates(nn.Module):
-    """Gates of one layer's output channels. ``forward`` multiplies (n, c, h, w); each group of channels shares a gate."""
+    """Gates of one layer's output channels. ``forward`` multiplies (n, c, h, w); each group of channels shares a
+    gate.
+    """
 
     def __init__(self, channels: int, start: float = 2.5) -> None:
         super().__init__()
@@ -88,14 +91,16 @@ def with_gates(student: Student) -> list[Gated]:
 
 @dataclass(frozen=True)
 class LayerCosts:
-    """Executed instructions of one dense layer per output cell: for each stride, factors of 1, cin, cout and cin · cout."""
+    """Executed instructions of one dense layer per output cell: for each stride, factors of 1, cin, cout and cin ·
+    cout.
+    """
 
     factors: Mapping[int, tuple[float, float, float, float]]
 
     @staticmethod
-    def of(rows: Sequence[Mapping[str, float]], core: str) -> LayerCosts:
-        """Fitted to the rows of ``core`` of a table by layer shape: ``core``, ``stride``, ``cin``, ``cout``, ``side`` (of the
-        output) and ``instructions``. Raises ValueError for fewer than four shapes of a stride, or another core.
+    def of(rows: Sequence[Mapping[str, Any]], core: str) -> LayerCosts:
+        """Fitted to the rows of ``core`` of a table by layer shape: ``core``, ``stride``, ``cin``, ``cout``, ``side``
+        (of the output) and ``instructions``. Raises ValueError for fewer than four shapes of a stride, or another core.
         """
         factors = {}
         of_core = [r for r in rows if r["core"] == core]
@@ -118,9 +123,17 @@ class LayerCosts:
         return cells * (one + a * cin + b * cout + both * cin * cout)
 
 
+def _convolution(layer: nn.Module) -> nn.Conv2d:
+    """Of a layer with gates or without."""
+    return cast(nn.Conv2d, cast(ConvBNReLU, layer.layer if isinstance(layer, Gated) else layer)[0])
+
+
 def expected_cost(student: Student, costs: LayerCosts, size: int) -> Tensor:
-    """Instructions of the gated layers and their neighbours for an input of ``size`` × ``size``, at the gates' open shares."""
-    side, ends = float(size), {}
+    """Instructions of the gated layers and their neighbours for an input of ``size`` × ``size``, at the gates' open
+    shares.
+    """
+    side = float(size)
+    ends: dict[str, Tensor] = {}
     for name in STAGES:
         width = {"stem": torch.tensor(3.0), "branch": ends.get("stage16")}.get(name, ends.get(_before(name)))
         here = side if name != "branch" else size / 16
@@ -130,9 +143,13 @@ def expected_cost(student: Student, costs: LayerCosts, size: int) -> Tensor:
             if isinstance(layer, nn.MaxPool2d):
                 here /= 2
                 continue
-            conv = (layer.layer if isinstance(layer, Gated) else layer)[0]
+            conv = _convolution(layer)
             here /= conv.stride[0]
-            out = layer.gates.open_share().sum() * GROUP if isinstance(layer, Gated) else torch.tensor(float(conv.out_channels))
+            out = (
+                layer.gates.open_share().sum() * GROUP
+                if isinstance(layer, Gated)
+                else torch.tensor(float(conv.out_channels))
+            )
             total = total + costs.cost(conv.stride[0], width, out, here**2)
             width = out
         ends[name] = width
@@ -161,7 +178,7 @@ def pruned(student: Student) -> Student:
         for i, layer in enumerate(getattr(student, name)):
             if isinstance(layer, nn.MaxPool2d):
                 continue
-            conv = (layer.layer if isinstance(layer, Gated) else layer)[0]
+            conv = _convolution(layer)
             which = torch.arange(conv.out_channels)
             if isinstance(layer, Gated):
                 open_groups = (layer.gates.open_share() >= 0.5).nonzero()[:, 0]
@@ -171,7 +188,7 @@ def pruned(student: Student) -> Student:
                 parts[i] = f"{len(which)}{'/2' if '/2' in parts[i] else ''}"
             kept[name].append(which)
         words[name] = " ".join(parts)
-    small = Student(replace(student.architecture, **words))
+    small = Student(replace(student.architecture, **cast(dict[str, Any], words)))
     _copy(student, small, kept)
     return small
 

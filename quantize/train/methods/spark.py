@@ -1,8 +1,9 @@
 """SparK (Tian et al. 2023, arXiv 2301.03580): masked pre-training of the backbone, on photos without labels.
 
-A share of the 32 × 32 px patches of a view is hidden. Every convolution and pooling of the encoder acts on what is visible: on dense
-kernels that is a multiplication by the mask after each of them, and statistics of batch norm over visible positions alone. A light
-decoder over strides 8, 16 and 32 fills hidden positions with a learned embedding and predicts their pixels. The loss is
+A share of the 32 × 32 px patches of a view is hidden. Every convolution and pooling of the encoder acts on what is
+visible: on dense kernels that is a multiplication by the mask after each of them, and statistics of batch norm over
+visible positions alone. A light decoder over strides 8, 16 and 32 fills hidden positions with a learned embedding and
+predicts their pixels. The loss is
 
     L = mean over hidden patches of ‖(x − mean(x)) / std(x) − y‖² / pixels,
 
@@ -25,7 +26,9 @@ PATCH = 32
 
 
 def random_mask(n: int, rows: int, columns: int, share: float, generator: torch.Generator) -> Tensor:
-    """(n, 1, rows, columns) float32: 1 where a patch is visible. Of each view the same number, ``share`` of all, is hidden."""
+    """(n, 1, rows, columns) float32: 1 where a patch is visible. Of each view the same number, ``share`` of all, is
+    hidden.
+    """
     cells = rows * columns
     order = torch.rand(n, cells, generator=generator).argsort(1)
     return (order >= round(share * cells)).float().reshape(n, 1, rows, columns)
@@ -37,7 +40,9 @@ def at(mask: Tensor, like: Tensor) -> Tensor:
 
 
 def masked_norm(x: Tensor, mask: Tensor, norm: nn.BatchNorm2d) -> Tensor:
-    """Batch norm whose statistics are those of visible positions; hidden ones stay 0. ``mask`` is of the size of ``x``."""
+    """Batch norm whose statistics are those of visible positions; hidden ones stay 0. ``mask`` is of the size of
+    ``x``.
+    """
     visible = mask.expand(-1, 1, *x.shape[2:]).bool()[:, 0]
     rows = x.permute(0, 2, 3, 1)[visible]
     out = torch.zeros_like(x).permute(0, 2, 3, 1)
@@ -92,7 +97,9 @@ class SparK(nn.Module):
         """``x`` (n, 3, h, w), sides multiples of 32; ``mask`` (n, 1, h/32, w/32), 1 where visible."""
         levels = self.features(x, mask)
         y: Tensor | None = None
-        for level, hidden, project, mix in reversed(list(zip(levels, self.hidden, self.project, self.mix, strict=True))):
+        for level, hidden, project, mix in reversed(
+            list(zip(levels, self.hidden, self.project, self.mix, strict=True))
+        ):
             m = at(mask, level)
             filled = project(level * m + hidden * (1 - m))
             y = mix(filled if y is None else filled + F.interpolate(y, scale_factor=2.0, mode="nearest"))
