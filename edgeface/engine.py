@@ -41,7 +41,6 @@ except ImportError as error:  # mostly a Python that was started in a checkout, 
         f"but got {edgeface.__path__[0]} with none that fits this Python: {error}"
     ) from error
 
-from edgeface.isa import instruction_set  # needs the extension, too
 
 __all__ = ["DEFAULT_MODEL", "EngineInfo", "FaceEngine", "parse_size"]
 
@@ -159,7 +158,7 @@ class FaceEngine:
         self._max_faces = _integer("max_faces", max_faces, 1, 65536)
         if precision not in (None, "int8", "float32"):
             raise must_be("precision", "int8, float32 or None", repr(precision))
-        isa = instruction_set()
+        isa = str(_core.isa())
         bundle = Bundle.find(model)
         manifest = bundle.manifest
         wanted = manifest.default_size

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from edgeface import _core
 from edgeface.frame import Frame, as_frame, checked_roi, checked_size
-from edgeface.isa import instruction_set
 
 __all__ = ["to_bgr", "to_bgr_with_transform"]
 
@@ -51,7 +50,6 @@ def to_bgr_with_transform(
     """Like `to_bgr`, with the (2, 3) affine A for which ``frame_xy = A @ [picture_x, picture_y, 1]``."""
     x1, y1, x2, y2 = (0, 0, *frame.size) if roi is None else checked_roi(roi, frame.size)
     width, height = (x2 - x1, y2 - y1) if size is None else checked_size(size)
-    instruction_set()  # says so if EDGEFACE_ISA is at fault
     picture = np.empty((height, width, 3), np.uint8)
     transform = _core.preprocess(
         frame.planes,

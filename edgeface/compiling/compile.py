@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edgeface.bundle import Bundle, write_bundle
 from edgeface.compiling.targets import Target, target_of
 from edgeface.errors import BundleError, RuntimeFailedError, must_be
+from edgeface.files import write_whole
 from edgeface.golden import add_golden, draw_picture, preprocess, reference
 from edgeface.manifest import InputSpec, Manifest, ModelSpec, OutputSpec
 
@@ -190,5 +191,5 @@ def _c_sources(path: Path, network: bytes, report: dict[str, Any]) -> tuple[Path
     texts = c_array(network, name, report["arena_bytes"], about)
     written = tuple(path.with_name(f"{name}.{suffix}") for suffix in ("h", "c"))
     for file, text in zip(written, texts, strict=True):
-        file.write_text(text)
+        write_whole(file, text)
     return written

@@ -425,9 +425,9 @@ CHECKS: Final[Sequence[Check]] = (
 
 def _core() -> tuple[str | None, str]:
     try:
-        from edgeface.isa import instruction_set
+        from edgeface import _core
 
-        return instruction_set(), ""
+        return str(_core.isa()), ""
     except (ImportError, InvalidInputError) as error:
         return None, str(error)
 

@@ -36,7 +36,7 @@ _PACKAGES = ("edgeface", "numpy", "ncnn", "onnxruntime", "ai-edge-litert", "tfli
 
 def describe_host(host: Host) -> dict[str, Any]:
     """Where the measurement was made."""
-    from edgeface.isa import instruction_set
+    from edgeface import _core
 
     here = recognise(host)
     return {
@@ -49,7 +49,7 @@ def describe_host(host: Host) -> dict[str, Any]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "packages": _versions(),
-        "isa": instruction_set(),
+        "isa": str(_core.isa()),
         "cpus_allowed": sorted(os.sched_getaffinity(0)),
     }
 

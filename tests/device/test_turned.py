@@ -223,8 +223,10 @@ def test_ros(rotation: int) -> None:
 @turned_camera
 def test_the_command(rotation: int, tmp_path: Path) -> None:
     bundle = tiny.write_bundle(tmp_path / "tiny.efm")
-    write_image(tmp_path / "turned.png", given(tiny.red_squares((64, 48), [(8, 24)]), rotation))
-    words = ["camera", "--source", str(tmp_path / "turned.png"), "--model", str(bundle), "--runtime", "onnxruntime"]
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    write_image(frames / "turned.png", given(tiny.red_squares((64, 48), [(8, 24)]), rotation))
+    words = ["camera", "--source", str(frames), "--model", str(bundle), "--runtime", "onnxruntime"]
     options = ["--rotation", str(rotation), "--no-track"]
     result = CliRunner().invoke(app, [*words, *options, "--format", "jsonl"])
     face = json.loads(result.stdout)["faces"][0]

@@ -106,8 +106,10 @@ def test_an_instruction_set_that_is_none_is_named(bundle: Path, capsys: pytest.C
         done = subprocess.run(
             [sys.executable, "-P", "-c", code, str(bundle)], env=environment, capture_output=True, text=True, check=True
         )
-        wanted = f"EDGEFACE_ISA must be unset, or one of scalar, neon, avx2 that this CPU has, but got {name!r}"
-        assert done.stdout.splitlines() == [wanted] * 2
+        start = "EDGEFACE_ISA must be one that this CPU and this build have (scalar"
+        said = done.stdout.splitlines()
+        assert len(said) == 2
+        assert all(line.startswith(start) and line.endswith(f"but got {name!r}") for line in said)
     done = subprocess.run(
         [sys.executable, "-P", "-m", "edgeface", "doctor"],
         env={"EDGEFACE_ISA": "foo", "PATH": ""},
