@@ -161,12 +161,13 @@ def test_outputs_decode_as_in_python_and_forgotten_channel_scales_are_refused(li
         assert len(boxes) == 1
         np.testing.assert_array_equal(np.array(boxes, np.float32), wanted[0])
 
-        kept = made.outputs[1].channel_scales
+        # the address: a pointer read from a structure shares its memory, and would be NULL with it
+        kept = c.cast(made.outputs[1].channel_scales, c.c_void_p).value
         made.outputs[1].channel_scales = None
         assert made.run() == (ARGUMENT, [])
         assert library.ef_last_error_field() == b"outputs[1].channel_scales"
         assert b"this bundle has channel scales" in library.ef_last_error_message()
-        made.outputs[1].channel_scales = kept
+        made.outputs[1].channel_scales = c.cast(kept, c.POINTER(c.c_float))
         for field, wrong in (
             ("scale", 3.0),
             ("zero_point", 7),
