@@ -171,7 +171,7 @@ def test_outputs_decode_as_in_python_and_forgotten_channel_scales_are_refused(li
         for field, wrong in (
             ("scale", 3.0),
             ("zero_point", 7),
-            ("dtype", 2 - made.outputs[0].dtype % 2),
+            ("dtype", (made.outputs[0].dtype + 1) % 3),
             ("stride", 7),
         ):
             right = getattr(made.outputs[0], field)
