@@ -153,6 +153,10 @@ def _compress(recipe: Recipe | None) -> Iterator[Finding]:
 
 
 def _export(recipe: Recipe | None) -> Iterator[Finding]:
+    if recipe is None or recipe.export.ncnn:
+        needed = recipe is not None
+        yield Finding("export", "the package pnnx (ncnn files)", _module("pnnx"), "pip install pnnx", needed)
+        yield Finding("export", "the package ncnn (its files are tried)", _module("ncnn"), "pip install ncnn", needed)
     if recipe is not None and not recipe.export.tflite:
         return
     asked = (
@@ -163,8 +167,6 @@ def _export(recipe: Recipe | None) -> Iterator[Finding]:
     here = next((str(p) for p in asked if p and Path(p).is_file()), "")
     remedy = "python -m quantize make-litert (2.1 GB), or export.tflite=false"
     yield Finding("export", "an environment with litert-torch (TFLite files)", here, remedy, recipe is not None)
-    if recipe is None:
-        yield Finding("export", "the package pnnx (ncnn files)", _module("pnnx"), "pip install pnnx", False)
 
 
 def _evaluate(recipe: Recipe | None) -> Iterator[Finding]:
@@ -177,12 +179,9 @@ def _evaluate(recipe: Recipe | None) -> Iterator[Finding]:
     if recipe is None:
         return
     if recipe.evaluate.sets is not None:
-        yield _path(
-            "evaluate",
-            "the folder evaluate.sets",
-            recipe.evaluate.sets,
-            "correct it, or leave it out: then the dev split is measured",
-        )
+        there = "there" if recipe.evaluate.sets.exists() else ""
+        remedy = "correct it: the dev split is measured alone"
+        yield Finding("evaluate", f"the folder evaluate.sets at {recipe.evaluate.sets}", there, remedy, False)
     for peer in recipe.evaluate.peers:
         _, colon, file = peer.partition(":")
         if colon:

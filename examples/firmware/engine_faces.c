@@ -22,14 +22,30 @@ static int detect(const char *bundle, const ef_image *image, ef_face *items) {
   return status == EF_OK ? (int)faces.count : -1;
 }
 
+/* The engine with an input of the size of some golden vectors, and what its kernels make of them. */
+static ef_status verify_at(const char *path, ef_bundle *bundle, const ef_golden *golden, ef_engine **engine, ef_verdict *verdict) {
+  ef_engine_config config = {.struct_size = sizeof config, .path = path, .width = golden->width, .height = golden->height};
+  ef_engine_close(*engine);
+  const ef_status status = ef_engine_open(&config, engine);
+  return status == EF_OK ? ef_engine_verify(*engine, bundle, verdict) : status;
+}
+
 static int verify(const char *path) {
-  ef_engine_config config = {.struct_size = sizeof config, .path = path};
   ef_engine *engine = NULL;
   ef_bundle *bundle = NULL;
+  ef_golden golden = {.struct_size = sizeof golden};
   ef_engine_info info = {.struct_size = sizeof info};
   ef_verdict verdict = {.struct_size = sizeof verdict};
-  int failed = ef_engine_open(&config, &engine) != EF_OK || ef_bundle_open(path, &bundle) != EF_OK ||
-               ef_engine_verify(engine, bundle, &verdict) != EF_OK || ef_engine_describe(engine, &info) != EF_OK;
+  ef_status status = ef_bundle_open(path, &bundle);
+  if (status == EF_OK) {
+    status = EF_ERROR_SIZE; /* networks of other runtimes may have vectors of another size */
+    for (uint32_t i = 0; status == EF_ERROR_SIZE || status == EF_ERROR_MISSING; ++i) {
+      const ef_status found = ef_bundle_golden(bundle, i, &golden);
+      if (found == EF_OK) status = verify_at(path, bundle, &golden, &engine, &verdict);
+      if (found == EF_ERROR_ARGUMENT) break; /* no network i */
+    }
+  }
+  int failed = status != EF_OK || ef_engine_describe(engine, &info) != EF_OK;
   if (failed) {
     fprintf(stderr, "%s\n", ef_last_error_message());
   } else if (*verdict.tensor) {

@@ -68,6 +68,7 @@ size = [64]
 batch = [4]
 [compress]
 grids = 3
+stem_percentile = 100 # nothing is cut off: the float bundle is the checkpoint
 photos = 4
 photo_size = [96, 64]
 large_photo_size = [128, 96]

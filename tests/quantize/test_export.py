@@ -20,7 +20,8 @@ from quantize.run import Run, StepError
 def test_what_was_measured_is_exported(finished: Run) -> None:
     measured = finished.path("compress", "int8.onnx").read_bytes()
     bundle = Bundle.open(finished.path("export", "edgeface-smoke.efm"))
-    (model,) = bundle.manifest.models
+    model = next(m for m in bundle.manifest.models if m.format == "onnx")
+    assert [m.precision for m in bundle.manifest.models if m.format == "ncnn"] == ["int8", "float32"]
     assert bundle.read(model) == measured
     full = Bundle.open(finished.path("export", "edgeface-smoke-float32.efm"))
     assert [m.precision for m in full.manifest.models] == ["float32"]

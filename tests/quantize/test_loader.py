@@ -32,12 +32,12 @@ def test_batches_of_two_sizes_take_turns(packed: Path) -> None:
     assert made == [((3, 3, 64, 64), [9, 10, 11]), ((2, 3, 96, 96), [12, 13]), ((3, 3, 64, 64), [15, 16, 17])]
 
 
-def test_two_processes_share_the_views_of_one_twice_as_large(packed: Path) -> None:
+def test_two_processes_share_the_views_of_a_step(packed: Path) -> None:
     def numbers(rank: int, world: int, batch: int) -> list[int]:
         data = ViewBatches(packed, OPTIONS, np.ones(1), 7, [(64, batch)], range(2), rank, world)
         return [n for _, b in data for n in b.number.tolist()]
 
-    assert sorted(numbers(0, 2, 2) + numbers(1, 2, 2)) == numbers(0, 1, 4)
+    assert sorted(numbers(0, 2, 4) + numbers(1, 2, 4)) == numbers(0, 1, 4)
 
 
 def test_views_without_faces_are_padded() -> None:

@@ -156,7 +156,7 @@ def test_torchrun_trains_on_two_processes(root: Path) -> None:
     )  # fmt: skip
     assert result.returncode == 0, result.stderr[-2000:]
     state = torch.load(root / "two" / "train" / "last.pt", weights_only=True)
-    assert (state["step"], state["seen"]) == (2, 16), "each process saw half of them"
+    assert (state["step"], state["seen"]) == (4, 16), "each process saw half of every step"
     assert "destroy_process_group" not in result.stderr
 
 
