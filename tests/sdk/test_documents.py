@@ -5,7 +5,10 @@ import re
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+
+from edgeface import _core
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
@@ -89,3 +92,30 @@ def test_examples_have_the_heading_that_the_reference_renders_as_code() -> None:
     heading = re.compile(r"^[ \t]*Example:$", re.MULTILINE)
     assert [str(f) for f in (ROOT / "edgeface").rglob("*.py") if heading.search(f.read_text(encoding="utf-8"))] == []
     assert "\n    Examples:\n        >>> " in (ROOT / "edgeface" / "engine.py").read_text(encoding="utf-8")
+
+
+def test_the_worked_example_of_the_decode_rule_is_what_the_core_computes() -> None:
+    head = np.zeros((1, 8, 8, 22), np.float32)
+    head[..., 0] = -9
+    head[..., [16, 20]] = 1
+    head[0, 1, 2, :6] = [2, 1, 0.5, 0.25, np.log(2), np.log(3)]
+    head[0, 1, 3, :6] = [1, 0, -0.25, 0.25, np.log(2), np.log(3)]
+    boxes, scores, landmarks, rotations, quality = _core.decode(
+        [head],
+        [16],
+        ["NHWC"],
+        [1.0],
+        [0],
+        [np.ones(22, np.float32)],
+        transform=np.array([[1.0, 0, 0], [0, 1.0, 0]]),
+        min_score=0.5,
+        nms_iou=0.45,
+    )
+    box = ", ".join(f"{x:.2f}".rstrip("0").rstrip(".") for x in boxes[0])
+    point = ", ".join(f"{x:.2f}".rstrip("0").rstrip(".") for x in landmarks[0, 0])
+    page = (ROOT / "docs" / "bundle.md").read_text(encoding="utf-8")
+    for value in (f"**{scores[0]:.3f}**", f"**{box}**", f"**{point}**", f"**{quality[0]:.3f}**"):
+        assert value in page
+    assert f"| {scores[0]:.3f} |" in (ROOT / "docs" / "c-abi.md").read_text(encoding="utf-8")
+    assert f"| {box} |" in (ROOT / "docs" / "c-abi.md").read_text(encoding="utf-8")
+    np.testing.assert_array_equal(rotations, [np.eye(3)])
