@@ -38,10 +38,23 @@ ROWS = [
     (SMALL, "AP ≥32 px", "AP, faces ≥ 32 px, 320×320", 3, True),
     (WIDE, "recall, faces ≥32 px, score ≥.5", "recall at score 0.5, 640×640", 3, True),
     (WIDE, "precision, faces ≥32 px, score ≥.5", "precision at score 0.5, 640×640", 3, True),
-    ("background, letterbox 640x640", "false positives per 100 empty photos, score ≥.5", "false positives per 100 empty photos, 640×640", 1, False),
-    ("afw, letterbox 640x640", "5-point error / eye distance, %", "landmark error, % of eye distance, 640×640", 1, False),
+    (
+        "background, letterbox 640x640",
+        "false positives per 100 empty photos, score ≥.5",
+        "false positives per 100 empty photos, 640×640",
+        1,
+        False,
+    ),
+    (
+        "afw, letterbox 640x640",
+        "5-point error / eye distance, %",
+        "landmark error, % of eye distance, 640×640",
+        1,
+        False,
+    ),
     ("aflw2000, letterbox 320x320", "pose MAE, °", "head rotation, mean error in degrees, 320×320", 1, False),
 ]
+
 
 def measured(table: str) -> dict[str, dict[str, float | None]]:
     """Figures by row of the README and network, out of `compare`'s table.
@@ -49,7 +62,9 @@ def measured(table: str) -> dict[str, dict[str, float | None]]:
     Raises:
         ValueError: a row or a network is missing.
     """
-    lines = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in table.splitlines() if "|" in line]
+    lines = [
+        [cell.strip() for cell in line.strip().strip("|").split("|")] for line in table.splitlines() if "|" in line
+    ]
     head, found = lines[0], {tuple(cells[:2]): cells for cells in lines}
     figures: dict[str, dict[str, float | None]] = {}
     for trial, figure, label, _, _ in ROWS:
@@ -104,9 +119,11 @@ def zoo(kept: dict[str, Any], instructions: dict[str, Any]) -> tuple[str, str, s
         found = re.search(r"([\d,]+) parameters", (HERE / card).read_text(encoding="utf-8"))
         if found is None:
             raise ValueError(f"{card} must say how many parameters there are, but does not")
-        figures = [f"{kept['figures'][label][name]:.{d}f}" for _, _, label, d, _ in (ROWS[0], ROWS[1], ROWS[6], ROWS[5])]
+        figures = [
+            f"{kept['figures'][label][name]:.{d}f}" for _, _, label, d, _ in (ROWS[0], ROWS[1], ROWS[6], ROWS[5])
+        ]
         cost = " / ".join(f"{kept['costs'][name][core]['millions']:.1f}" for core in CORES)
-        total = (MODELS / f"{name}.efm").stat().st_size
+        total = sum(sizes[f"{name}-int8.{part}"] for part in ("param", "bin"))
         recipe = f"`quantize/recipes/{name}.toml`"
         networks.append(f"| [{name}]({card}) | {found[1]} | {' | '.join(figures)} | {cost} | {total:,} | {recipe} |")
         for model in models:
@@ -121,7 +138,10 @@ def zoo(kept: dict[str, Any], instructions: dict[str, Any]) -> tuple[str, str, s
             runtimes.append(f"| {network} | {row['runtime']} | {precision} | {' | '.join(cells)} |")
     ap = "AP 640×640 | AP 320×320 | rotation, ° | points, %"
     return (
-        f"| network | parameters | {ap} | A53 / A72 / A76 | bytes | recipe |\n|---|" + "--:|" * 7 + "---|\n" + "\n".join(networks),
+        f"| network | parameters | {ap} | A53 / A72 / A76 | int8 bytes | recipe |\n|---|"
+        + "--:|" * 7
+        + "---|\n"
+        + "\n".join(networks),
         "| file | format | precision | input | bytes |\n|---|---|---|---|--:|\n" + "\n".join(files),
         "| network | runtime | precision | A53 | A72 | A76 |\n|---|---|---|--:|--:|--:|\n" + "\n".join(runtimes),
     )

@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -119,3 +121,14 @@ def test_the_worked_example_of_the_decode_rule_is_what_the_core_computes() -> No
     assert f"| {scores[0]:.3f} |" in (ROOT / "docs" / "c-abi.md").read_text(encoding="utf-8")
     assert f"| {box} |" in (ROOT / "docs" / "c-abi.md").read_text(encoding="utf-8")
     np.testing.assert_array_equal(rotations, [np.eye(3)])
+
+
+def test_the_readme_prints_what_it_says() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    code, printed = re.findall(r"```python\n(.*?)```.*?```text\n(.*?)```", readme, flags=re.DOTALL)[0]
+    code = code.replace("FaceEngine()", 'FaceEngine(runtime="onnxruntime")')
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    got, said = ([float(x) for x in re.findall(r"-?[\d.]+", text)] for text in (ran.stdout, printed))
+    # an x86 without VNNI saturates, and rounds a last digit differently
+    np.testing.assert_allclose(got, said, atol=1.01)
+    assert got[-1] == pytest.approx(said[-1], abs=0.03)
