@@ -1,11 +1,11 @@
-"""Write the table of the README, the tables of the model zoo and the chart of accuracy against cost, from what two commands print.
+"""Write the table of the README, those of the model zoo, and the chart of accuracy against cost.
 
     python -m quantize compare … > table.md
     python docs/overview.py table.md --command 'python -m quantize compare …'
     python docs/overview.py                    # all of them again from docs/overview.json
 
 Accuracy comes from the table of `compare`, instructions from ``boards/results/instructions.json``
-(`python -m boards.emulate table`). Both are kept in ``docs/overview.json``; no number is typed by hand. Needs matplotlib.
+(`python -m boards.emulate table`). Both are kept in ``docs/overview.json``. Needs matplotlib.
 """
 
 import argparse
@@ -31,28 +31,18 @@ NETWORKS = {
     "edgeface-n": ("edgeface-n int8 onnxruntime", ("edgeface-n-int8", "edgeface-n-float32")),
     "YuNet n": ("yunet_n_dynamic", ("yunet_n_dynamic",)),
 }
-#: Set and input, figure in `compare`'s table; label in the README; decimals; whether more is better.
 WIDE, SMALL = "wider+wider2, letterbox 640x640", "wider+wider2, letterbox 320x320"
+EMPTY, POINTS, HEADS = "background, letterbox 640x640", "afw, letterbox 640x640", "aflw2000, letterbox 320x320"
+ALARMS = "false positives per 100 empty photos"
+#: Set and input, figure in `compare`'s table; label in the README; decimals; whether more is better.
 ROWS = [
     (WIDE, "AP ≥32 px", "AP, faces ≥ 32 px, 640×640", 3, True),
     (SMALL, "AP ≥32 px", "AP, faces ≥ 32 px, 320×320", 3, True),
     (WIDE, "recall, faces ≥32 px, score ≥.5", "recall at score 0.5, 640×640", 3, True),
     (WIDE, "precision, faces ≥32 px, score ≥.5", "precision at score 0.5, 640×640", 3, True),
-    (
-        "background, letterbox 640x640",
-        "false positives per 100 empty photos, score ≥.5",
-        "false positives per 100 empty photos, 640×640",
-        1,
-        False,
-    ),
-    (
-        "afw, letterbox 640x640",
-        "5-point error / eye distance, %",
-        "landmark error, % of eye distance, 640×640",
-        1,
-        False,
-    ),
-    ("aflw2000, letterbox 320x320", "pose MAE, °", "head rotation, mean error in degrees, 320×320", 1, False),
+    (EMPTY, f"{ALARMS}, score ≥.5", f"{ALARMS}, 640×640", 1, False),
+    (POINTS, "5-point error / eye distance, %", "landmark error, % of eye distance, 640×640", 1, False),
+    (HEADS, "pose MAE, °", "head rotation, mean error in degrees, 320×320", 1, False),
 ]
 
 
@@ -106,6 +96,21 @@ def table(kept: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def bullets(kept: dict[str, Any]) -> str:
+    """Three lines with numbers for the head of the README."""
+    figures, costs = kept["figures"], kept["costs"]
+    s, n, y = NETWORKS
+    ap, points, pose = (figures[ROWS[i][2]] for i in (1, 5, 6))
+    cost = [[f"{costs[name][core]['millions']:.0f}" for core in CORES] for name in (s, n, y)]
+    return (
+        f"- **Accuracy:** AP {ap[s]:.3f} on WIDER FACE photos at 320×320, faces from 32 px ({y}: {ap[y]:.3f}).\n"
+        f"- **More in the same pass:** head rotation, {pose[s]:.1f}° off on average. Landmarks are {points[s]:.1f} % of"
+        f" the eye distance off ({y}: {points[y]:.1f} %).\n"
+        f"- **Cost:** {' / '.join(cost[0])} million instructions a 320×320 frame on a Cortex-A53 / A72 / A76"
+        f" ({y}: {' / '.join(cost[2])}). `{n}` needs {' / '.join(cost[1])}."
+    )
+
+
 def zoo(kept: dict[str, Any], instructions: dict[str, Any]) -> tuple[str, str, str]:
     """Tables of the model zoo: networks, files, and instructions by runtime."""
     networks, files, runtimes = [], [], []
@@ -119,9 +124,8 @@ def zoo(kept: dict[str, Any], instructions: dict[str, Any]) -> tuple[str, str, s
         found = re.search(r"([\d,]+) parameters", (HERE / card).read_text(encoding="utf-8"))
         if found is None:
             raise ValueError(f"{card} must say how many parameters there are, but does not")
-        figures = [
-            f"{kept['figures'][label][name]:.{d}f}" for _, _, label, d, _ in (ROWS[0], ROWS[1], ROWS[6], ROWS[5])
-        ]
+        shown = (ROWS[0], ROWS[1], ROWS[6], ROWS[5])
+        figures = [f"{kept['figures'][label][name]:.{decimals}f}" for _, _, label, decimals, _ in shown]
         cost = " / ".join(f"{kept['costs'][name][core]['millions']:.1f}" for core in CORES)
         total = sum(sizes[f"{name}-int8.{part}"] for part in ("param", "bin"))
         recipe = f"`quantize/recipes/{name}.toml`"
@@ -138,13 +142,15 @@ def zoo(kept: dict[str, Any], instructions: dict[str, Any]) -> tuple[str, str, s
             runtimes.append(f"| {network} | {row['runtime']} | {precision} | {' | '.join(cells)} |")
     ap = "AP 640×640 | AP 320×320 | rotation, ° | points, %"
     return (
-        f"| network | parameters | {ap} | A53 / A72 / A76 | int8 bytes | recipe |\n|---|"
-        + "--:|" * 7
-        + "---|\n"
-        + "\n".join(networks),
-        "| file | format | precision | input | bytes |\n|---|---|---|---|--:|\n" + "\n".join(files),
-        "| network | runtime | precision | A53 | A72 | A76 |\n|---|---|---|--:|--:|--:|\n" + "\n".join(runtimes),
+        aligned(f"network | parameters | {ap} | A53 / A72 / A76 | int8 bytes | recipe", "lrrrrrrrl", networks),
+        aligned("file | format | precision | input | bytes", "llllr", files),
+        aligned("network | runtime | precision | A53 | A72 | A76", "lllrrr", runtimes),
     )
+
+
+def aligned(head: str, sides: str, rows: list[str]) -> str:
+    """A Markdown table; ``sides`` is l or r for each column."""
+    return "\n".join([f"| {head} |", "|" + "".join("--:|" if side == "r" else "---|" for side in sides), *rows])
 
 
 def draw(kept: dict[str, Any]) -> None:
@@ -155,6 +161,9 @@ def draw(kept: dict[str, Any]) -> None:
     import matplotlib.pyplot as plt
 
     label = next(label for trial, _, label, _, _ in ROWS if trial == SMALL)
+    # above, to the right, below: the three lie close together on some cores
+    sides = (((0, 9), "center", "bottom"), ((9, 0), "left", "center"), ((0, -9), "center", "top"))
+    places = dict(zip(NETWORKS, sides, strict=True))
     figure, panels = plt.subplots(1, len(CORES), figsize=(9, 3.2), sharey=True, layout="constrained")
     colors = dict(zip(NETWORKS, ("#00695c", "#26a69a", "#b0552d"), strict=True))
     for panel, (core, title) in zip(panels, CORES.items(), strict=True):
@@ -162,21 +171,14 @@ def draw(kept: dict[str, Any]) -> None:
             cost = kept["costs"][name][core]
             at = (cost["millions"], kept["figures"][label][name])
             panel.plot(*at, "o" if name.startswith("edgeface") else "s", color=colors[name], markersize=9)
-            under = name == "YuNet n"
-            panel.annotate(
-                f"{name}\n{cost['runtime']} {cost['precision']}",
-                at,
-                xytext=(0, -11 if under else 9),
-                textcoords="offset points",
-                ha="center",
-                va="top" if under else "bottom",
-                fontsize=8,
-            )
+            offset, across, up = places[name]
+            text = f"{name}\n{cost['runtime']} {cost['precision']}"
+            panel.annotate(text, at, offset, textcoords="offset points", ha=across, va=up, fontsize=8)
         panel.set(title=title, xlabel="million instructions a frame", xlim=(0, 100))
         panel.grid(alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)
     values = kept["figures"][label].values()
-    panels[0].set(ylabel="AP, faces ≥ 32 px", ylim=(min(values) - 0.05, max(values) + 0.06))
+    panels[0].set(ylabel="AP at 320×320, faces ≥ 32 px", ylim=(min(values) - 0.05, max(values) + 0.06))
     figure.savefig(CHART, dpi=110, metadata={"Software": None})
 
 
@@ -199,6 +201,7 @@ def main() -> None:
         KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     kept = json.loads(KEPT.read_text(encoding="utf-8"))
     readme = options.readme.read_text(encoding="utf-8")
+    readme = between(readme, "<!-- bullets: begin -->", "<!-- bullets: end -->", bullets(kept))
     options.readme.write_text(between(readme, BEGIN, END, f"\n{table(kept)}\n"), encoding="utf-8")
     page = ZOO.read_text(encoding="utf-8")
     for part, text in zip(("networks", "files", "runtimes"), zoo(kept, instructions), strict=True):

@@ -1,6 +1,8 @@
 """What the documents say must be there: links, files, and the blocks that `.ci/run` takes its commands from."""
 
+import importlib
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -132,3 +134,25 @@ def test_the_readme_prints_what_it_says() -> None:
     # an x86 without VNNI saturates, and rounds a last digit differently
     np.testing.assert_allclose(got, said, atol=1.01)
     assert got[-1] == pytest.approx(said[-1], abs=0.03)
+
+
+def test_tables_of_readme_and_model_zoo_are_those_of_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails after a change of networks or counts: ``python docs/overview.py TABLE --command …``."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    overview = importlib.import_module("overview")
+    kept = json.loads(overview.KEPT.read_text(encoding="utf-8"))
+    instructions = json.loads(overview.INSTRUCTIONS.read_text(encoding="utf-8"))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert overview.table(kept) in readme
+    assert overview.bullets(kept) in readme
+    assert kept["command"] in readme
+    assert kept["costs"] == overview.counted(instructions)
+    zoo = overview.ZOO.read_text(encoding="utf-8")
+    assert all(part in zoo for part in overview.zoo(kept, instructions))
+
+
+def test_a_table_without_a_row_of_the_overview_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    overview = importlib.import_module("overview")
+    with pytest.raises(ValueError, match=r"table must hold wider\+wider2, letterbox 640x640, AP ≥32 px"):
+        overview.measured("| set, input | figure | a |\n|---|---|---|\n| wider, letterbox 640x640 | AP all | 0.5 |\n")
