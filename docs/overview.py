@@ -31,7 +31,7 @@ NETWORKS = {
     "edgeface-n": ("edgeface-n int8 onnxruntime", ("edgeface-n-int8", "edgeface-n-float32")),
     "YuNet n": ("yunet_n_dynamic", ("yunet_n_dynamic",)),
 }
-WIDE, SMALL = "wider+wider2, letterbox 640x640", "wider+wider2, letterbox 320x320"
+WIDE, SMALL = "wider, letterbox 640x640", "wider, letterbox 320x320"
 EMPTY, POINTS, HEADS = "background, letterbox 640x640", "afw, letterbox 640x640", "aflw2000, letterbox 320x320"
 ALARMS = "false positives per 100 empty photos"
 #: Set and input, figure in `compare`'s table; label in the README; decimals; whether more is better.
