@@ -31,7 +31,7 @@ NETWORKS = {
     "edgeface-n": ("edgeface-n int8 onnxruntime", ("edgeface-n-int8", "edgeface-n-float32")),
     "YuNet n": ("yunet_n_dynamic", ("yunet_n_dynamic",)),
 }
-WIDE, SMALL = "wider, letterbox 640x640", "wider, letterbox 320x320"
+WIDE, SMALL = "wider+wider2, letterbox 640x640", "wider+wider2, letterbox 320x320"
 EMPTY, POINTS, HEADS = "background, letterbox 640x640", "afw, letterbox 640x640", "aflw2000, letterbox 320x320"
 ALARMS = "false positives per 100 empty photos"
 #: Set and input, figure in `compare`'s table; label in the README; decimals; whether more is better.
@@ -87,9 +87,9 @@ def table(kept: dict[str, Any]) -> str:
     for _, _, label, decimals, more in ROWS:
         values = kept["figures"][label]
         known = [v for v in values.values() if v is not None]
-        best = max(known) if more else min(known)
+        best = f"{(max(known) if more else min(known)):.{decimals}f}"
         texts = ["–" if values[n] is None else f"{values[n]:.{decimals}f}" for n in names]
-        marked = [f"**{t}**" if values[n] == best else t for n, t in zip(names, texts, strict=True)]
+        marked = [f"**{text}**" if text == best else text for text in texts]
         lines.append(f"| {label} | {' | '.join(marked)} |")
     cells = [" / ".join(f"{kept['costs'][n][core]['millions']:.1f}" for core in CORES) for n in names]
     lines.append(f"| million instructions, A53 / A72 / A76 | {' | '.join(cells)} |")
