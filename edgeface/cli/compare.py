@@ -19,7 +19,7 @@ def compare(
         bool, typer.Option("--allow-different", help="Compare different networks or input sizes too.")
     ] = False,
     confidence: Annotated[
-        float, typer.Option(help="That no difference is named that is none, for the whole table.")
+        float, typer.Option(help="Family-wise confidence level for the verdicts.")
     ] = 0.95,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the comparison as one HTML file.")] = None,
 ) -> None:

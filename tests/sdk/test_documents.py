@@ -1,11 +1,18 @@
 """What the documents say must be there: links, files, and the blocks that `.ci/run` takes its commands from."""
 
+import importlib
 import importlib.util
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+
+from edgeface import _core
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
@@ -89,3 +96,63 @@ def test_examples_have_the_heading_that_the_reference_renders_as_code() -> None:
     heading = re.compile(r"^[ \t]*Example:$", re.MULTILINE)
     assert [str(f) for f in (ROOT / "edgeface").rglob("*.py") if heading.search(f.read_text(encoding="utf-8"))] == []
     assert "\n    Examples:\n        >>> " in (ROOT / "edgeface" / "engine.py").read_text(encoding="utf-8")
+
+
+def test_the_worked_example_of_the_decode_rule_is_what_the_core_computes() -> None:
+    head = np.zeros((1, 8, 8, 22), np.float32)
+    head[..., 0] = -9
+    head[..., [16, 20]] = 1
+    head[0, 1, 2, :6] = [2, 1, 0.5, 0.25, np.log(2), np.log(3)]
+    head[0, 1, 3, :6] = [1, 0, -0.25, 0.25, np.log(2), np.log(3)]
+    boxes, scores, landmarks, rotations, quality = _core.decode(
+        [head],
+        [16],
+        ["NHWC"],
+        [1.0],
+        [0],
+        [np.ones(22, np.float32)],
+        transform=np.array([[1.0, 0, 0], [0, 1.0, 0]]),
+        min_score=0.5,
+        nms_iou=0.45,
+    )
+    box = ", ".join(f"{x:.2f}".rstrip("0").rstrip(".") for x in boxes[0])
+    point = ", ".join(f"{x:.2f}".rstrip("0").rstrip(".") for x in landmarks[0, 0])
+    page = (ROOT / "docs" / "bundle.md").read_text(encoding="utf-8")
+    for value in (f"**{scores[0]:.3f}**", f"**{box}**", f"**{point}**", f"**{quality[0]:.3f}**"):
+        assert value in page
+    assert f"| {scores[0]:.3f} |" in (ROOT / "docs" / "c-abi.md").read_text(encoding="utf-8")
+    assert f"| {box} |" in (ROOT / "docs" / "c-abi.md").read_text(encoding="utf-8")
+    np.testing.assert_array_equal(rotations, [np.eye(3)])
+
+
+def test_the_readme_prints_what_it_says() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    code, printed = re.findall(r"```python\n(.*?)```.*?```text\n(.*?)```", readme, flags=re.DOTALL)[0]
+    code = code.replace("FaceEngine()", 'FaceEngine(runtime="onnxruntime")')
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    got, said = ([float(x) for x in re.findall(r"-?[\d.]+", text)] for text in (ran.stdout, printed))
+    # an x86 without VNNI saturates, and rounds a last digit differently
+    np.testing.assert_allclose(got, said, atol=1.01)
+    assert got[-1] == pytest.approx(said[-1], abs=0.03)
+
+
+def test_tables_of_readme_and_model_zoo_are_those_of_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails after a change of networks or counts: ``python docs/overview.py TABLE --command …``."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    overview = importlib.import_module("overview")
+    kept = json.loads(overview.KEPT.read_text(encoding="utf-8"))
+    instructions = json.loads(overview.INSTRUCTIONS.read_text(encoding="utf-8"))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert overview.table(kept) in readme
+    assert overview.bullets(kept) in readme
+    assert kept["command"] in readme
+    assert kept["costs"] == overview.counted(instructions)
+    zoo = overview.ZOO.read_text(encoding="utf-8")
+    assert all(part in zoo for part in overview.zoo(kept, instructions))
+
+
+def test_a_table_without_a_row_of_the_overview_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    overview = importlib.import_module("overview")
+    with pytest.raises(ValueError, match=r"table must hold wider\+wider2, letterbox 640x640, AP ≥32 px"):
+        overview.measured("| set, input | figure | a |\n|---|---|---|\n| wider, letterbox 640x640 | AP all | 0.5 |\n")

@@ -1,0 +1,214 @@
+"""Write the table of the README, those of the model zoo, and the chart of accuracy against cost.
+
+    python -m quantize compare … > table.md
+    python docs/overview.py table.md --command 'python -m quantize compare …'
+    python docs/overview.py                    # all of them again from docs/overview.json
+
+Accuracy comes from the table of `compare`, instructions from ``boards/results/instructions.json``
+(`python -m boards.emulate table`). Both are kept in ``docs/overview.json``. Needs matplotlib.
+"""
+
+import argparse
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from insert_figures import BEGIN, END, between
+
+HERE = Path(__file__).parent
+ZOO = HERE / "model-zoo.md"
+KEPT = HERE / "overview.json"
+CHART = HERE / "images" / "accuracy-cost.png"
+INSTRUCTIONS = HERE.parent / "boards" / "results" / "instructions.json"
+INPUT = [320, 320]
+MODELS = HERE.parent / "edgeface" / "models"
+CORES = {"cortex-a53": "Cortex-A53", "cortex-a72": "Cortex-A72", "cortex-a76": "Cortex-A76"}
+#: Name in the README, name in `compare`'s head, name in the counts (of a bundle: one for each precision).
+NETWORKS = {
+    "edgeface-s": ("edgeface-s int8 onnxruntime", ("edgeface-s-int8", "edgeface-s-float32")),
+    "edgeface-n": ("edgeface-n int8 onnxruntime", ("edgeface-n-int8", "edgeface-n-float32")),
+    "YuNet n": ("yunet_n_dynamic", ("yunet_n_dynamic",)),
+}
+WIDE, SMALL = "wider+wider2, letterbox 640x640", "wider+wider2, letterbox 320x320"
+EMPTY, POINTS, HEADS = "background, letterbox 640x640", "afw, letterbox 640x640", "aflw2000, letterbox 320x320"
+ALARMS = "false positives per 100 empty photos"
+#: Set and input, figure in `compare`'s table; label in the README; decimals; whether more is better.
+ROWS = [
+    (WIDE, "AP ≥32 px", "AP, faces ≥ 32 px, 640×640", 3, True),
+    (SMALL, "AP ≥32 px", "AP, faces ≥ 32 px, 320×320", 3, True),
+    (WIDE, "recall, faces ≥32 px, score ≥.5", "recall at score 0.5, 640×640", 3, True),
+    (WIDE, "precision, faces ≥32 px, score ≥.5", "precision at score 0.5, 640×640", 3, True),
+    (EMPTY, f"{ALARMS}, score ≥.5", f"{ALARMS}, 640×640", 1, False),
+    (POINTS, "5-point error / eye distance, %", "landmark error, % of eye distance, 640×640", 1, False),
+    (HEADS, "pose MAE, °", "head rotation, mean error in degrees, 320×320", 1, False),
+]
+
+
+def measured(table: str) -> dict[str, dict[str, float | None]]:
+    """Figures by row of the README and network, out of `compare`'s table.
+
+    Raises:
+        ValueError: a row or a network is missing.
+    """
+    lines = [
+        [cell.strip() for cell in line.strip().strip("|").split("|")] for line in table.splitlines() if "|" in line
+    ]
+    head, found = lines[0], {tuple(cells[:2]): cells for cells in lines}
+    figures: dict[str, dict[str, float | None]] = {}
+    for trial, figure, label, _, _ in ROWS:
+        cells = found.get((trial, figure))
+        if cells is None or any(column not in head for column, _ in NETWORKS.values()):
+            raise ValueError(f"table must hold {trial}, {figure} for each network, but does not")
+        values = {name: cells[head.index(column)] for name, (column, _) in NETWORKS.items()}
+        figures[label] = {name: None if value == "–" else float(value) for name, value in values.items()}
+    return figures
+
+
+def counted(instructions: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """The fewest millions of instructions by network and core, and the runtime and precision that need them."""
+    costs: dict[str, dict[str, dict[str, Any]]] = {}
+    for name, (_, counts) in NETWORKS.items():
+        rows = [row for row in instructions["networks"] if row["network"] in counts and row["size"] == INPUT]
+        costs[name] = {}
+        for core in CORES:
+            best = min((r for r in rows if core in r["instructions"]), key=lambda r: r["instructions"][core]["total"])
+            precision = best["network"].rpartition("-")[2] if len(counts) > 1 else "float32"
+            millions = round(best["instructions"][core]["total"] / 1e6, 1)
+            costs[name][core] = {"millions": millions, "runtime": best["runtime"], "precision": precision}
+    return costs
+
+
+def table(kept: dict[str, Any]) -> str:
+    """The table of the README; the best of each row is bold."""
+    names = list(NETWORKS)
+    lines = ["| | " + " | ".join(names) + " |", "|---|" + "--:|" * len(names)]
+    for _, _, label, decimals, more in ROWS:
+        values = kept["figures"][label]
+        known = [v for v in values.values() if v is not None]
+        best = f"{(max(known) if more else min(known)):.{decimals}f}"
+        texts = ["–" if values[n] is None else f"{values[n]:.{decimals}f}" for n in names]
+        marked = [f"**{text}**" if text == best else text for text in texts]
+        lines.append(f"| {label} | {' | '.join(marked)} |")
+    cells = [" / ".join(f"{kept['costs'][n][core]['millions']:.1f}" for core in CORES) for n in names]
+    lines.append(f"| million instructions, A53 / A72 / A76 | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def bullets(kept: dict[str, Any]) -> str:
+    """Three lines with numbers for the head of the README."""
+    figures, costs = kept["figures"], kept["costs"]
+    s, n, y = NETWORKS
+    ap, points, pose = (figures[ROWS[i][2]] for i in (1, 5, 6))
+    cost = [[f"{costs[name][core]['millions']:.0f}" for core in CORES] for name in (s, n, y)]
+    return (
+        f"- **Accuracy:** AP {ap[s]:.3f} on WIDER FACE photos at 320×320, faces from 32 px ({y}: {ap[y]:.3f}).\n"
+        f"- **More in the same pass:** head rotation, {pose[s]:.1f}° off on average. Landmarks are {points[s]:.1f} % of"
+        f" the eye distance off ({y}: {points[y]:.1f} %).\n"
+        f"- **Cost:** {' / '.join(cost[0])} million instructions a 320×320 frame on a Cortex-A53 / A72 / A76"
+        f" ({y}: {' / '.join(cost[2])}). `{n}` needs {' / '.join(cost[1])}."
+    )
+
+
+def zoo(kept: dict[str, Any], instructions: dict[str, Any]) -> tuple[str, str, str]:
+    """Tables of the model zoo: networks, files, and instructions by runtime."""
+    networks, files, runtimes = [], [], []
+    for name, (_, counts) in NETWORKS.items():
+        if len(counts) == 1:
+            continue
+        with zipfile.ZipFile(MODELS / f"{name}.efm") as bundle:
+            sizes = {item.filename: item.file_size for item in bundle.infolist()}
+            models = json.loads(bundle.read("manifest.json"))["models"]
+        card = f"model-card-{name}.md"
+        found = re.search(r"([\d,]+) parameters", (HERE / card).read_text(encoding="utf-8"))
+        if found is None:
+            raise ValueError(f"{card} must say how many parameters there are, but does not")
+        shown = (ROWS[0], ROWS[1], ROWS[6], ROWS[5])
+        figures = [f"{kept['figures'][label][name]:.{decimals}f}" for _, _, label, decimals, _ in shown]
+        cost = " / ".join(f"{kept['costs'][name][core]['millions']:.1f}" for core in CORES)
+        total = sum(sizes[f"{name}-int8.{part}"] for part in ("param", "bin"))
+        recipe = f"`quantize/recipes/{name}.toml`"
+        networks.append(f"| [{name}]({card}) | {found[1]} | {' | '.join(figures)} | {cost} | {total:,} | {recipe} |")
+        for model in models:
+            size = "any, steps of 16" if model["size"] is None else "{}×{}".format(*model["size"])
+            weights = model.get("weights", {}).get("file")
+            bytes_ = sizes[model["file"]] + (sizes[weights] if weights else 0)
+            files.append(f"| `{model['file']}` | {model['format']} | {model['precision']} | {size} | {bytes_:,} |")
+    for row in instructions["networks"]:
+        network, _, precision = row["network"].rpartition("-")
+        if network in NETWORKS and row["size"] == INPUT:
+            cells = [f"{row['instructions'][core]['total'] / 1e6:.1f}" for core in CORES]
+            runtimes.append(f"| {network} | {row['runtime']} | {precision} | {' | '.join(cells)} |")
+    ap = "AP 640×640 | AP 320×320 | rotation, ° | points, %"
+    return (
+        aligned(f"network | parameters | {ap} | A53 / A72 / A76 | int8 bytes | recipe", "lrrrrrrrl", networks),
+        aligned("file | format | precision | input | bytes", "llllr", files),
+        aligned("network | runtime | precision | A53 | A72 | A76", "lllrrr", runtimes),
+    )
+
+
+def aligned(head: str, sides: str, rows: list[str]) -> str:
+    """A Markdown table; ``sides`` is l or r for each column."""
+    return "\n".join([f"| {head} |", "|" + "".join("--:|" if side == "r" else "---|" for side in sides), *rows])
+
+
+def draw(kept: dict[str, Any]) -> None:
+    """One panel a core: instructions across, AP at 320×320 up."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    label = next(label for trial, _, label, _, _ in ROWS if trial == SMALL)
+    # above, to the right, below: the three lie close together on some cores
+    sides = (((0, 9), "center", "bottom"), ((9, 0), "left", "center"), ((0, -9), "center", "top"))
+    places = dict(zip(NETWORKS, sides, strict=True))
+    figure, panels = plt.subplots(1, len(CORES), figsize=(9, 3.2), sharey=True, layout="constrained")
+    colors = dict(zip(NETWORKS, ("#00695c", "#26a69a", "#b0552d"), strict=True))
+    for panel, (core, title) in zip(panels, CORES.items(), strict=True):
+        for name in NETWORKS:
+            cost = kept["costs"][name][core]
+            at = (cost["millions"], kept["figures"][label][name])
+            panel.plot(*at, "o" if name.startswith("edgeface") else "s", color=colors[name], markersize=9)
+            offset, across, up = places[name]
+            text = f"{name}\n{cost['runtime']} {cost['precision']}"
+            panel.annotate(text, at, offset, textcoords="offset points", ha=across, va=up, fontsize=8)
+        panel.set(title=title, xlabel="million instructions a frame", xlim=(0, 100))
+        panel.grid(alpha=0.25)
+        panel.spines[["top", "right"]].set_visible(False)
+    values = kept["figures"][label].values()
+    panels[0].set(ylabel="AP at 320×320, faces ≥ 32 px", ylim=(min(values) - 0.05, max(values) + 0.06))
+    figure.savefig(CHART, dpi=110, metadata={"Software": None})
+
+
+def main() -> None:
+    """Rewrite the tables and the chart."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", type=Path, nargs="?", help="what `python -m quantize compare` printed")
+    parser.add_argument("--command", help="the command that printed it")
+    parser.add_argument("--readme", type=Path, default=HERE.parent / "README.md")
+    options = parser.parse_args()
+    instructions = json.loads(INSTRUCTIONS.read_text(encoding="utf-8"))
+    if options.table:
+        if not options.command:
+            parser.error("--command must be given with a table, but is missing: paste the command that printed it")
+        kept = {
+            "command": options.command,
+            "figures": measured(options.table.read_text(encoding="utf-8")),
+            "costs": counted(instructions),
+        }
+        KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    kept = json.loads(KEPT.read_text(encoding="utf-8"))
+    readme = options.readme.read_text(encoding="utf-8")
+    readme = between(readme, "<!-- bullets: begin -->", "<!-- bullets: end -->", bullets(kept))
+    options.readme.write_text(between(readme, BEGIN, END, f"\n{table(kept)}\n"), encoding="utf-8")
+    page = ZOO.read_text(encoding="utf-8")
+    for part, text in zip(("networks", "files", "runtimes"), zoo(kept, instructions), strict=True):
+        page = between(page, f"<!-- zoo: {part} -->", "<!-- zoo: end -->", f"\n{text}\n")
+    ZOO.write_text(page, encoding="utf-8")
+    draw(kept)
+
+
+if __name__ == "__main__":
+    main()
