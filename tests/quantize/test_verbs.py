@@ -73,7 +73,7 @@ def test_the_doctor_names_what_is_missing_and_steps_ask_it(place: Path, monkeypa
     asked = invoke("doctor", "-c", "mine.toml", *wrong)
     assert asked.exit_code == 1
     lacks = [line.split("\t") for line in asked.stdout.splitlines() if "\tMISSING\t" in line]
-    assert {step for step, *_ in lacks} == {"label", "export", "evaluate"}
+    assert {step for step, *_ in lacks} == {"label", "export"}
     assert any("python -m quantize make-litert" in remedy for *_, remedy in lacks)
     assert sum("teacher " in what for _, what, *_ in lacks) == len(doctor.TEACHERS)
     with pytest.raises(StepError, match="export needs an environment with litert-torch"):
