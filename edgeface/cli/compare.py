@@ -18,9 +18,7 @@ def compare(
     allow_different: Annotated[
         bool, typer.Option("--allow-different", help="Compare different networks or input sizes too.")
     ] = False,
-    confidence: Annotated[
-        float, typer.Option(help="Family-wise confidence level for the verdicts.")
-    ] = 0.95,
+    confidence: Annotated[float, typer.Option(help="Family-wise confidence level for the verdicts.")] = 0.95,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the comparison as one HTML file.")] = None,
 ) -> None:
     """Compare measurements stage by stage and say which differences are significant.
