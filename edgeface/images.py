@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeface._opencv import opencv
 from edgeface.errors import ImageError, must_be
 from edgeface.files import write_whole
 from edgeface.frame import MAX_SIDE
@@ -93,7 +94,7 @@ def decode_image(data: NDArray[np.uint8] | bytes, *, max_pixels: int | None = No
         ImageError: as there, without the path.
         InvalidInputError: as there.
     """
-    import cv2
+    cv2 = opencv()
 
     content = bytes(data)
     if not content:
@@ -162,7 +163,7 @@ def write_image(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:
     Raises:
         ImageError: unknown suffix, or the file cannot be written.
     """
-    import cv2
+    cv2 = opencv()
 
     path = Path(path)
     try:
