@@ -427,9 +427,7 @@ def _plain(value: Any) -> Any:
     """Dataclasses, tuples and integer keys as JSON has them."""
     if hasattr(value, "__dataclass_fields__"):
         fields = {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
-        return {
-            k: v for k, v in fields.items() if v is not None or k not in ("target", "weights")
-        }  # as older readers know it
+        return {k: v for k, v in fields.items() if v is not None or k not in ("target", "weights")}  # as older readers know it
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
