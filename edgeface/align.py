@@ -79,6 +79,7 @@ def aligned_crop(
 
     Raises:
         InvalidInputError: as `align_transform`, or an array without its colour.
+        RuntimeUnavailableError: OpenCV is not installed.
 
     Examples:
         >>> crop = aligned_crop(image, faces.landmarks[0], color="bgr")     # doctest: +SKIP

@@ -69,6 +69,7 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int | None = None) -
         ImageError: missing, unreadable, no regular file, empty, not a picture, truncated, of floating-point pixels, or
             too large.
         InvalidInputError: `max_pixels` is not a whole number above 0.
+        RuntimeUnavailableError: OpenCV is not installed.
 
     Examples:
         >>> faces = engine.detect(read_image("photo.jpg"), color="bgr")     # doctest: +SKIP
@@ -162,6 +163,7 @@ def write_image(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:
 
     Raises:
         ImageError: unknown suffix, or the file cannot be written.
+        RuntimeUnavailableError: OpenCV is not installed.
     """
     cv2 = opencv()
 

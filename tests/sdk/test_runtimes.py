@@ -212,7 +212,7 @@ def test_what_needs_opencv_says_how_to_get_it(what: str) -> None:
         "    assert 'pip install opencv-python-headless' in str(error), error\n"
         "else:\n    sys.exit('no error')"
     )
-    subprocess.run([sys.executable, "-P", "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, cwd=Path(__file__).parents[2])
 
 
 def strace() -> list[str]:
