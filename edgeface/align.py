@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edgeface._opencv import opencv
 from edgeface.errors import must_be
 from edgeface.faces import Face
 from edgeface.frame import MAX_SIDE, Frame, as_frame
@@ -78,11 +79,12 @@ def aligned_crop(
 
     Raises:
         InvalidInputError: as `align_transform`, or an array without its colour.
+        RuntimeUnavailableError: OpenCV is not installed.
 
     Examples:
         >>> crop = aligned_crop(image, faces.landmarks[0], color="bgr")     # doctest: +SKIP
     """
-    import cv2
+    cv2 = opencv()
 
     frame = as_frame(frame, color)
     matrix = align_transform(landmarks, size)

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeface._opencv import opencv
 from edgeface.align import aligned_crop
 from edgeface.errors import InvalidInputError
 from edgeface.faces import Face
@@ -60,7 +61,7 @@ def measure_appearance(frame: Frame | NDArray[np.uint8], face: Face, *, color: s
     Examples:
         >>> measure_appearance(image, faces[0], color="bgr").sharpness     # doctest: +SKIP
     """
-    import cv2
+    cv2 = opencv()
 
     frame = as_frame(frame, color)
     try:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeface._opencv import opencv
 from edgeface.errors import must_be
 from edgeface.faces import Face, Faces
 from edgeface.turns import turn_picture
@@ -97,14 +98,14 @@ def _fixed(x: float, y: float) -> tuple[int, int]:
 
 
 def _box(canvas: NDArray[np.uint8], face: Face, line: int) -> None:
-    import cv2
+    cv2 = opencv()
 
     x1, y1, x2, y2 = map(float, face.box)
     cv2.rectangle(canvas, _fixed(x1, y1), _fixed(x2, y2), _BOX, line, cv2.LINE_AA, _SHIFT)
 
 
 def _landmarks(canvas: NDArray[np.uint8], face: Face, line: int) -> None:
-    import cv2
+    cv2 = opencv()
 
     # small faces get small points, or they would hide what they show
     radius = min(3.0 * line, max(1.0, face.width / 25))
@@ -115,7 +116,7 @@ def _landmarks(canvas: NDArray[np.uint8], face: Face, line: int) -> None:
 
 
 def _axes(canvas: NDArray[np.uint8], face: Face, line: int) -> None:
-    import cv2
+    cv2 = opencv()
 
     origin = face.landmarks.mean(axis=0).astype(float)
     length = 0.5 * max(face.width, face.height)
@@ -132,7 +133,7 @@ def _axes(canvas: NDArray[np.uint8], face: Face, line: int) -> None:
 
 
 def _label(canvas: NDArray[np.uint8], face: Face, line: int) -> None:
-    import cv2
+    cv2 = opencv()
 
     text = f"{face.score:.2f} q{face.quality:.2f}"
     if face.track_id is not None:

@@ -47,7 +47,7 @@ class BundleTooNewError(BundleError):
 
 
 class RuntimeUnavailableError(EdgeFaceError, ImportError):
-    """The inference runtime that was asked for is not installed or cannot be imported here."""
+    """A library that is needed, an inference runtime or OpenCV, is not installed or cannot be imported here."""
 
 
 class RuntimeFailedError(EdgeFaceError, RuntimeError):

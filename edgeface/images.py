@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeface._opencv import opencv
 from edgeface.errors import ImageError, must_be
 from edgeface.files import write_whole
 from edgeface.frame import MAX_SIDE
@@ -68,6 +69,7 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int | None = None) -
         ImageError: missing, unreadable, no regular file, empty, not a picture, truncated, of floating-point pixels, or
             too large.
         InvalidInputError: `max_pixels` is not a whole number above 0.
+        RuntimeUnavailableError: OpenCV is not installed.
 
     Examples:
         >>> faces = engine.detect(read_image("photo.jpg"), color="bgr")     # doctest: +SKIP
@@ -93,7 +95,7 @@ def decode_image(data: NDArray[np.uint8] | bytes, *, max_pixels: int | None = No
         ImageError: as there, without the path.
         InvalidInputError: as there.
     """
-    import cv2
+    cv2 = opencv()
 
     content = bytes(data)
     if not content:
@@ -161,8 +163,9 @@ def write_image(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:
 
     Raises:
         ImageError: unknown suffix, or the file cannot be written.
+        RuntimeUnavailableError: OpenCV is not installed.
     """
-    import cv2
+    cv2 = opencv()
 
     path = Path(path)
     try:

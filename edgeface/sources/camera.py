@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from edgeface._opencv import opencv
 from edgeface.errors import ImageError, SourceError, must_be
 from edgeface.frame import MATRICES, Frame, checked_size, whole_pages
 from edgeface.sources.capture import CaptureSource
@@ -75,7 +76,7 @@ class CameraSource(CaptureSource):
         self._driver: DriverFormat | None = None
 
     def _make(self) -> Any:
-        import cv2
+        cv2 = opencv()
 
         capture = cv2.VideoCapture(self._device, cv2.CAP_V4L2)
         if not capture.isOpened():
@@ -94,7 +95,7 @@ class CameraSource(CaptureSource):
 
     def _opened(self) -> None:
         """What was asked for is not always what is given: read it back."""
-        import cv2
+        cv2 = opencv()
 
         self._driver = read_format(self.name)
         if self._format is None:
@@ -122,7 +123,7 @@ class CameraSource(CaptureSource):
     def _frame(self, picture: np.ndarray[Any, np.dtype[Any]], **stamps: Any) -> Frame:
         if not self._raw:
             return super()._frame(picture, **stamps)
-        import cv2
+        cv2 = opencv()
 
         assert self._format is not None
         if self._driver is not None:

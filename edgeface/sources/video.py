@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from edgeface._opencv import opencv
 from edgeface.errors import must_be
 from edgeface.frame import Frame
 from edgeface.sources.capture import CaptureSource
@@ -41,12 +42,12 @@ class VideoSource(CaptureSource):
         self._some = False  # whether this round had a frame that could be decoded
 
     def _make(self) -> Any:
-        import cv2
+        cv2 = opencv()
 
         return cv2.VideoCapture(self.name)
 
     def _opened(self) -> None:
-        import cv2
+        cv2 = opencv()
 
         self._stamps = RisingStamps(float(self._capture.get(cv2.CAP_PROP_FPS)))
         self._some = False
@@ -65,7 +66,7 @@ class VideoSource(CaptureSource):
         return self.read() if self._capture.isOpened() else None
 
     def _stamp(self) -> int:
-        import cv2
+        cv2 = opencv()
 
         return self._stamps.next(float(self._capture.get(cv2.CAP_PROP_POS_MSEC)))
 
@@ -98,7 +99,7 @@ class NetworkSource(CaptureSource):
         self._timeout_ms = max(1, round(timeout * 1000))
 
     def _make(self) -> Any:
-        import cv2
+        cv2 = opencv()
 
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, self._timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, self._timeout_ms]
         with _ffmpeg_options(f"rtsp_transport;{self._transport}|fflags;nobuffer"):

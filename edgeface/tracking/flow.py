@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeface._opencv import opencv
 from edgeface.frame import Frame
 from edgeface.pixels import to_bgr_with_transform
 
@@ -53,7 +54,7 @@ class FlowFollower:
         self._picture, self._size = picture, frame.size
         if last is None or last_size != frame.size or not len(boxes):
             return [None] * len(boxes)
-        import cv2
+        cv2 = opencv()
 
         steps = np.linspace(*_MIDDLE, _GRID)
         grid = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)
@@ -97,7 +98,7 @@ def _moved(
 
 
 def _small_grey(frame: Frame) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    import cv2
+    cv2 = opencv()
 
     shrink: Sequence[int] = [max(1, round(side * min(1.0, _SIDE / max(frame.size)))) for side in frame.size]
     picture, transform = to_bgr_with_transform(frame, size=(shrink[0], shrink[1]))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeface._opencv import opencv
 from edgeface.errors import SourceError, must_be
 from edgeface.faces import Faces
 from edgeface.frame import Frame, as_frame
@@ -133,7 +134,7 @@ class LiveView:
         self._server.server_close()
 
     def _picture(self, frame: Frame, faces: Faces) -> bytes:
-        import cv2
+        cv2 = opencv()
 
         from edgeface.draw import draw_faces
         from edgeface.pixels import to_bgr

@@ -23,7 +23,8 @@ def test_the_boards_of_the_issue_are_there() -> None:
     wanted = (
         "rpi3 rpi4 rpi5 rpi-zero2w rk3566 rk3568 rock5b orangepi5 jetson-nano jetson-orin-nano imx8mp beaglebone-ai64"
     )
-    wanted += " h616 h618 stm32mp2 generic-cortex-a53 generic-cortex-a55 generic-cortex-a72 generic-cortex-a76"
+    wanted += " arduino-uno-q beagley-ai imx93 imx95 h616 h618 stm32mp2"
+    wanted += " generic-cortex-a53 generic-cortex-a55 generic-cortex-a72 generic-cortex-a76"
     assert set(load_boards()) == set(wanted.split())
 
 

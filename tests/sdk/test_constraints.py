@@ -18,7 +18,8 @@ BOUNDS = {m[1]: m[2] for m in (re.match(r"([\w-]+)>=([\d.]+)", text) for text in
 
 
 def pins(name: str) -> dict[str, tuple[int, ...]]:
-    rows = (row.partition("#")[0].strip() for row in (ROOT / "constraints" / f"{name}.txt").read_text().splitlines())
+    text = (ROOT / "constraints" / f"{name}.txt").read_text()
+    rows = (row.partition("#")[0].partition(";")[0].strip() for row in text.splitlines())
     return {
         package.lower(): tuple(map(int, version.split(".")))
         for package, _, version in (row.partition("==") for row in rows if row)

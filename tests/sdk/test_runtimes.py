@@ -185,6 +185,36 @@ def test_arrays_need_no_opencv(runtime: str) -> None:
     subprocess.run([sys.executable, "-P", "-c", code], check=True)
 
 
+NEEDS_OPENCV = {
+    "read": "from edgeface.images import read_image; read_image('examples/astronaut.jpg')",
+    "write": "from edgeface.images import write_image; write_image('x.png', picture)",
+    "draw": "from edgeface.draw import draw_faces; draw_faces(picture, faces)",
+    "crop": "from edgeface.align import aligned_crop; aligned_crop(picture, faces[0].landmarks, color='bgr')",
+    "film": "from edgeface.sources.video import VideoSource; VideoSource('examples/astronaut.jpg').open()",
+    "camera": "from edgeface.sources.camera import CameraSource; CameraSource(0).open()",
+    "flow": "from edgeface.tracking.flow import FlowFollower; from edgeface.frame import as_frame\n"
+    "FlowFollower().remember(as_frame(picture, 'bgr'))",
+    "command": "from edgeface.cli.app import app; app(['detect', 'examples/astronaut.jpg'], standalone_mode=False)",
+}
+
+
+@pytest.mark.parametrize("what", NEEDS_OPENCV)
+def test_what_needs_opencv_says_how_to_get_it(what: str) -> None:
+    code = (
+        "import sys; sys.modules['cv2'] = None\n"
+        "import numpy as np; from edgeface.errors import RuntimeUnavailableError; from edgeface.faces import Faces\n"
+        "picture = np.zeros((48, 64, 3), np.uint8)\n"
+        "faces = Faces(boxes=np.array([[8, 8, 40, 40]], np.float32), scores=np.ones(1, np.float32),\n"
+        "    landmarks=np.array([[[16, 16], [32, 16], [24, 24], [18, 32], [30, 32]]], np.float32),\n"
+        "    rotations=np.eye(3, dtype=np.float32)[None], quality=np.ones(1, np.float32), size=(64, 48))\n"
+        "try:\n    " + NEEDS_OPENCV[what].replace("\n", "\n    ") + "\n"
+        "except RuntimeUnavailableError as error:\n"
+        "    assert 'pip install opencv-python-headless' in str(error), error\n"
+        "else:\n    sys.exit('no error')"
+    )
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
 def strace() -> list[str]:
     """The tracer, in a place without a network where this user may make one."""
     if shutil.which("strace") is None:

@@ -1,8 +1,8 @@
-# 64-bit ARM with a glibc 2.17 floor: Debian 12's cross compiler over a Debian 11 sysroot (EDGEFACE_SYSROOT), whose symbols are old enough for
-# what edgeface uses. The C++ runtime is linked in. build_wheel.sh makes the sysroot.
-list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES EDGEFACE_SYSROOT EDGEFACE_PYTHON_HEADERS)
-include(${CMAKE_CURRENT_LIST_DIR}/aarch64-linux-gnu.cmake)
-set(triplet aarch64-linux-gnu)
+# An old glibc's floor for aarch64 (2.17) and armv7l (2.31): Debian 12's cross compiler over a Debian 11 sysroot (EDGEFACE_SYSROOT), whose symbols
+# are old enough for what edgeface uses. The C++ runtime is linked in. build_wheel.sh makes the sysroot and says which EDGEFACE_TRIPLET.
+list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES EDGEFACE_SYSROOT EDGEFACE_PYTHON_HEADERS EDGEFACE_TRIPLET)
+set(triplet ${EDGEFACE_TRIPLET})
+include(${CMAKE_CURRENT_LIST_DIR}/${triplet}.cmake)
 set(usr ${EDGEFACE_SYSROOT}/usr)
 set(CMAKE_C_FLAGS_INIT "-isystem ${usr}/include/${triplet} -isystem ${usr}/include")
 set(CMAKE_CXX_FLAGS_INIT
