@@ -14,6 +14,7 @@ import typer
 
 from edgeface._compat import StrEnum
 from edgeface.cli._best_shots import BestShots
+from edgeface.cli._region import parse_region
 from edgeface.cli._stopping import Stopping
 from edgeface.errors import must_be
 
@@ -128,7 +129,7 @@ def camera(
             "--loop": loop or None,
         },
     )
-    region = None if roi is None else _region(roi)
+    region = None if roi is None else parse_region(roi)
     with ExitStack() as stack:
         stopping = stack.enter_context(Stopping())
         engine = stack.enter_context(
@@ -217,14 +218,6 @@ def _numbers_of(flag: str, text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise must_be(flag, "whole numbers such as 640,320,320", repr(text)) from None
-
-
-def _region(text: str) -> tuple[int, int, int, int]:
-    try:
-        x1, y1, x2, y2 = (int(part) for part in text.split(","))
-    except ValueError:
-        raise must_be("--roi", "four whole numbers such as 100,50,600,400", repr(text)) from None
-    return x1, y1, x2, y2
 
 
 def _numbers(stream: Stream, result: StreamResult) -> dict[str, Any]:
