@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edgeface.cli import _complete
 from edgeface.cli._console import wide_console
 
 app = typer.Typer()
@@ -23,9 +24,14 @@ Source = Annotated[
 
 @app.command()
 def bench(
-    model: Annotated[list[str] | None, typer.Option(help="Bundled model or bundle; repeat to compare.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Bundled model or bundle; repeat to compare.", autocompletion=_complete.models),
+    ] = None,
     size: Annotated[list[str] | None, typer.Option(metavar="WxH", help="Input size; repeat to compare.")] = None,
-    runtime: Annotated[list[str] | None, typer.Option(help="Runtime; repeat to compare.")] = None,
+    runtime: Annotated[
+        list[str] | None, typer.Option(help="Runtime; repeat to compare.", autocompletion=_complete.runtimes)
+    ] = None,
     precision: Annotated[list[str] | None, typer.Option(help="int8 or float32; repeat to compare.")] = None,
     threads: Annotated[str, typer.Option(help="Threads to try: 2, 1,2,4 or 1-4.")] = "1",
     track: Annotated[bool, typer.Option("--track", help="Track faces too.")] = False,

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from edgeface.streaming import Stream, StreamResult
     from edgeface.web import LiveView
 
+from edgeface.cli import _complete
+
 app = typer.Typer()
 
 # How long to wait for a frame before looking whether to stop.
@@ -56,16 +58,25 @@ def camera(
     ] = None,
     source: Annotated[str | None, typer.Option(help="The same as SOURCE.", show_default=False)] = None,
     output_format: Annotated[Format, typer.Option("--format", help="How to print each frame.")] = Format.LINE,
-    model: Annotated[str, typer.Option(help="Bundled model, or path of a bundle.")] = "edgeface-s",
+    model: Annotated[
+        str, typer.Option(help="Bundled model, or path of a bundle.", autocompletion=_complete.models)
+    ] = "edgeface-s",
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Input size of the network.")] = None,
     min_score: Annotated[float | None, typer.Option(metavar="S", help="Leave out faces below this score.")] = None,
-    runtime: Annotated[str, typer.Option(help="auto, ncnn, litert, onnxruntime or tflite.")] = "auto",
+    runtime: Annotated[
+        str, typer.Option(help="auto, ncnn, litert, onnxruntime or tflite.", autocompletion=_complete.runtimes)
+    ] = "auto",
     threads: Annotated[int, typer.Option(help="Threads that compute one inference.")] = 1,
     track: Annotated[bool, typer.Option("--track/--no-track", help="Stable ids and smoothing.")] = True,
     every: Annotated[int, typer.Option(metavar="N", help="Detect in every Nth frame, follow in between.")] = 1,
     between: Annotated[Between, typer.Option(help="How to follow in between.")] = Between.MOTION,
     gate: Annotated[
-        str | None, typer.Option(metavar="PRESET", help="Judge faces: enrol, verify, attention or default.")
+        str | None,
+        typer.Option(
+            metavar="PRESET",
+            help="Judge faces: enrol, verify, attention or default.",
+            autocompletion=_complete.presets,
+        ),
     ] = None,
     rotation: Annotated[int, typer.Option(help="Degrees clockwise that make the picture upright.")] = 0,
     roi: Annotated[str | None, typer.Option(metavar="X1,Y1,X2,Y2", help="Look only there.")] = None,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from edgeface.cli._saving import SavePlaces
     from edgeface.engine import FaceEngine
 
+from edgeface.cli import _complete
+
 app = typer.Typer()
 
 
@@ -48,10 +50,14 @@ def detect(
         ),
     ],
     output_format: Annotated[Format, typer.Option("--format", help="How to print the faces.")] = Format.TABLE,
-    model: Annotated[str, typer.Option(help="Bundled model, or path of a bundle.")] = "edgeface-s",
+    model: Annotated[
+        str, typer.Option(help="Bundled model, or path of a bundle.", autocompletion=_complete.models)
+    ] = "edgeface-s",
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Input size of the network.")] = None,
     min_score: Annotated[float | None, typer.Option(metavar="S", help="Leave out faces below this score.")] = None,
-    runtime: Annotated[str, typer.Option(help="auto, ncnn, litert, onnxruntime or tflite.")] = "auto",
+    runtime: Annotated[
+        str, typer.Option(help="auto, ncnn, litert, onnxruntime or tflite.", autocompletion=_complete.runtimes)
+    ] = "auto",
     threads: Annotated[int, typer.Option(help="Threads that compute one inference.")] = 1,
     rotation: Annotated[
         int | None,
