@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 from edgeface.cli import _complete
 
+__all__ = ["app", "results", "show"]
+
 app = typer.Typer()
 
 # How long to wait for a frame before looking whether to stop.
@@ -157,8 +159,8 @@ def camera(
         stack.enter_context(stream)
         try:
             with suppress(KeyboardInterrupt):  # what follows the loop still has to be done
-                for number, result in enumerate(_results(stream, stopping), start=1):
-                    _show(result, stream, judge, output_format, view)
+                for number, result in enumerate(results(stream, stopping), start=1):
+                    show(result, stream, judge, output_format, view)
                     if shots is not None and stream.tracker is not None:
                         shots.save(stream.tracker)
                     if number == frames:
@@ -203,7 +205,7 @@ def _source_options(source: str, given: dict[str, Any]) -> dict[str, Any]:
     return {names[flag]: value for flag, value in given.items()}
 
 
-def _results(stream: Stream, stopping: Stopping) -> Iterator[StreamResult]:
+def results(stream: Stream, stopping: Stopping) -> Iterator[StreamResult]:
     """What comes until the stream ends or somebody wants to stop, which is noticed without a frame too."""
     while not stopping.asked:
         finished = stream.finished  # before the last frames are taken
@@ -214,9 +216,10 @@ def _results(stream: Stream, stopping: Stopping) -> Iterator[StreamResult]:
             return
 
 
-def _show(
+def show(
     result: StreamResult, stream: Stream, judge: QualityGate | None, output_format: Format, view: LiveView | None
 ) -> None:
+    """Print a result, and show it in the live view if there is one."""
     reports = None if judge is None else judge.check(result.faces, result.frame)
     if output_format is not Format.NONE:
         _SHOW[output_format](result, reports)
