@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from edgeface.faces import Faces
     from edgeface.video import FaceCover, VideoResult
 
-__all__ = ["VideoOptions", "detect_in_video", "is_video"]
+__all__ = ["VideoOptions", "detect_in_video", "find_inputs", "is_video"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,22 @@ def is_video(path: Path) -> bool:
     from edgeface.video.reading import VIDEO_SUFFIXES
 
     return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def find_inputs(places: Iterable[Path]) -> list[Path]:
+    """Files as they are named, folders as the pictures and videos in them and below, sorted by name."""
+    from edgeface.images import find_images
+
+    found: list[Path] = []
+    for place in places:
+        files = list(find_images([place]))
+        if os.path.isdir(place):  # noqa: PTH112 - Path.is_dir raises where a folder above must not be entered
+            files += [
+                Path(folder, name) for folder, _, names in os.walk(place) for name in names if is_video(Path(name))
+            ]
+            files.sort()
+        found += files
+    return found
 
 
 def detect_in_video(engine: FaceEngine, path: Path, options: VideoOptions, save: Path | None) -> None:

@@ -46,7 +46,7 @@ def detect(
         # readable=False: what cannot be read is reported file by file, and the others are still done
         list[Path],
         typer.Argument(
-            metavar="IN...", readable=False, help="Pictures, folders of pictures, video files; - is a picture on stdin."
+            metavar="IN...", readable=False, help="Pictures, videos, folders of them; - is a picture on stdin."
         ),
     ],
     output_format: Annotated[Format, typer.Option("--format", help="How to print the faces.")] = Format.TABLE,
@@ -91,9 +91,8 @@ def detect(
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     from edgeface.cli._saving import SavePlaces
-    from edgeface.cli._video import VideoOptions, detect_in_video, is_video
+    from edgeface.cli._video import VideoOptions, detect_in_video, find_inputs, is_video
     from edgeface.engine import FaceEngine
-    from edgeface.images import find_images
     from edgeface.turns import checked_rotation
     from edgeface.video.cover import COVER_SCORE
 
@@ -103,7 +102,7 @@ def detect(
         checked_rotation(rotation, "--rotation")
     region = None if roi is None else parse_region(roi)
     places = [Path("/dev/stdin") if str(path) == "-" else path for path in inputs]
-    files = list(find_images(places)) or places  # detect_files says that there are none
+    files = find_inputs(places) or places  # detect_files says that there are none
     videos = [path for path in files if is_video(path)]
     to_file = save is not None and is_video(save) and not save.is_dir()
     if to_file and not (len(files) == len(videos) == 1):

@@ -154,6 +154,18 @@ def test_what_is_no_video_does_not_stop_the_others(bundle: Path, clip: Path, tmp
     assert [line.startswith("error: ") for line in run.stderr.splitlines()] == [True, True]
 
 
+def test_folders_hold_pictures_and_videos(detect, clip: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    folder = tmp_path / "in"
+    (folder / "more").mkdir(parents=True)
+    write_image(folder / "a.png", tiny.red_squares((64, 64), []))
+    write_image(folder / "z.png", tiny.red_squares((64, 64), []))
+    (folder / "more" / "clip.avi").write_bytes(clip.read_bytes())
+    status, out, _ = detect(folder, "--format", "jsonl")
+    assert status == 0
+    names = [Path(json.loads(line)["file"]).name for line in out.splitlines()]
+    assert names == ["a.png", *["clip.avi"] * COUNT, "z.png"]
+
+
 def test_save_needs_one_video_for_a_file_and_replaces_no_input(detect, clip: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     status, _, err = detect(clip, clip, "--save", tmp_path / "out.mp4")
     assert (status, err.split(",")[0]) == (1, "error: --save must be a folder for pictures or several inputs")
