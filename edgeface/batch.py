@@ -44,6 +44,8 @@ def detect_files(
     min_score: float | None = None,
     images: bool = False,
     max_pixels: int | None = None,
+    rotation: int = 0,
+    roi: tuple[int, int, int, int] | None = None,
 ) -> Iterator[FileResult]:
     """Detect in every picture file of some folders.
 
@@ -54,6 +56,8 @@ def detect_files(
         min_score: as of `FaceEngine.detect`.
         images: give the pictures too, for drawing. Off, so that a list of results stays small.
         max_pixels: as of `edgeface.images.read_image`.
+        rotation: as of `FaceEngine.detect`.
+        roi: as of `FaceEngine.detect`; a picture that does not hold it gives an error.
 
     Yields:
         One result a picture, in order. Files and folders that cannot be read give their error and do not stop the
@@ -79,7 +83,7 @@ def detect_files(
     for path in track(files, "detect", console=console, transient=console.is_terminal) if shown else files:
         try:
             image = read_image(path, max_pixels=max_pixels)
-            faces = engine.detect(image, color="bgr", min_score=min_score)
+            faces = engine.detect(image, color="bgr", rotation=rotation, roi=roi, min_score=min_score)
         except (ImageError, InvalidInputError) as error:  # this file's fault, not the engine's
             yield FileResult(path, None, str(error), None)
         except MemoryError:

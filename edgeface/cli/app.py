@@ -24,6 +24,7 @@ import edgeface
 from edgeface import cli
 from edgeface.cli._console import discard_output, tolerate_narrow_encodings
 from edgeface.errors import EdgeFaceError
+from edgeface.runtimes.probing import installed_version
 
 __all__ = ["app", "main"]
 
@@ -60,13 +61,20 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from edgeface.runtimes import RUNTIMES, installed
+
         typer.echo(f"edgeface {edgeface.__version__}")
+        for name, runtime in RUNTIMES.items():
+            state = installed_version(runtime.package) if installed(name) else f"not installed ({runtime.install})"
+            typer.echo(f"{name} {state}")
         raise typer.Exit
 
 
 @app.callback()
 def _root(
-    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version, and those of the runtimes."
+    ),
 ) -> None:
     """Face perception on ARM boards: boxes, landmarks, head pose and quality from one small network."""
 

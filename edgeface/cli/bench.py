@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from edgeface.cli._console import wide_console
+from edgeface.cli import _complete
+from edgeface.cli._console import milliseconds, wide_console
 
 app = typer.Typer()
 
@@ -23,9 +24,14 @@ Source = Annotated[
 
 @app.command()
 def bench(
-    model: Annotated[list[str] | None, typer.Option(help="Bundled model or bundle; repeat to compare.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Bundled model or bundle; repeat to compare.", autocompletion=_complete.models),
+    ] = None,
     size: Annotated[list[str] | None, typer.Option(metavar="WxH", help="Input size; repeat to compare.")] = None,
-    runtime: Annotated[list[str] | None, typer.Option(help="Runtime; repeat to compare.")] = None,
+    runtime: Annotated[
+        list[str] | None, typer.Option(help="Runtime; repeat to compare.", autocompletion=_complete.runtimes)
+    ] = None,
     precision: Annotated[list[str] | None, typer.Option(help="int8 or float32; repeat to compare.")] = None,
     threads: Annotated[str, typer.Option(help="Threads to try: 2, 1,2,4 or 1-4.")] = "1",
     track: Annotated[bool, typer.Option("--track", help="Track faces too.")] = False,
@@ -108,28 +114,31 @@ class progress_bar:  # noqa: N801 - used like a function
 def print_report(report: Mapping[str, Any]) -> None:
     """The figures as a table on stdout; warnings, and what was skipped, on stderr."""
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table()
-    heads = ("median", "MAD", "mode", "P90", "P95", "P99", "P99.9", "max", "n")
-    table.add_column("configuration", overflow="fold")
-    table.add_column("stage")
-    for head in heads:
-        table.add_column(head, justify="right")
+    console = wide_console(160)
+    shown = {"median": "median", "mad": "MAD", "mode": "mode", "p90": "P90", "p95": "P95", "p99": "P99"}
+    shown |= {"p999": "P99.9", "max": "max"}
+    if console.width < 120:
+        shown = {key: shown[key] for key in ("median", "p95", "p99", "max")}
     for subject in report["subjects"]:
-        for i, (stage, s) in enumerate(subject["summary"].items()):
-            keys = ("median", "mad", "mode", "p90", "p95", "p99", "p999", "max")
-            values = ["–" if s[key] is None else f"{s[key] / 1000:.2f}" for key in keys]
-            table.add_row(subject["key"] if i == 0 else "", stage, *values, str(s["n"]), end_section=stage == "total")
-    wide_console(160).print(table)
+        console.print(Text(subject["key"], "table.title"), soft_wrap=True)
+        table = Table()
+        table.add_column("stage")
+        for head in (*shown.values(), "n"):
+            table.add_column(head if head == "n" else f"{head} ms", justify="right")
+        for stage, s in subject["summary"].items():
+            table.add_row(stage, *(milliseconds(s[key]) for key in shown), str(s["n"]))
+        console.print(table)
     for subject in report["subjects"]:
         first = sorted(subject["first"]["total"])
         energy = subject["joules_per_frame"]
         text = (
             f"{subject['key']}: {subject['frames_per_second']:.1f} frames/s, "
-            f"first frame {first[len(first) // 2] / 1000:.1f} ms, {subject['faces_per_frame']:.1f} faces a frame"
+            f"first frame {milliseconds(first[len(first) // 2])} ms, {subject['faces_per_frame']:.1f} faces a frame"
         )
         typer.echo(text + ("" if energy is None else f", {energy * 1000:.2f} mJ a frame"))
-    typer.echo(f"Milliseconds; {report['settings']['frames']}.")
+    typer.echo(f"Frames: {report['settings']['frames']}.")
     for item in report["skipped"]:
         typer.echo(f"skipped: {item['reason']}", err=True)
     for item in report["missing"]:

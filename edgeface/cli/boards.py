@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from edgeface.boards import Board
 
+from edgeface.cli import _complete
 from edgeface.cli._console import printable, wide_console
 
 app = typer.Typer()
@@ -57,7 +58,9 @@ def boards(
 
 @app.command()
 def show(
-    name: Annotated[str | None, typer.Argument(help="A board; the one that this is, if left out.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A board; the one that this is, if left out.", autocompletion=_complete.boards)
+    ] = None,
 ) -> None:
     """Show all that is known of one board, with the source of each fact."""
     from rich.text import Text

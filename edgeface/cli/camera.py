@@ -14,6 +14,7 @@ import typer
 
 from edgeface._compat import StrEnum
 from edgeface.cli._best_shots import BestShots
+from edgeface.cli._region import parse_region
 from edgeface.cli._stopping import Stopping
 from edgeface.errors import must_be
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from edgeface.gate import QualityGate
     from edgeface.streaming import Stream, StreamResult
     from edgeface.web import LiveView
+
+from edgeface.cli import _complete
+
+__all__ = ["app", "results", "show"]
 
 app = typer.Typer()
 
@@ -55,16 +60,25 @@ def camera(
     ] = None,
     source: Annotated[str | None, typer.Option(help="The same as SOURCE.", show_default=False)] = None,
     output_format: Annotated[Format, typer.Option("--format", help="How to print each frame.")] = Format.LINE,
-    model: Annotated[str, typer.Option(help="Bundled model, or path of a bundle.")] = "edgeface-s",
+    model: Annotated[
+        str, typer.Option(help="Bundled model, or path of a bundle.", autocompletion=_complete.models)
+    ] = "edgeface-s",
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Input size of the network.")] = None,
     min_score: Annotated[float | None, typer.Option(metavar="S", help="Leave out faces below this score.")] = None,
-    runtime: Annotated[str, typer.Option(help="auto, ncnn, litert, onnxruntime or tflite.")] = "auto",
+    runtime: Annotated[
+        str, typer.Option(help="auto, ncnn, litert, onnxruntime or tflite.", autocompletion=_complete.runtimes)
+    ] = "auto",
     threads: Annotated[int, typer.Option(help="Threads that compute one inference.")] = 1,
     track: Annotated[bool, typer.Option("--track/--no-track", help="Stable ids and smoothing.")] = True,
     every: Annotated[int, typer.Option(metavar="N", help="Detect in every Nth frame, follow in between.")] = 1,
     between: Annotated[Between, typer.Option(help="How to follow in between.")] = Between.MOTION,
     gate: Annotated[
-        str | None, typer.Option(metavar="PRESET", help="Judge faces: enrol, verify, attention or default.")
+        str | None,
+        typer.Option(
+            metavar="PRESET",
+            help="Judge faces: enrol, verify, attention or default.",
+            autocompletion=_complete.presets,
+        ),
     ] = None,
     rotation: Annotated[int, typer.Option(help="Degrees clockwise that make the picture upright.")] = 0,
     roi: Annotated[str | None, typer.Option(metavar="X1,Y1,X2,Y2", help="Look only there.")] = None,
@@ -128,7 +142,7 @@ def camera(
             "--loop": loop or None,
         },
     )
-    region = None if roi is None else _region(roi)
+    region = None if roi is None else parse_region(roi)
     with ExitStack() as stack:
         stopping = stack.enter_context(Stopping())
         engine = stack.enter_context(
@@ -145,8 +159,8 @@ def camera(
         stack.enter_context(stream)
         try:
             with suppress(KeyboardInterrupt):  # what follows the loop still has to be done
-                for number, result in enumerate(_results(stream, stopping), start=1):
-                    _show(result, stream, judge, output_format, view)
+                for number, result in enumerate(results(stream, stopping), start=1):
+                    show(result, stream, judge, output_format, view)
                     if shots is not None and stream.tracker is not None:
                         shots.save(stream.tracker)
                     if number == frames:
@@ -191,7 +205,7 @@ def _source_options(source: str, given: dict[str, Any]) -> dict[str, Any]:
     return {names[flag]: value for flag, value in given.items()}
 
 
-def _results(stream: Stream, stopping: Stopping) -> Iterator[StreamResult]:
+def results(stream: Stream, stopping: Stopping) -> Iterator[StreamResult]:
     """What comes until the stream ends or somebody wants to stop, which is noticed without a frame too."""
     while not stopping.asked:
         finished = stream.finished  # before the last frames are taken
@@ -202,9 +216,10 @@ def _results(stream: Stream, stopping: Stopping) -> Iterator[StreamResult]:
             return
 
 
-def _show(
+def show(
     result: StreamResult, stream: Stream, judge: QualityGate | None, output_format: Format, view: LiveView | None
 ) -> None:
+    """Print a result, and show it in the live view if there is one."""
     reports = None if judge is None else judge.check(result.faces, result.frame)
     if output_format is not Format.NONE:
         _SHOW[output_format](result, reports)
@@ -217,14 +232,6 @@ def _numbers_of(flag: str, text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise must_be(flag, "whole numbers such as 640,320,320", repr(text)) from None
-
-
-def _region(text: str) -> tuple[int, int, int, int]:
-    try:
-        x1, y1, x2, y2 = (int(part) for part in text.split(","))
-    except ValueError:
-        raise must_be("--roi", "four whole numbers such as 100,50,600,400", repr(text)) from None
-    return x1, y1, x2, y2
 
 
 def _numbers(stream: Stream, result: StreamResult) -> dict[str, Any]:

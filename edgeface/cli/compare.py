@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgeface.cli._console import wide_console
+from edgeface.cli._console import milliseconds, wide_console
 
 app = typer.Typer()
 
@@ -42,26 +42,23 @@ def compare(
         check_output("--out", out, reports)
     columns = columns_of([(path.stem, read_report(path)) for path in reports])
     rows = compare_columns(columns, allow_different=allow_different, confidence=confidence)
+    # a row a report, not a column: that fits into 80 columns, however many reports there are
     table = Table()
-    table.add_column("stage")
-    table.add_column(columns[0].title, justify="right")
-    for column in columns[1:]:
-        table.add_column(column.title, justify="right")
-        table.add_column("ratio", justify="right")
-        table.add_column("verdict")
+    for name in ("stage", "report", "ms", "ratio (interval)", "verdict"):
+        table.add_column(name, justify="right" if name == "ms" else "left", overflow="fold")
     for row in rows:
-        cells = [row.stage, _milliseconds(row.typical[0])]
-        for typical, ratio in zip(row.typical[1:], row.ratios, strict=True):
-            cells.append(_milliseconds(typical))
-            if ratio is None:
-                cells += ["–", "–"]
-                continue
-            interval = "" if ratio.low is None else f" ({ratio.low:.3f}–{ratio.high:.3f})"
-            cells += [f"{ratio.ratio:.3f}{interval}", verdict(ratio)[0]]
-        table.add_row(*[Text(cell) for cell in cells])
-    wide_console(180).print(table)
+        for i, (column, typical) in enumerate(zip(columns, row.typical, strict=True)):
+            cells = [row.stage if i == 0 else "", column.title, milliseconds(typical), "", ""]
+            ratio = row.ratios[i - 1] if i else None
+            if ratio is not None:
+                interval = "" if ratio.low is None else f" ({ratio.low:.3f}–{ratio.high:.3f})"
+                cells[3:] = [f"{ratio.ratio:.3f}{interval}", verdict(ratio)[0]]
+            elif i and typical is not None and row.typical[0] is not None:
+                cells[4] = "too short to judge"
+            table.add_row(*[Text(cell) for cell in cells], end_section=i == len(columns) - 1)
+    wide_console(100).print(table)
     typer.echo(
-        "Milliseconds, the geometric mean of the runs' medians; ratios to the first column, intervals of confidence "
+        "ms: geometric mean of the runs' medians. Ratios to the first report, intervals of confidence "
         f"{confidence:.4g} for the whole table."
     )
     if out is not None:
@@ -70,7 +67,3 @@ def compare(
             write_whole(out, page)
         except OSError as error:
             raise must_be("--out", "a file that can be written", f"{out}: {error.strerror}") from None
-
-
-def _milliseconds(microseconds: float | None) -> str:
-    return "–" if microseconds is None else f"{microseconds / 1000:.3f}"

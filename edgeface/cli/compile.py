@@ -8,12 +8,16 @@ from typing import Annotated
 
 import typer
 
+from edgeface.cli import _complete
+
 app = typer.Typer()
 
 
 @app.command(name="compile")
 def compile_(
-    model: Annotated[str, typer.Argument(metavar="BUNDLE", help="Bundled name or path of a bundle.")] = "",
+    model: Annotated[
+        str, typer.Argument(metavar="BUNDLE", help="Bundled name or path of a bundle.", autocompletion=_complete.models)
+    ] = "",
     target: Annotated[str, typer.Option(metavar="NAME", help="Processor; --list prints them.")] = "",
     out: Annotated[
         Path | None, typer.Option(metavar="NAME.efm", help="The new bundle; BUNDLE-TARGET.efm here if left out.")

@@ -1,10 +1,11 @@
-"""``edgeface detect``: faces of picture files, as a table, JSON lines or annotated pictures."""
+"""``edgeface detect``: faces of pictures and videos, as a table, JSON lines or annotated copies."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,11 +13,15 @@ import typer
 
 from edgeface._compat import StrEnum
 from edgeface.cli._console import printable, wide_console
-from edgeface.errors import EdgeFaceError, ImageError
+from edgeface.cli._region import parse_region
+from edgeface.errors import EdgeFaceError, ImageError, InvalidInputError, SourceError, must_be
 
 if TYPE_CHECKING:
     from edgeface.batch import FileResult
+    from edgeface.cli._saving import SavePlaces
     from edgeface.engine import FaceEngine
+
+from edgeface.cli import _complete
 
 app = typer.Typer()
 
@@ -28,48 +33,136 @@ class Format(StrEnum):
     JSONL = "jsonl"
 
 
+class Blur(StrEnum):
+    """How faces are covered."""
+
+    PIXELATE = "pixelate"
+    BLUR = "blur"
+
+
 @app.command()
 def detect(
     inputs: Annotated[
         # readable=False: what cannot be read is reported file by file, and the others are still done
         list[Path],
-        typer.Argument(metavar="IN...", readable=False, help="Picture files, or folders of them; - is stdin."),
+        typer.Argument(
+            metavar="IN...", readable=False, help="Pictures, videos, folders of them; - is a picture on stdin."
+        ),
     ],
     output_format: Annotated[Format, typer.Option("--format", help="How to print the faces.")] = Format.TABLE,
-    model: Annotated[str, typer.Option(help="Bundled model, or path of a bundle.")] = "edgeface-s",
+    model: Annotated[
+        str, typer.Option(help="Bundled model, or path of a bundle.", autocompletion=_complete.models)
+    ] = "edgeface-s",
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Input size of the network.")] = None,
     min_score: Annotated[float | None, typer.Option(metavar="S", help="Leave out faces below this score.")] = None,
-    runtime: Annotated[str, typer.Option(help="auto, ncnn, litert, onnxruntime or tflite.")] = "auto",
+    runtime: Annotated[
+        str, typer.Option(help="auto, ncnn, litert, onnxruntime or tflite.", autocompletion=_complete.runtimes)
+    ] = "auto",
     threads: Annotated[int, typer.Option(help="Threads that compute one inference.")] = 1,
-    save: Annotated[Path | None, typer.Option(metavar="DIR", help="Write annotated pictures there.")] = None,
+    rotation: Annotated[
+        int | None,
+        typer.Option(metavar="DEGREES", help="Clockwise turn that makes the pictures upright: 90, 180, 270."),
+    ] = None,
+    roi: Annotated[str | None, typer.Option(metavar="X1,Y1,X2,Y2", help="Look only there.")] = None,
+    every: Annotated[
+        int, typer.Option(metavar="N", help="Detect in every Nth frame of a video, follow in between.")
+    ] = 1,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT", help="Folder for annotated copies, or a file such as out.mp4 for one video."),
+    ] = None,
+    blur: Annotated[
+        Blur | None, typer.Option(help="Cover faces in the copies of --save instead of marking them.")
+    ] = None,
     max_pixels: Annotated[
         int | None, typer.Option(metavar="N", help="Refuse pictures of more pixels (100 million).")
     ] = None,
 ) -> None:
-    """Find faces in pictures: box, score, five landmarks, yaw, pitch, roll and quality of each.
+    """Find faces in pictures and videos: box, score, five landmarks, yaw, pitch, roll and quality of each.
 
-    With --format jsonl one JSON object a picture goes to stdout, in input order. A picture that cannot be read gives an
-    object with "error", a line on stderr and exit status 1 at the end; the others are still done. --save never replaces
-    a picture that is read.
+    With --format jsonl one JSON object a picture or frame goes to stdout, in input order. A file that cannot be read
+    gives an object with "error", a line on stderr and exit status 1 at the end; the others are still done. --save never
+    replaces a file that is read. Ctrl-C ends a video early, and its copy can be played.
+
+    --blur covers every face that is found, from a score of 0.3 on. It is no guarantee: look at the result before you
+    publish it.
     """
-    # a bad picture gets one line from here; OpenCV would add several of its own
+    # a bad file gets one line from here; OpenCV and FFmpeg would add several of their own
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
-    from edgeface.batch import detect_files
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    from edgeface.cli._saving import SavePlaces
+    from edgeface.cli._video import VideoOptions, detect_in_video, find_inputs, is_video
     from edgeface.engine import FaceEngine
-    from edgeface.images import find_images
+    from edgeface.turns import checked_rotation
+    from edgeface.video.cover import COVER_SCORE
 
+    if blur is not None and save is None:
+        raise must_be("--blur", "used with --save OUT, where the copies go", "no --save")
+    if rotation is not None:
+        checked_rotation(rotation, "--rotation")
+    region = None if roi is None else parse_region(roi)
     places = [Path("/dev/stdin") if str(path) == "-" else path for path in inputs]
-    files = list(find_images(places)) or places  # detect_files says that there are none
-    writer = None if save is None else _Writer(save, [*files, Path(model)])
+    files = find_inputs(places) or places  # detect_files says that there are none
+    videos = [path for path in files if is_video(path)]
+    to_file = save is not None and is_video(save) and not save.is_dir()
+    if to_file and not (len(files) == len(videos) == 1):
+        raise must_be("--save", "a folder for pictures or several inputs", save)
+    if every != 1 and not videos:
+        raise must_be("--every", "left out without a video", every)
+    saving = None if save is None else SavePlaces(save, to_file, [*files, Path(model)])
+    least = COVER_SCORE if blur is not None and min_score is None else min_score
+    method = None if blur is None else blur.value
     failed = False
-    with FaceEngine(model, runtime=runtime, size=size, min_score=min_score, threads=threads) as engine:
-        show = _show_jsonl if output_format is Format.JSONL else _show_table
-        for result in detect_files(engine, files, images=writer is not None, max_pixels=max_pixels):
-            show(engine, result)
-            error = result.error
-            if writer is not None and result.faces is not None:
+    with FaceEngine(model, runtime=runtime, size=size, min_score=least, threads=threads) as engine:
+        pictures = _Pictures(engine, output_format, saving, method, rotation or 0, region, max_pixels)
+        options = VideoOptions(output_format is Format.JSONL, every, method, rotation, region)
+        for video, group in groupby(files, is_video):
+            if not video:
+                failed |= pictures.detect(list(group))
+                continue
+            for path in group:
                 try:
-                    writer.save(result)
+                    detect_in_video(engine, path, options, None if saving is None else saving.path_for(path, ".mp4"))
+                except (ImageError, SourceError, InvalidInputError) as error:
+                    failed = True
+                    if options.jsonl:
+                        typer.echo(json.dumps({"file": str(path), "error": str(error)}))
+                    typer.echo(f"error: {printable(str(error))}", err=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """How pictures are worked on; see the options of the command."""
+
+    engine: FaceEngine
+    format: Format
+    saving: SavePlaces | None
+    blur: str | None
+    rotation: int
+    roi: tuple[int, int, int, int] | None
+    max_pixels: int | None
+
+    def detect(self, files: list[Path]) -> bool:
+        """Print the faces of each, save copies; whether something failed."""
+        from edgeface.batch import detect_files
+
+        failed = False
+        show = _show_jsonl if self.format is Format.JSONL else _show_table
+        for result in detect_files(
+            self.engine,
+            files,
+            images=self.saving is not None,
+            max_pixels=self.max_pixels,
+            rotation=self.rotation,
+            roi=self.roi,
+        ):
+            show(self.engine, result)
+            error = result.error
+            if self.saving is not None and result.faces is not None:
+                try:
+                    self._save(self.saving, result)
                 except EdgeFaceError as problem:
                     error = str(problem)
                 except MemoryError:
@@ -77,8 +170,22 @@ def detect(
             if error is not None:
                 failed = True
                 typer.echo(f"error: {printable(error)}", err=True)
-    if failed:
-        raise typer.Exit(1)
+        return failed
+
+    def _save(self, saving: SavePlaces, result: FileResult) -> None:
+        from edgeface.draw import draw_faces
+        from edgeface.images import write_image
+        from edgeface.turns import turn_picture
+        from edgeface.video.obscuring import obscure
+
+        assert result.image is not None
+        assert result.faces is not None
+        path = saving.path_for(result.path, ".jpg")
+        upright, faces = turn_picture(result.image, self.rotation), result.faces.upright()
+        if self.blur is not None:
+            write_image(path, obscure(upright, faces.boxes, method=self.blur))
+        else:
+            write_image(path, draw_faces(upright, faces))
 
 
 def _show_jsonl(engine: FaceEngine, result: FileResult) -> None:
@@ -118,44 +225,3 @@ def _show_table(engine: FaceEngine, result: FileResult) -> None:
             " ".join(f"{x:.0f},{y:.0f}" for x, y in face.landmarks),
         )
     console.print(table)
-
-
-class _Writer:
-    """Writes annotated pictures into a folder, one name each, and never over one of the `inputs`."""
-
-    def __init__(self, folder: Path, inputs: Sequence[Path]) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ImageError(f"--save must be a folder that can be made, but got {folder}: {error.strerror}") from None
-        self._folder = folder
-        self._taken: set[str] = set()
-        self._inputs = {identity for path in inputs if (identity := _identity(path)) is not None}
-
-    def save(self, result: FileResult) -> None:
-        from edgeface.draw import draw_faces
-        from edgeface.images import write_image
-
-        assert result.image is not None
-        assert result.faces is not None
-        name, number = f"{result.path.stem}.jpg", 1
-        while name in self._taken:  # a/x.jpg and b/x.jpg
-            number += 1
-            name = f"{result.path.stem}-{number}.jpg"
-        self._taken.add(name)
-        path = self._folder / name
-        if _identity(path) in self._inputs:
-            raise ImageError(
-                f"--save must be a folder where no picture that is read would be replaced, but got {self._folder}, "
-                f"where {name} is one of them: take another folder"
-            )
-        write_image(path, draw_faces(result.image, result.faces))
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """The same for all names and links of a file; None where there is none."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError):
-        return None
-    return status.st_dev, status.st_ino

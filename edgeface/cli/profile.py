@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edgeface.cli import _complete
 from edgeface.cli.bench import Source
 
 app = typer.Typer()
@@ -14,9 +15,13 @@ app = typer.Typer()
 
 @app.command()
 def profile(
-    model: Annotated[str, typer.Option(help="Bundled model or bundle.")] = "edgeface-s",
+    model: Annotated[
+        str, typer.Option(help="Bundled model or bundle.", autocompletion=_complete.models)
+    ] = "edgeface-s",
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Input size.")] = None,
-    runtime: Annotated[str, typer.Option(help="auto, ncnn, litert, onnxruntime or tflite.")] = "auto",
+    runtime: Annotated[
+        str, typer.Option(help="auto, ncnn, litert, onnxruntime or tflite.", autocompletion=_complete.runtimes)
+    ] = "auto",
     precision: Annotated[str | None, typer.Option(help="int8 or float32.")] = None,
     threads: Annotated[int, typer.Option(help="Threads of one inference.")] = 1,
     cpus: Annotated[str | None, typer.Option(metavar="LIST", help="CPUs to compute on, such as 4-7.")] = None,

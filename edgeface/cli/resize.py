@@ -7,12 +7,16 @@ from typing import Annotated
 
 import typer
 
+from edgeface.cli import _complete
+
 app = typer.Typer()
 
 
 @app.command()
 def resize(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Bundled name or path of a bundle.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Bundled name or path of a bundle.", autocompletion=_complete.models)
+    ],
     size: Annotated[
         list[str], typer.Option("--size", metavar="WxH", help="Input size, multiples of 32; again for more of them.")
     ],

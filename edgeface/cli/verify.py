@@ -6,12 +6,16 @@ from typing import Annotated
 
 import typer
 
+from edgeface.cli import _complete
+
 app = typer.Typer()
 
 
 @app.command()
 def verify(
-    model: Annotated[str, typer.Argument(metavar="BUNDLE", help="Bundled name or path of a bundle.")],
+    model: Annotated[
+        str, typer.Argument(metavar="BUNDLE", help="Bundled name or path of a bundle.", autocompletion=_complete.models)
+    ],
     runtime: Annotated[str, typer.Option(help="auto (every one that is installed), or one runtime.")] = "auto",
     tolerance: Annotated[
         float | None, typer.Option(min=0, help="Allowed difference of outputs, as real numbers; 0 for equal bits.")

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import geometric_mean, median
-from typing import Any
+from typing import Any, Final
 
 from edgeface.errors import InvalidInputError, must_be
 from edgeface.profiling.measure import TOTAL
 from edgeface.profiling.statistics import Ratio, compare_runs
 
 __all__ = ["Column", "Row", "columns_of", "compare_columns"]
+
+# Shorter stages (grab from memory) are the clock's tick, 52 ns on many boards, and the cost of asking it.
+_SHORTEST_US: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,24 +104,23 @@ def compare_columns(
 def _typical(entry: Mapping[str, Any], stage: str) -> float | None:
     if stage not in entry["summary"]:
         return None
-    if not _positive(entry, stage):
+    if not _long_enough(entry, stage):
         return float(entry["summary"][stage]["median"])
     return geometric_mean(median(run) for run in _runs(entry, stage))
 
 
 def _common(columns: Sequence[Column], stage: str) -> Iterator[int]:
-    """Indices of the further columns that have a stage with positive times, if the first one has it too."""
-    if _positive(columns[0].entry, stage):
-        yield from (i for i, column in enumerate(columns[1:]) if _positive(column.entry, stage))
+    """Indices of the further columns that have a stage that is long enough, if the first one has it too."""
+    if _long_enough(columns[0].entry, stage):
+        yield from (i for i, column in enumerate(columns[1:]) if _long_enough(column.entry, stage))
 
 
-def _positive(entry: Mapping[str, Any], stage: str) -> bool:
-    # a stage shorter than the clock's tick (grab from memory) has no ratio
-    return stage in entry["summary"] and all(_median_positive(run) for run in _runs(entry, stage))
+def _long_enough(entry: Mapping[str, Any], stage: str) -> bool:
+    return stage in entry["summary"] and all(_measurable(run) for run in _runs(entry, stage))
 
 
-def _median_positive(run: Sequence[float]) -> bool:
-    return len(run) > 0 and sorted(run)[(len(run) - 1) // 2] > 0
+def _measurable(run: Sequence[float]) -> bool:
+    return len(run) > 0 and sorted(run)[(len(run) - 1) // 2] >= _SHORTEST_US
 
 
 def _runs(entry: Mapping[str, Any], stage: str) -> list[list[float]]:

@@ -12,6 +12,7 @@ from edgeface.bundle import ModelSpec
 from edgeface.errors import BundleError, RuntimeFailedError, RuntimeUnavailableError
 from edgeface.runtimes import check_tensor, output_shape, tensor_shape
 from edgeface.runtimes.probing import version_of
+from edgeface.runtimes.quiet import without_line
 
 __all__ = ["load"]
 
@@ -54,7 +55,9 @@ class LiteRtRuntime:
             index = inputs[model.input.name]["index"]
             if tuple(inputs[model.input.name]["shape"]) != image:
                 self._interpreter.resize_tensor_input(index, image)
-            self._interpreter.allocate_tensors()
+            # the first one tells that it uses XNNPACK, and its logger has no switch
+            with without_line(b"INFO: Created TensorFlow Lite XNNPACK delegate"):
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             if isinstance(error, BundleError):
                 raise

@@ -6,7 +6,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 
-__all__ = ["is_installed", "version_of"]
+__all__ = ["installed_version", "is_installed", "version_of"]
 
 
 def is_installed(package: str) -> bool:
@@ -44,5 +44,22 @@ def version_of(package: str, distribution: str | None = None) -> str:
         pass
     try:
         return importlib.metadata.version(distribution or package.replace("_", "-"))
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def installed_version(package: str) -> str:
+    """Version of an installed package by its metadata, without importing it; a broken one may not survive that.
+
+    Returns:
+        "unknown" where nothing says it, as in frozen programs.
+
+    Examples:
+        >>> installed_version("nothing_of_the_kind")
+        'unknown'
+    """
+    names = importlib.metadata.packages_distributions().get(package, [package.replace("_", "-")])
+    try:
+        return importlib.metadata.version(names[0])
     except importlib.metadata.PackageNotFoundError:
         return "unknown"

@@ -41,6 +41,22 @@ class VideoSource(CaptureSource):
         self._stamps = RisingStamps(0)
         self._some = False  # whether this round had a frame that could be decoded
 
+    @property
+    def fps(self) -> float:
+        """Frames a second as the container says, while it is open; 0 if it does not."""
+        return self._number("CAP_PROP_FPS")
+
+    @property
+    def frame_count(self) -> int | None:
+        """Frames of the whole file as the container estimates, while it is open; None if it does not."""
+        return round(self._number("CAP_PROP_FRAME_COUNT")) or None
+
+    def _number(self, name: str) -> float:
+        import cv2
+
+        value = 0.0 if self._capture is None else float(self._capture.get(getattr(cv2, name)))
+        return value if 0 < value < 1e12 else 0.0
+
     def _make(self) -> Any:
         cv2 = opencv()
 

@@ -16,6 +16,7 @@ from support.tiny import write_bundle
 from edgeface.boards import Host
 from edgeface.boards.schemas import read_schema
 from edgeface.cli.app import main
+from edgeface.cli.bench import print_report
 from edgeface.errors import InvalidInputError
 from edgeface.profiling.compare import columns_of, compare_columns
 from edgeface.profiling.html import render_report
@@ -278,3 +279,32 @@ def test_thread_lists(text: str, numbers: list[int]) -> None:
 def test_bad_thread_lists(text: str) -> None:
     with pytest.raises(InvalidInputError, match="threads must be numbers"):
         parse_threads(text)
+
+
+def test_a_stage_as_short_as_the_clocks_tick_is_not_judged(report: Report) -> None:
+    short = copy.deepcopy(report)
+    for run in short["subjects"][0]["runs"]:
+        run["stages"]["grab"] = [0.3 for _ in run["stages"]["infer"]]
+    rows = {row.stage: row for row in compare_columns(columns_of([("a", only(short, 0)), ("b", only(short, 0))]))}
+    assert rows["grab"].ratios == (None,)
+    assert rows["infer"].ratios[0] is not None
+
+
+def test_tables_fit_into_80_columns(
+    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    monkeypatch.setenv("TERM", "dumb")
+    print_report(report)
+    lines = capsys.readouterr().out.splitlines()
+    table = [line for line in lines if line[:1] in "│┃"]
+    assert table
+    assert max(map(len, table)) <= 80
+    assert "median ms" in table[0]
+    for name in "abc":
+        (tmp_path / f"{name}.json").write_text(json.dumps(report))
+    assert main(["compare", "--allow-different", *(str(tmp_path / f"{name}.json") for name in "abc")]) == 0
+    table = [line for line in capsys.readouterr().out.splitlines() if line[:1] in "│┃"]
+    assert max(map(len, table)) <= 80
+    assert all(word in table[0] for word in ("stage", "report", "ms", "ratio", "verdict"))

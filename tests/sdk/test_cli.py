@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,9 @@ from support import tiny
 
 from edgeface.cli import app as cli
 from edgeface.cli.app import main
+from edgeface.gate import PRESETS
 from edgeface.images import read_image, write_image
+from edgeface.runtimes import RUNTIMES, installed
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +146,31 @@ def test_help_lists_the_verbs_and_version_is_printed(capfd: pytest.CaptureFixtur
         assert verb in out
     assert {"detect", "models"} <= set(cli._verbs())
     assert main(["--version"]) == 0
-    assert capfd.readouterr().out == "edgeface 0.1.0\n"
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0] == "edgeface 0.1.0"
+    assert [line.split()[0] for line in lines[1:]] == list(RUNTIMES)
+    for line in lines[1:]:
+        name, said = line.split(" ", 1)
+        assert re.fullmatch(r"[\d.]+\S*", said) if installed(name) else said.startswith("not installed (pip install ")
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("detect --model edgeface-", {"edgeface-n", "edgeface-s"}),
+        ("camera --gate ", {"default", *PRESETS}),
+        ("boards show rpi", {"rpi3", "rpi4", "rpi5"}),
+        ("profile --runtime ", {"auto", *RUNTIMES}),
+    ],
+)
+def test_the_shell_completes_names(words: str, offered: set[str]) -> None:
+    line = f"edgeface {words}"
+    environment = {**os.environ, "_EDGEFACE_COMPLETE": "complete_bash", "COMP_WORDS": line}
+    environment["COMP_CWORD"] = str(line.count(" "))
+    command = [sys.executable, "-P", "-c", "from edgeface.cli.app import app; app(prog_name='edgeface')"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert offered <= set(done.stdout.split()), done.stderr
+    assert all(word.startswith(words.split(" ")[-1]) for word in done.stdout.split())
 
 
 @pytest.mark.parametrize("verb", cli._verbs())

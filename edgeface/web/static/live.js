@@ -1,6 +1,6 @@
 "use strict";
 const byId = (id) => document.getElementById(id);
-const degrees = (value) => `${value > 0 ? "+" : ""}${value.toFixed(0)}°`;
+const degrees = (value) => { const whole = Math.round(value) || 0; return `${whole > 0 ? "+" : ""}${whole}°`; };
 
 const by = (width, height, turned) => (turned ? `${height}×${width}` : `${width}×${height}`);
 
@@ -8,8 +8,8 @@ function row(face, turned) {
   const [x1, y1, x2, y2] = face.box;
   const gate = face.reasons === undefined ? "" : face.reasons.length ? face.reasons.join(", ").replaceAll("_", " ") : "good";
   const values = [
-    face.track_id ?? "", face.score.toFixed(2), degrees(face.yaw), degrees(face.pitch), degrees(face.roll),
-    face.quality.toFixed(2), by(Math.round(x2 - x1), Math.round(y2 - y1), turned), gate,
+    face.track_id ?? "", gate, face.score.toFixed(2), degrees(face.yaw), degrees(face.pitch), degrees(face.roll),
+    face.quality.toFixed(2), by(Math.round(x2 - x1), Math.round(y2 - y1), turned),
   ];
   const line = document.createElement("tr");
   for (const value of values) {
@@ -17,7 +17,7 @@ function row(face, turned) {
     cell.textContent = value;
     line.append(cell);
   }
-  if (gate) line.lastChild.className = gate === "good" ? "good" : "bad";
+  if (gate) line.children[1].className = gate === "good" ? "good" : "bad";
   return line;
 }
 
