@@ -11,8 +11,9 @@ from pathlib import Path
 
 from edgeface.bundle import Bundle, write_bundle
 from edgeface.errors import EdgeFaceError
-from quantize.export.ncnn import ConversionError, convert_student, ncnn_spec
+from quantize.export.ncnn import ConversionError, convert_student
 from quantize.export.ncnn_int8 import convert_int8
+from quantize.export.ncnn_spec import ncnn_spec
 
 
 def add_ncnn(path: Path, real: Path) -> None:

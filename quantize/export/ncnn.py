@@ -12,11 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgeface.manifest import InputSpec, ModelSpec, OutputSpec, WeightsSpec
 from quantize.export import ncnn_files
 from quantize.export.ncnn_files import Layer
-from quantize.models.bundles import SIZE_MULTIPLE, sha256_of
-from quantize.models.student import STRIDES
 
 #: (width, height) that pnnx folds shapes for, with whole cells on every level, and those that the result is tried with.
 FOLDED = (320, 320)
@@ -141,18 +138,3 @@ def compare(onnx: Path, files: NcnnFiles, sizes: Sequence[tuple[int, int]] = TRI
             got = np.array(extractor.extract(f"out{k}")[1])
             if got.shape != real.shape[1:] or not np.abs(got - real[0]).mean() < TOLERANCE:
                 raise ConversionError(f"{files.param.name} must compute what {onnx.name} does at {width}x{height}")
-
-
-def ncnn_spec(param: Path, weights: Path, precision: str) -> ModelSpec:
-    """The manifest's entry of the files of one network."""
-    return ModelSpec(
-        param.name,
-        sha256_of(param),
-        "ncnn",
-        precision,
-        None,
-        SIZE_MULTIPLE,
-        InputSpec("in0", "float32", "NCHW", "rgb", 1.0, 0),
-        tuple(OutputSpec(f"out{i}", s, "NCHW", "float32", 1.0, 0) for i, s in enumerate(STRIDES)),
-        WeightsSpec(weights.name, sha256_of(weights)),
-    )

@@ -11,8 +11,9 @@ from pathlib import Path
 from edgeface.manifest import ModelSpec
 from quantize.compress.calibration import Images
 from quantize.compress.channel_scales import Scales
-from quantize.export.ncnn import convert_student, ncnn_spec
+from quantize.export.ncnn import convert_student
 from quantize.export.ncnn_int8 import convert_int8
+from quantize.export.ncnn_spec import ncnn_spec
 from quantize.export.tflite import export_tflite, interpreter, tflite_spec
 from quantize.models import Network
 from quantize.models.bundles import onnx_spec

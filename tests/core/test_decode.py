@@ -327,7 +327,9 @@ def test_an_instruction_set_that_is_none_is_named(name: str) -> None:
         "except InvalidInputError as error: print(error)"
     )
     environment = {**os.environ, "EDGEFACE_ISA": name}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout.startswith("EDGEFACE_ISA must be one that this CPU and this build have (scalar")
     assert done.stdout.endswith(f"but got '{name}'\n")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -21,6 +22,10 @@ from quantize.doctor import examine, missing
 from quantize.run import StepError
 
 ROOT = Path(__file__).parents[2]
+toolchain = pytest.mark.skipif(
+    importlib.util.find_spec("torch") is None,
+    reason="the toolchain's extra is not installed (pip install '.[quantize]')",
+)
 
 
 def invoke(*arguments: str) -> Any:
@@ -34,6 +39,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@toolchain
 def test_new_writes_a_short_recipe_that_holds(place: Path) -> None:
     done = invoke("new", "my-faces", "--photos", "photos", "--labels", "jsonl")
     assert done.exit_code == 0
@@ -64,6 +70,7 @@ def test_new_refuses_what_cannot_be_learned_from(place: Path) -> None:
     assert invoke("new", "a", "--photos", "photos", "--labels", "csv").exit_code == 2
 
 
+@toolchain
 def test_the_doctor_names_what_is_missing_and_steps_ask_it(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     invoke("new", "mine", "--photos", "photos", "--labels", "jsonl")
     assert invoke("doctor", "-c", "mine.toml").exit_code == 0
@@ -84,6 +91,7 @@ def test_the_doctor_names_what_is_missing_and_steps_ask_it(place: Path, monkeypa
         invoke("data", "-c", "mine.toml")
 
 
+@toolchain
 def test_the_doctor_asks_for_packages_of_a_method() -> None:
     sets = [{"name": "a", "reader": "folder", "path": str(ROOT)}]
     values: dict[str, Any] = {

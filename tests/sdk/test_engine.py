@@ -1,6 +1,7 @@
 import gc
 import sys
 import threading
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -392,10 +393,14 @@ def test_a_file_that_is_no_network(tmp_path: Path, runtime: str) -> None:
 
 
 def test_engines_do_not_pile_up(bundle: Path) -> None:
+    alive = []
     for _ in range(5):
-        FaceEngine(bundle).close()
+        engine = FaceEngine(bundle)
+        alive.append(weakref.ref(engine))
+        engine.close()
+        del engine
     gc.collect()
-    assert not [o for o in gc.get_objects() if isinstance(o, FaceEngine) and o._runtime is None]
+    assert not [ref for ref in alive if ref() is not None]
 
 
 def _json(value: object) -> bytes:

@@ -270,8 +270,12 @@ def test_the_user_may_let_onnxruntime_report(tmp_path: Path) -> None:
 
     if tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 29):
         pytest.skip("this onnxruntime has no telemetry")
-    _, changes = traced(tmp_path, "onnxruntime", ORT_DISABLE_TELEMETRY="0")
-    assert any("deviceid" in line for line in changes)
+    for attempt in range(3):  # its thread may come too late for a process that ends at once
+        (tmp_path / str(attempt)).mkdir()
+        _, changes = traced(tmp_path / str(attempt), "onnxruntime", ORT_DISABLE_TELEMETRY="0")
+        if any("deviceid" in line for line in changes):
+            return
+    pytest.fail("onnxruntime writes no device id any more: this test, and what it is beside, show nothing")
 
 
 @pytest.mark.skipif("litert" not in INSTALLED, reason="LiteRT is not installed")
