@@ -20,6 +20,8 @@ COVER_SCORE: Final = 0.3
 _GROWS: Final = 1.0
 # A face is mostly there before it is first found; how much farther it may have been a frame earlier.
 _BACK: Final = 0.05
+# A face that is first found so many of its sizes from where another was lost may be the same one.
+_FARTHEST: Final = 4.0
 
 
 class FaceCover:
@@ -58,6 +60,7 @@ class FaceCover:
             detect_every=detect_every, min_hits=1, lost_after=lost_after, smoothing=None, best_shots=False
         )
         self._seen: dict[int, NDArray[np.float64]] = {}  # where each living track was last seen
+        self._lost: list[NDArray[np.float64]] = []  # where those were seen who are not now
         self._waiting: deque[tuple[NDArray[np.uint8], list[NDArray[np.float64]]]] = deque()
 
     def add(self, picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
@@ -68,14 +71,14 @@ class FaceCover:
         """
         boxes, before = [], self._seen
         self._seen = {}
+        self._lost = [before[t.track_id] for t in self.tracker.tracks if t.unseen_s > 0 and t.track_id in before]
         for track in self.tracker.tracks:
             box = track.box.astype(np.float64)
             if track.track_id not in before:
-                for back, (_, earlier) in enumerate(reversed(self._waiting), start=1):
-                    earlier.append(grown(box[None], _BACK * back)[0])
+                self._cover_before(box)
             where = before.get(track.track_id, box)
             if track.unseen_s > 0:
-                last, box = where, np.concatenate([np.minimum(where[:2], box[:2]), np.maximum(where[2:], box[2:])])
+                last, box = where, _around(where, box)
                 box = grown(box[None], _GROWS * min(track.unseen_s, 1.0))[0]
                 self._seen[track.track_id] = last
             else:
@@ -83,6 +86,14 @@ class FaceCover:
             boxes.append(box)
         self._waiting.append((picture, boxes))
         return self._ready(self._ahead)
+
+    def _cover_before(self, box: NDArray[np.float64]) -> None:
+        """A face that is first found here was somewhere before; maybe it is one that was lost nearby."""
+        far = _FARTHEST * float((box[2:] - box[:2]).max())
+        near = [last for last in self._lost if np.abs(last - box).max() < far]
+        for back, (_, earlier) in enumerate(reversed(self._waiting), start=1):
+            earlier.append(grown(box[None], _BACK * back)[0])
+            earlier += [_around(last, box) for last in near]
 
     def finish(self) -> list[NDArray[np.uint8]]:
         """The pictures that are left."""
@@ -94,3 +105,8 @@ class FaceCover:
             picture, boxes = self._waiting.popleft()
             ready.append(obscure(picture, np.array(boxes).reshape(-1, 4), method=self._method, inplace=True))
         return ready
+
+
+def _around(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(4,) the box that holds both."""
+    return np.concatenate([np.minimum(a[:2], b[:2]), np.maximum(a[2:], b[2:])])

@@ -275,6 +275,16 @@ def test_frames_with_a_missed_face_stay_covered() -> None:
     assert not changed[15][:60].any()  # not the whole picture
 
 
+def test_who_starts_to_run_while_missed_is_covered_on_the_way() -> None:
+    """Found again too far away for the tracker: as somebody new, near where another was lost."""
+
+    def running(i: int) -> Person:
+        return Person(300, 400 - 14 * max(0, min(i, 16) - 9), 40)
+
+    changed = covered_video(lambda i: [] if 10 <= i < 16 else [running(i)], 24)
+    assert min(mask[where(running(i))].mean() for i, mask in enumerate(changed)) > 0.95
+
+
 def test_a_face_is_covered_before_it_is_first_found() -> None:
     changed = covered_video(lambda i: [Person(300, 200, 80)] if i >= 12 else [], 20, ahead=8)
     share = [mask[where(Person(300, 200, 80))].mean() for mask in changed]
