@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Cross-builds the wheel for one Python and one ARM on an x86-64 Debian 12 and checks it.
 #   cpp/cross/build_wheel.sh OUTPUT_FOLDER [aarch64|armv7l]
-# aarch64 runs on glibc 2.17 and newer, armv7l on 2.31 and newer. PYTHON names the interpreter (python3.11), which says the version; Debian has
+# The wheel runs on glibc 2.17 and newer. PYTHON names the interpreter (python3.11), which says the version; Debian has
 # headers for 3.11 and 3.13. Needs mmdebstrap and g++-aarch64-linux-gnu or g++-arm-linux-gnueabihf; sysroots are kept in
 # ${XDG_CACHE_HOME:-~/.cache}/edgeface.
 set -euo pipefail
@@ -16,8 +16,8 @@ trap 'rm -rf "$work"' EXIT
 
 machine=${2:-aarch64}
 case $machine in
-  aarch64) architecture=arm64 triplet=aarch64-linux-gnu floor=manylinux_2_17_aarch64 tags=manylinux_2_17_aarch64.manylinux2014_aarch64 ;;
-  armv7l) architecture=armhf triplet=arm-linux-gnueabihf floor=manylinux_2_31_armv7l tags=manylinux_2_31_armv7l ;;
+  aarch64) architecture=arm64 triplet=aarch64-linux-gnu ;;
+  armv7l) architecture=armhf triplet=arm-linux-gnueabihf ;;
   *) echo "$usage, but got $machine" >&2; exit 2 ;;
 esac
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -67,10 +67,10 @@ export _PYTHON_HOST_PLATFORM=linux-$machine SETUPTOOLS_EXT_SUFFIX=$suffix PATH="
   >"$work/log" 2>&1 || { tail -n 60 "$work/log" >&2; exit 1; }
 unset _PYTHON_HOST_PLATFORM SETUPTOOLS_EXT_SUFFIX
 
-wheel=$("$work/venv/bin/wheel" tags --remove --platform-tag "$tags" "$work"/edgeface-*.whl)
+wheel=$("$work/venv/bin/wheel" tags --remove --platform-tag "manylinux_2_17_$machine.manylinux2014_$machine" "$work"/edgeface-*.whl)
 auditwheel show "$work/$wheel" | tee "$work/audit"
 tr -d '\n' <"$work/audit" >"$work/audit.line"
-grep -q "platform tag: *\"$floor\"" "$work/audit.line" || { echo "the wheel needs a newer glibc than $floor has" >&2; exit 1; }
+grep -q "platform tag: *\"manylinux_2_17_$machine\"" "$work/audit.line" || { echo "the wheel needs a newer glibc than 2.17" >&2; exit 1; }
 bytes=$(stat -c %s "$work/$wheel")
 [ "$bytes" -le 4000000 ] || { echo "the wheel must have at most 4 MB, but got $bytes bytes" >&2; exit 1; }
 python3 -m zipfile -e "$work/$wheel" "$work/unpacked"

@@ -1,4 +1,4 @@
-# An old glibc's floor for aarch64 (2.17) and armv7l (2.31): Debian 12's cross compiler over a Debian 11 sysroot (EDGEFACE_SYSROOT), whose symbols
+# A glibc 2.17 floor for 64-bit and 32-bit ARM: Debian 12's cross compiler over a Debian 11 sysroot (EDGEFACE_SYSROOT), whose symbols
 # are old enough for what edgeface uses. The C++ runtime is linked in. build_wheel.sh makes the sysroot and says which EDGEFACE_TRIPLET.
 list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES EDGEFACE_SYSROOT EDGEFACE_PYTHON_HEADERS EDGEFACE_TRIPLET)
 set(triplet ${EDGEFACE_TRIPLET})
