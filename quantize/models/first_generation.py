@@ -7,24 +7,16 @@ from torch import Tensor, nn
 from quantize.models.layers import ConvBNReLU, Separable, Unit, add, convolutions, halve
 from quantize.models.student import CHANNELS, STRIDES, bound
 
-
-class _Levels(nn.Module):
-    """What both have: a pyramid of three levels under towers and heads."""
-
-    heads: nn.ModuleList
-    towers: nn.ModuleList
-    stem: nn.Sequential
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        levels = self.pyramid(x)
-        o8, o16, o32 = (head(tower(p)) for head, tower, p in zip(self.heads, self.towers, levels, strict=True))
-        return o8, o16, o32
-
-    def pyramid(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        raise NotImplementedError
+Levels = tuple[Tensor, Tensor, Tensor]
 
 
-class FirstS(_Levels):
+def _predicted(model: FirstS | FirstN, levels: Levels) -> Levels:
+    """Raw outputs of a pyramid's features."""
+    o8, o16, o32 = (head(tower(p)) for head, tower, p in zip(model.heads, model.towers, levels, strict=True))
+    return o8, o16, o32
+
+
+class FirstS(nn.Module):
     """edgeface-s 0.1.0: dense convolutions, a branch of 5 × 5 separable blocks."""
 
     def __init__(self, bounded: bool = False) -> None:
@@ -48,7 +40,10 @@ class FirstS(_Levels):
         if bounded:
             bound(self)
 
-    def pyramid(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor) -> Levels:
+        return _predicted(self, self.pyramid(x))
+
+    def pyramid(self, x: Tensor) -> Levels:
         c8 = self.stage8(self.stem(x))
         c16 = self.stage16(c8)
         p32 = self.lateral32(self.units32(c16)) + self.join32(self.stage32(self.context16(c16)))
@@ -67,7 +62,7 @@ class FirstS(_Levels):
         ]
 
 
-class FirstN(_Levels):
+class FirstN(nn.Module):
     """edgeface-n 0.1.0: depthwise separable blocks."""
 
     def __init__(self, bounded: bool = False) -> None:
@@ -84,7 +79,10 @@ class FirstN(_Levels):
         if bounded:
             bound(self)
 
-    def pyramid(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor) -> Levels:
+        return _predicted(self, self.pyramid(x))
+
+    def pyramid(self, x: Tensor) -> Levels:
         c8 = self.stage8(self.stem(x))
         c16 = self.stage16(c8)
         p32 = self.lateral32(self.stage32(c16))
