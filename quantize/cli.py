@@ -82,6 +82,16 @@ def pretrain(
 
 
 @app.command()
+def search(
+    recipe: RecipeFile, settings: Setting = None, folder: Folder = None, device: Device = "auto", again: Again = False
+) -> None:
+    """Search for the channels that are worth what they cost, if the recipe asks for it."""
+    from quantize.train.search import search as step
+
+    step(_run(recipe, settings, folder, device=device, again=again))
+
+
+@app.command()
 def train(
     recipe: RecipeFile, settings: Setting = None, folder: Folder = None, device: Device = "auto", again: Again = False
 ) -> None:
@@ -165,6 +175,10 @@ def everything(
 
     data(run)
     label(run)
+    if run.recipe.search.views:
+        from quantize.train.search import search
+
+        search(run)
     if run.recipe.pretrain.views:
         from quantize.train.pretrain import pretrain
 

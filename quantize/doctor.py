@@ -15,11 +15,12 @@ from pathlib import Path
 
 from quantize.config import Recipe
 
-STEPS = ("data", "label", "pretrain", "train", "compress", "export", "evaluate", "package")
+STEPS = ("data", "label", "search", "pretrain", "train", "compress", "export", "evaluate", "package")
 INSTALL = "pip install '.[quantize]'"
 PACKAGES = {
     "data": {"cv2": "opencv-python-headless", "scipy": "scipy"},
     "label": {"cv2": "opencv-python-headless", "onnxruntime": "onnxruntime"},
+    "search": {"torch": "torch"},
     "pretrain": {"torch": "torch"},
     "train": {"torch": "torch", "matplotlib": "matplotlib"},
     "compress": {"torch": "torch", "onnx": "onnx", "onnxruntime": "onnxruntime", "onnxscript": "onnxscript"},
@@ -74,7 +75,7 @@ def examine(recipe: Recipe | None = None, engine: str = "local", device: str = "
 def _step(step: str, recipe: Recipe | None, engine: str, device: str) -> Iterator[Finding]:
     for module, package in PACKAGES[step].items():
         yield Finding(step, f"the package {package}", _module(module), INSTALL)
-    if step in ("evaluate", "train", "pretrain", "label"):
+    if step in ("evaluate", "train", "pretrain", "search", "label"):
         yield Finding(step, "the compiled core of edgeface", _core(), INSTALL, step == "evaluate")
     if step in ("label", "evaluate") and (engine.startswith("dask") or recipe is None):
         dask = engine.startswith("dask")
@@ -84,6 +85,7 @@ def _step(step: str, recipe: Recipe | None, engine: str, device: str) -> Iterato
     yield from {
         "data": _data,
         "label": _label,
+        "search": _nothing,
         "pretrain": _nothing,
         "train": _train,
         "compress": _compress,
@@ -91,7 +93,7 @@ def _step(step: str, recipe: Recipe | None, engine: str, device: str) -> Iterato
         "evaluate": _evaluate,
         "package": _nothing,
     }[step](recipe)
-    if device.startswith("cuda") and step in ("train", "pretrain"):
+    if device.startswith("cuda") and step in ("train", "pretrain", "search"):
         yield Finding(
             step, f"the accelerator {device}", _accelerator(), "leave --device out, or use a machine with one"
         )

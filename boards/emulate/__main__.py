@@ -68,6 +68,15 @@ def run_count(args: argparse.Namespace) -> None:
                 print(f"{network.name}  {network.runtime}  {cpu}  {millions:.2f} M instructions/inference  {counts}")
 
 
+def run_layers(args: argparse.Namespace) -> None:
+    """Executed instructions of single layers on ncnn, into a table that step `search` of the toolchain reads."""
+    from boards.emulate.layers import count_layers, write_table
+
+    rootfs.build_all()
+    with tempfile.TemporaryDirectory() as folder:
+        write_table(args.out, count_layers(args.cpu, Path(folder)))
+
+
 def run_python(args: argparse.Namespace) -> None:
     """Run Python with the cross-built edgeface on an emulated CPU, such as: run -- -P -m edgeface doctor."""
     from boards.emulate.guest_run import run_python as run
@@ -206,6 +215,8 @@ def parser() -> argparse.ArgumentParser:
         "--int8", action="store_true", help="ncnn: count a float ONNX file as if in int8 (ranges made up)"
     )
     count.add_argument("--json", action="store_true")
+    layers = add("layers", run_layers, CPUS)
+    layers.add_argument("--out", type=Path, default=Path("boards/results/layer_costs.json"))
     bits = add("bits", run_bits, CPUS)
     bits.add_argument("model", nargs="+", type=Path)
     bits.add_argument("--exact", action="store_true", help="fail where any number differs")

@@ -98,12 +98,11 @@ def _search(run: Run, folder: Path) -> dict[str, Any]:
                 optimizer.step()
             done += 1
             if done % LOG_EVERY == 0:
+                row = {"step": done, "loss": round(float(loss.detach()), 4), "cost": float(cost.detach())}
                 with (folder / "log.jsonl").open("a") as f:
-                    f.write(
-                        json.dumps({"step": done, "loss": round(float(loss.detach()), 4), "cost": float(cost)}) + "\n"
-                    )
+                    f.write(json.dumps(row) + "\n")
     small = pruned(student)
     with replacing(folder / "pruned.pt") as part:
         torch.save(checkpoint_of(small), part)
     (folder / "architecture.json").write_text(json.dumps(asdict(small.architecture), indent=1))
-    return {"checkpoint": str(folder / "pruned.pt"), "cost": float(cost), "stage8": small.architecture.stage8}
+    return {"checkpoint": str(folder / "pruned.pt"), "cost": float(cost.detach()), "stage8": small.architecture.stage8}

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from support import tiny
 
+import edgeface
 from edgeface.cli._console import printable
 from edgeface.cli.app import main
 from edgeface.images import decode_image, find_images, write_image
@@ -122,9 +123,10 @@ def test_folders_that_cannot_be_read_are_named(  # type: ignore[no-untyped-def]
         write_image(open_folder / name / "a.png", PICTURE)
     closed = open_folder / "closed"
     closed.chmod(0o700)
-    detect(open_folder / "open" / "a.png", "--model", model)  # what it imports may lie where nobody else reads
     os.seteuid(NOBODY)
     try:
+        if not os.access(edgeface.__file__, os.R_OK, effective_ids=True):
+            pytest.skip("edgeface is installed where only this user may read")
         assert list(find_images([open_folder])) == [closed, open_folder / "open" / "a.png"]
         for argument in (closed, closed / "a.png", closed / "sub"):
             status, out, err = detect(argument, "--model", model)

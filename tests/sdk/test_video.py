@@ -143,7 +143,7 @@ def test_errors_name_the_option(detect, clip: Path, arguments: list[str], messag
 def test_what_is_no_video_does_not_stop_the_others(bundle: Path, clip: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"nonsense")
-    command = [sys.executable, "-m", "edgeface", "detect", "--model", str(bundle), "--runtime", "onnxruntime"]
+    command = [sys.executable, "-P", "-m", "edgeface", "detect", "--model", str(bundle), "--runtime", "onnxruntime"]
     command += ["--format", "jsonl", str(bad), str(tmp_path / "missing.mp4"), str(clip)]
     # as a process: OpenCV reads once how much it may say
     run = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
@@ -181,7 +181,7 @@ def test_every_is_for_videos(detect, tmp_path: Path) -> None:  # type: ignore[no
 
 def test_an_interrupted_run_leaves_a_playable_file(bundle: Path, tmp_path: Path) -> None:
     long = write_clip(tmp_path / "long.avi", 3000)
-    command = [sys.executable, "-m", "edgeface", "detect", str(long), "--model", str(bundle), "--format", "jsonl"]
+    command = [sys.executable, "-P", "-m", "edgeface", "detect", str(long), "--model", str(bundle), "--format", "jsonl"]
     command += ["--runtime", "onnxruntime", "--save", str(tmp_path / "out.mp4")]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as run:
