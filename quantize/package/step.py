@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from edgeface.bundle import Bundle
+from edgeface.golden import add_golden
 from quantize.compress.step import METHODS
 from quantize.package.bundle import complete
 from quantize.package.card import card_of
@@ -47,7 +49,7 @@ def _package(run: Run, folder: Path) -> dict[str, Any]:
     described = {"lineage": lineage, "quality": QUALITY if measured else {}}
     for path in [*folder.glob("*.efm"), *folder.glob("model-card-*.md")]:
         path.unlink()  # of another name, or a float bundle that is no longer made
-    int8 = complete(
+    complete(
         run.need("export", f"{name}.efm"),
         folder / f"{name}.efm",
         version=options.version,
@@ -59,6 +61,7 @@ def _package(run: Run, folder: Path) -> dict[str, Any]:
         calibration={"photos": len(state["photos"]), "of": "training photos", "float_layers": state["keep_float"]},
         **described,
     )
+    int8 = Bundle.open(add_golden(folder / f"{name}.efm"))
     full = run.path("export", f"{name}-float32.efm")
     if full.is_file():
         complete(

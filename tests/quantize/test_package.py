@@ -31,6 +31,11 @@ def _card(run: Run) -> str:
     return run.path("package", "model-card-edgeface-smoke.md").read_text()
 
 
+def test_the_bundle_carries_golden_vectors(finished: Run) -> None:
+    reports = verify(Bundle.open(finished.path("package", "edgeface-smoke.efm")), "onnxruntime")
+    assert [r.difference for r in reports] == [None]
+
+
 def test_a_bundle_that_runs_and_states_what_its_run_used(finished: Run) -> None:
     path = finished.path("package", "edgeface-smoke.efm")
     with FaceEngine(path, runtime="onnxruntime", min_score=0.01) as engine:
