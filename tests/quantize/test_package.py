@@ -14,6 +14,7 @@ pytest.importorskip("edgeface._core", reason="the core is not built")
 
 from edgeface import FaceEngine  # noqa: E402
 from edgeface.bundle import Bundle  # noqa: E402
+from edgeface.golden import verify  # noqa: E402
 from quantize.compress.step import compress  # noqa: E402
 from quantize.config import LabelOptions, load_recipe  # noqa: E402
 from quantize.evaluate.step import evaluate  # noqa: E402
