@@ -18,6 +18,7 @@ from quantize.models.student import (
 )
 
 ARCHITECTURES = {
+    # counted on ncnn at 320 × 320: 48.9 (int8) / 47.4 / 25.6 million instructions on A53 / A72 / A76
     "edgeface-s": Architecture(
         stem="16/2 32/2",
         stage8="pool 64 64 64",
@@ -26,6 +27,7 @@ ARCHITECTURES = {
         branch="pool 128 128",
         neck=64,
     ),
+    # 24.0 (int8) / 20.7 / 12.1 million
     "edgeface-n": Architecture(
         stem="8/2 24/2",
         stage8="pool 40 40 40",
