@@ -35,8 +35,8 @@ def test_what_is_written_is_what_is_read_and_verifies(golden: Path) -> None:
     read = read_golden(Bundle.open(golden))
     np.testing.assert_array_equal(read.picture, draw_picture())
     (vectors,) = read.networks.values()
-    assert (vectors.size, vectors.input.shape) == ((160, 128), (1, 3, 128, 160))
-    assert [a.shape for a in vectors.outputs.values()] == [(1, 22, 16, 20), (1, 22, 8, 10), (1, 22, 4, 5)]
+    assert (vectors.size, vectors.input.shape) == ((96, 64), (1, 3, 64, 96))
+    assert [a.shape for a in vectors.outputs.values()] == [(1, 22, 8, 12), (1, 22, 4, 6), (1, 22, 2, 3)]
     (report,) = verify(Bundle.open(golden), "onnxruntime")
     assert report.difference is None
     assert report.largest <= report.allowed
@@ -72,7 +72,7 @@ def test_the_first_tensor_that_differs_is_named(
     assert report.difference is not None
     assert report.difference.tensor == "p16"
     assert report.difference.largest == pytest.approx(0.5, abs=1e-3)
-    assert report.difference.values == 22 * 8 * 10
+    assert report.difference.values == 22 * 4 * 6
     assert verify(Bundle.open(path), "onnxruntime", tolerance=1.0)[0].difference is None
     assert main(["verify", str(path), "--runtime", "onnxruntime"]) == 1
     assert "p16: " in capfd.readouterr().out
