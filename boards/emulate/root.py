@@ -17,7 +17,7 @@ TRIPLET = "aarch64-linux-gnu"
 APT_PACKAGES = ("gcc", "g++-aarch64-linux-gnu", "qemu-user", "qemu-user-static", "mmdebstrap")
 ROOT_PACKAGES = (
     "python3.11-minimal,libpython3.11-stdlib,libpython3.11-dev,python3-distutils,libstdc++6,zlib1g,libatomic1,"
-    "dash,coreutils,sed,tar,gzip,libgomp1"
+    "dash,coreutils,findutils,sed,tar,gzip,libgomp1"
 )
 # The versions that docs/boards.md was measured with.
 WHEELS = (
