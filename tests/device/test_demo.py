@@ -34,7 +34,7 @@ def page() -> Iterator[str]:
         address = re.search(r"http://127\.0\.0\.1:\d+/", line)
         assert address is not None, line
         yield address[0]
-        run.send_signal(signal.SIGINT)
+        run.send_signal(signal.SIGTERM)  # SIGINT is ignored in what a shell starts in the background
         assert run.wait(30) == 0
         assert run.stderr.read() == ""
 
