@@ -122,8 +122,9 @@ def table(results: dict[str, list[dict[str, float]]]) -> str:
     """A Markdown table: the first row's means, the others' differences to it, each with half the spread of its seeds.
 
     Examples:
-        >>> print(table({"recipe": [{"dev_ap_ge16_640": 0.5}, {"dev_ap_ge16_640": 0.52}], "with": [{"dev_ap_ge16_640":
-        0.55}]})) | row | AP ≥16 px @640 |
+        >>> recipe = [{"dev_ap_ge16_640": 0.5}, {"dev_ap_ge16_640": 0.52}]
+        >>> print(table({"recipe": recipe, "with": [{"dev_ap_ge16_640": 0.55}]}))
+        | row | AP ≥16 px @640 |
         |---|---|
         | recipe | 0.51 ± 0.01 |
         | with | +0.04 ± 0 better |
