@@ -10,9 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quantize.models import Student
+from quantize.models.layers import ConvBNReLU
+from quantize.train.batch_norm import FusedConvBNReLU, compiled
 
 
 class Float32Conv2d(nn.Conv2d):
@@ -22,7 +25,10 @@ class Float32Conv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            y = super().forward(x.float())
+            if self.kernel_size == (1, 1):  # as a matrix product: PyTorch takes its slowest kernel for few channels
+                y = F.linear(x.float().permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+            else:
+                y = super().forward(x.float())
         return y if self.widen else y.to(x.dtype)
 
 
@@ -37,6 +43,10 @@ def prefer_bfloat16(model: Student) -> Student:
         assert isinstance(head, nn.Conv2d)
         head.__class__ = Float32Conv2d
         head.widen = True  # type: ignore[assignment]
+    if next(model.parameters()).device.type == "cpu" and compiled() is not None:
+        for block in model.modules():
+            if type(block) is ConvBNReLU:
+                block.__class__ = FusedConvBNReLU
     return model
 
 
