@@ -67,14 +67,15 @@ def pick_device(wanted: str) -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def learning_rate(seen: float, total: float, base: float, warmup: float, final: float) -> float:
-    """Linear warm-up over ``warmup`` of ``total``, then half a cosine down to ``final`` times ``base``; all of one
-    unit.
+def learning_rate(seen: float, total: float, base: float, warmup: float, final: float, decay: float = 1.0) -> float:
+    """Linear warm-up over ``warmup`` of ``total``, all of one unit, then ``base``, and half a cosine down to ``final``
+    times ``base`` over the last ``decay`` of what follows the warm-up.
     """
     if seen < warmup:
         return base * (seen + 1) / warmup
-    t = (seen - warmup) / max(1, total - warmup)
-    return base * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(t, 1))))
+    fall = max(1, decay * (total - warmup))
+    t = min(max(0, seen - (total - fall)) / fall, 1)
+    return base * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * t)))
 
 
 class Trainer:
@@ -219,7 +220,7 @@ class Trainer:
             pixels, targets = next(batches)
             x, batch = on_device(pixels, targets, self.device)
             views = self.world * len(x)
-            lr = learning_rate(self.seen, self.total, optim.lr, optim.warmup * views, optim.final)
+            lr = learning_rate(self.seen, self.total, optim.lr, optim.warmup * views, optim.final, optim.decay)
             for optimizer in self.optimizers:
                 optimizer.zero_grad(set_to_none=True)
                 for group in optimizer.param_groups:

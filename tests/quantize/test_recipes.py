@@ -89,7 +89,7 @@ def test_a_recipe_gives_the_differences_to_its_base(tmp_path: Path) -> None:
             "phases.0.over.hardd must be a known key, but is not: did you mean hard?",
         ),
         ("train.augment.hard=0.1", "hard_negatives.photos must be above 0 where augment.hard is, but got 0"),
-        ("train.optimizer=3", "train.optimizer must be a table of muon, lr, weight_decay, warmup, final, clip"),
+        ("train.optimizer=3", "train.optimizer must be a table of muon, lr, weight_decay, warmup, decay, final, clip"),
         ("train.precision=int8", "train.precision must be 'auto', 'bfloat16' or 'float32', but got 'int8'"),
         ("train.methods.tough_teacher=a.pt", "methods must have both tough_teacher and tolerant_teacher"),
         ("label.pose_quantile={a = 95}", "label.pose_quantile.a must be at least 0 and at most 1, but got 95"),

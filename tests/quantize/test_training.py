@@ -236,6 +236,9 @@ def test_schedule_warms_up_and_ends_low() -> None:
     assert learning_rate(0, 100, 1.0, 10, 0.01) == pytest.approx(0.1)
     assert learning_rate(10, 100, 1.0, 10, 0.01) == pytest.approx(1.0)
     assert learning_rate(100, 100, 1.0, 10, 0.01) == pytest.approx(0.01)
+    assert learning_rate(55, 100, 1.0, 10, 0.01) == pytest.approx(0.505)
+    assert learning_rate(70, 100, 1.0, 10, 0.01, decay=1 / 3) == 1.0
+    assert learning_rate(85, 100, 1.0, 10, 0.01, decay=1 / 3) == pytest.approx(0.505)
 
 
 def test_ema_follows_and_forgets() -> None:
