@@ -28,9 +28,15 @@ def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    # each step multiplies by a polynomial of the square, and these commute: the long side is met twice, not ten times
+    square = x @ x.mT
+    one = torch.eye(square.shape[-1], device=x.device)
+    product = one
     for _ in range(steps):
-        square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
+        step = a * one + b * square + c * square @ square
+        product = step @ product
+        square = step @ square @ step
+    x = product @ x
     return x.mT if tall else x
 
 

@@ -273,6 +273,10 @@ class Views:
         if scale < 0.6 and rng.random() < 0.5:
             f = min(1.0, scale * float(rng.uniform(1.0, 1.5)))
             size = (max(2, round(part.shape[1] * f)), max(2, round(part.shape[0] * f)))
+            while part.shape[1] >= 2 * size[0] and part.shape[0] >= 2 * size[1]:  # by 2 OpenCV shrinks fastest by far
+                part = part[: part.shape[0] // 2 * 2, : part.shape[1] // 2 * 2]
+                part = cv2.resize(part, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+                m = m @ np.diag([2.0, 2.0])
             m = m @ np.diag([part.shape[1] / size[0], part.shape[0] / size[1]])
             part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
         shift = t + m @ np.array([0.5, 0.5]) - 0.5  # OpenCV counts from pixel centres
