@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import cv2
 import numpy as np
 from torch import nn
 
 from quantize.data.detections import Found
 from quantize.data.metrics import match, score_samples
+from quantize.data.photos import read_photo
 from quantize.data.pose import geodesic_degrees, rotation_from_300wlp
 from quantize.data.sample import Sample
 from quantize.models.detector import FloatDetector
@@ -80,10 +80,4 @@ def _degrees(samples: Sequence[Sample], found: Mapping[str, Found]) -> list[floa
 
 
 def _found(detector: FloatDetector, samples: Sequence[Sample]) -> dict[str, Found]:
-    found = {}
-    for s in samples:
-        image = cv2.imread(str(s.path), cv2.IMREAD_COLOR)
-        if image is None:
-            raise ValueError(f"photo must be a readable picture, but got {s.path}")
-        found[s.path.stem] = detector.detect(np.asarray(image, np.uint8))
-    return found
+    return {s.key: detector.detect(read_photo(s)) for s in samples}
