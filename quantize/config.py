@@ -50,6 +50,10 @@ class SetOptions(Table):
     """What the labels hold. Faces without a label in photos of ``detection`` sets that are complete are background."""
     weight: Weight = 1.0
     """How often its photos are drawn, beside those of other sets."""
+    without: str | None = None
+    """Another set of the recipe: photos that it has under the same file name are left out."""
+    optional: bool = False
+    """Whether the recipe may run where this set is absent; it is said then."""
     origin: str = "not stated"
     terms: str = "not stated"
 
@@ -361,6 +365,12 @@ class Recipe(Table):
             if unknown := [n for n in used if n not in names]:
                 raise ValueError(
                     f"{key} must name sets of data.sets ({', '.join(names)}), but got {', '.join(unknown)}"
+                )
+        for number, options in enumerate(self.data.sets):
+            if options.without is not None and options.without not in names[:number]:
+                raise ValueError(
+                    f"data.sets.{number}.without must name a set before it ({', '.join(names[:number])}), "
+                    f"but got {options.without}"
                 )
         if not any(s.weight for s in self.data.sets):
             raise ValueError("data.sets must have a set with a weight above 0, but all have 0")

@@ -107,7 +107,7 @@ def _nothing(recipe: Recipe | None) -> Iterator[Finding]:
 
 def _data(recipe: Recipe | None) -> Iterator[Finding]:
     for s in recipe.data.sets if recipe else ():
-        yield _path("data", f"set {s.name}", s.path, "correct its path in data.sets, or take it out")
+        yield _path("data", f"set {s.name}", s.path, "correct its path in data.sets, or take it out", not s.optional)
 
 
 def _label(recipe: Recipe | None) -> Iterator[Finding]:
@@ -257,8 +257,8 @@ def _core() -> str:
     return "built" if importlib.util.find_spec("edgeface._core") is not None else ""
 
 
-def _path(step: str, what: str, path: Path, remedy: str) -> Finding:
-    return Finding(step, f"{what} at {path}", "there" if path.exists() else "", remedy)
+def _path(step: str, what: str, path: Path, remedy: str, needed: bool = True) -> Finding:
+    return Finding(step, f"{what} at {path}", "there" if path.exists() else "", remedy, needed)
 
 
 def _checkout() -> Path:

@@ -27,7 +27,13 @@ def _data(run: Run, folder: Path) -> dict[str, Any]:
     samples: list[Sample] = []
     skipped: list[str] = []
     for options in run.recipe.data.sets:
+        if options.optional and not options.path.exists():
+            console.print(f"  {options.name}: left out, no {options.path}", highlight=False, markup=False)
+            continue
         found, bad = read_set(options.reader, options.path, options.name)
+        if options.without is not None:
+            there = {s.path.stem for s in samples if s.source == options.without}
+            found = [s for s in found if s.path.stem not in there]
         faces = sum(len(s.faces) for s in found)
         console.print(f"  {options.name}: {len(found)} photos, {faces} faces, {len(bad)} skipped", highlight=False)
         for message in bad[:SHOWN]:
