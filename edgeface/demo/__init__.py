@@ -1,4 +1,4 @@
-"""Something to look at where there is no camera: a photo's head that moves, turns, shrinks and leaves the picture."""
+"""Something to look at where there is no camera: heads that move, turn, shrink and leave the picture."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from edgeface.errors import SourceError
 from edgeface.frame import Frame
 from edgeface.sources.base import Source
 
-__all__ = ["CollageSource", "photo_path"]
+__all__ = ["CollageSource", "portraits_path"]
 
 _SIZE: Final = (640, 480)
 _FPS: Final = 25.0
-# Of the head in the photo: centre x, y, and the radius of what is cut out.
-_HEAD: Final = (222, 130)
-_RADIUS: Final = 118
+# Of a head in the picture of portraits, which lie side by side.
+_SIDE: Final = 224
 
 
 class _Mover(NamedTuple):
-    """A copy of the head: where it moves about, how large it is, how it tilts; and whether it is out of focus."""
+    """A head: which, where it moves about, how large it is, how it tilts; and whether it is out of focus."""
 
+    head: int
     centre: tuple[float, float]
     reach: tuple[float, float]
     period_s: float
@@ -37,21 +37,21 @@ class _Mover(NamedTuple):
 
 # A large good one, one that tilts, a small one, one out of focus that leaves the picture on the right.
 _MOVERS: Final = (
-    _Mover((170, 190), (40, 20), 9.0, 1.1, 8.0, False, 0.0),
-    _Mover((430, 130), (50, 20), 7.0, 0.75, 45.0, True, 0.0),
-    _Mover((330, 390), (220, 30), 12.0, 0.35, 5.0, False, 0.0),
-    _Mover((560, 340), (110, 30), 10.0, 0.8, 5.0, True, 4.0),
+    _Mover(0, (170, 190), (40, 20), 9.0, 1.1, 8.0, False, 0.0),
+    _Mover(1, (430, 130), (50, 20), 7.0, 0.75, 45.0, True, 0.0),
+    _Mover(3, (330, 390), (220, 30), 12.0, 0.35, 5.0, False, 0.0),
+    _Mover(2, (560, 340), (110, 30), 10.0, 0.8, 5.0, True, 4.0),
 )
 
 
-def photo_path() -> Path:
-    """The portrait of Eileen Collins (NASA, public domain): beside this module once installed, else in the checkout."""
-    installed = Path(__file__).with_name("astronaut.jpg")
-    return installed if installed.is_file() else Path(__file__).parents[2] / "examples" / "astronaut.jpg"
+def portraits_path() -> Path:
+    """Six heads side by side (public domain): beside this module once installed, else in the checkout."""
+    installed = Path(__file__).with_name("portraits.jpg")
+    return installed if installed.is_file() else Path(__file__).parents[2] / "examples" / "portraits.jpg"
 
 
 class CollageSource(Source):
-    """Four moving copies of one head, as a camera would give them: live, 640x480, 25 frames a second.
+    """Four people who move, as a camera would give them: live, 640x480, 25 frames a second.
 
     Examples:
         >>> with CollageSource() as source:                                          # doctest: +SKIP
@@ -69,11 +69,11 @@ class CollageSource(Source):
     def open(self) -> None:
         from edgeface.images import read_image
 
-        path = photo_path()
+        path = portraits_path()
         if not path.is_file():
-            raise SourceError(f"the collage must have its photo, but got no {path}: install edgeface again")
-        photo = read_image(path)
-        self._heads = [_head(photo, mover) for mover in _MOVERS]
+            raise SourceError(f"the collage must have its portraits, but got no {path}: install edgeface again")
+        portraits = read_image(path)
+        self._heads = [_head(portraits, mover) for mover in _MOVERS]
         shade = np.linspace(150, 90, _SIZE[1], dtype=np.float32)[:, None, None]
         self._ground = np.broadcast_to(shade * np.array([1, 0.95, 0.9], np.float32), (_SIZE[1], _SIZE[0], 3)).copy()
         self._began, self._count = time.monotonic(), 0
@@ -97,13 +97,12 @@ class CollageSource(Source):
         self._heads = []
 
 
-def _head(photo: NDArray[np.uint8], mover: _Mover) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _head(portraits: NDArray[np.uint8], mover: _Mover) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The head at the size of a mover, and its soft edge."""
     import cv2
 
-    x, y = _HEAD
-    cut: Any = photo[y - _RADIUS : y + _RADIUS, x - _RADIUS : x + _RADIUS].astype(np.float32)
-    side = round(2 * _RADIUS * mover.scale)
+    cut: Any = portraits[:, mover.head * _SIDE : (mover.head + 1) * _SIDE].astype(np.float32)
+    side = round(_SIDE * mover.scale)
     cut = cv2.resize(cut, (side, side), interpolation=cv2.INTER_AREA if mover.scale < 1 else cv2.INTER_CUBIC)
     if mover.mirrored:
         cut = cut[:, ::-1]

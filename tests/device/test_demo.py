@@ -18,7 +18,7 @@ import pytest
 import edgeface
 from edgeface.cli import demo
 from edgeface.cli.app import main
-from edgeface.demo import CollageSource, photo_path
+from edgeface.demo import CollageSource, portraits_path
 from edgeface.gate import QualityGate
 from edgeface.sources.images import ImagesSource
 from edgeface.sources.realtime import RealTimeSource
@@ -66,9 +66,9 @@ def test_the_collage_comes_as_a_camera_would() -> None:
     assert (frames[0].planes[0] != frames[5].planes[0]).any()
 
 
-def test_the_photo_is_that_of_the_examples() -> None:
-    examples = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
-    assert photo_path().read_bytes() == examples.read_bytes()
+def test_the_portraits_are_those_of_the_examples() -> None:
+    examples = Path(__file__).parents[2] / "examples" / "portraits.jpg"
+    assert portraits_path().read_bytes() == examples.read_bytes()
 
 
 def test_the_page_shows_faces(page: str) -> None:

@@ -1,7 +1,5 @@
-"""The examples run as they are, and the docstrings' examples too."""
+"""The examples run as they are."""
 
-import doctest
-import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -62,17 +60,3 @@ def test_live_view(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("http://127.0.0.1:")
         assert process.wait(timeout=120) == 0
-
-
-MODULES = (
-    "affinity align appearance batch gate pixels regions ros.convert ros.images sizing sources.base sources.choose "
-    "sources.layout sources.redaction sources.stamps "
-    "tracking.association tracking.tracker web.view"
-)
-
-
-@pytest.mark.parametrize("name", MODULES.split())
-def test_the_examples_in_docstrings_run(name: str) -> None:
-    module = importlib.import_module(f"edgeface.{name}")
-    results = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
-    assert results.failed == 0
