@@ -102,7 +102,7 @@ class FaceEngine:
     Args:
         model: name of a bundled model, or path of a bundle.
         runtime: "auto" (of those installed, the one that executes the fewest instructions on this kind of core: see
-            docs/runtimes.md), "ncnn", "litert", "onnxruntime" or "tflite".
+            docs/runtimes.md), "ncnn", "litert", "onnxruntime", "tflite", or "rknn" for bundles compiled for Rockchip.
         size: (width, height) of the network's input or "WIDTHxHEIGHT"; the bundle's default if None. Larger finds
             smaller faces and costs in proportion to the area. "auto" takes the cheapest of the bundle's sizes in which
             a face of `min_face` pixels in frames of `frame_size` can be found (see `edgeface.sizing.choose_size`).
