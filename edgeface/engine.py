@@ -95,9 +95,8 @@ class FaceEngine:
     """Finds faces in frames. Loads and checks the model once, allocates its buffers once, downloads nothing.
 
     One engine may be shared by threads: calls take turns. For parallel inference give each thread its own engine, or
-    raise `threads`. The interpreter lock is released while the core and the network compute; with ncnn, whose Python
-    package keeps it, while the core does. A process that is forked from this one cannot use the engine, which raises
-    `EngineClosedError` there: open one in each process.
+    raise `threads`. The interpreter lock is released while the core and the network compute. A process that is forked
+    from this one cannot use the engine, which raises `EngineClosedError` there: open one in each process.
 
     Args:
         model: name of a bundled model, or path of a bundle.
