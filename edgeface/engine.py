@@ -95,14 +95,13 @@ class FaceEngine:
     """Finds faces in frames. Loads and checks the model once, allocates its buffers once, downloads nothing.
 
     One engine may be shared by threads: calls take turns. For parallel inference give each thread its own engine, or
-    raise `threads`. The interpreter lock is released while the core and the network compute; with ncnn, whose Python
-    package keeps it, while the core does. A process that is forked from this one cannot use the engine, which raises
-    `EngineClosedError` there: open one in each process.
+    raise `threads`. The interpreter lock is released while the core and the network compute. A process that is forked
+    from this one cannot use the engine, which raises `EngineClosedError` there: open one in each process.
 
     Args:
         model: name of a bundled model, or path of a bundle.
         runtime: "auto" (of those installed, the one that executes the fewest instructions on this kind of core: see
-            docs/runtimes.md), "ncnn", "litert", "onnxruntime" or "tflite".
+            docs/runtimes.md), "ncnn", "litert", "onnxruntime", "tflite", or "rknn" for bundles compiled for Rockchip.
         size: (width, height) of the network's input or "WIDTHxHEIGHT"; the bundle's default if None. Larger finds
             smaller faces and costs in proportion to the area. "auto" takes the cheapest of the bundle's sizes in which
             a face of `min_face` pixels in frames of `frame_size` can be found (see `edgeface.sizing.choose_size`).

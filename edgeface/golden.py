@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from edgeface import _core
 from edgeface.bundle import Bundle, ModelSpec
 from edgeface.errors import BundleCorruptError, BundleError, RuntimeUnavailableError
-from edgeface.runtimes import RUNTIMES, choose_and_open, installed, output_shape, tensor_shape
+from edgeface.runtimes import NPUS, RUNTIMES, choose_and_open, entry_of, installed, output_shape, tensor_shape
 
 __all__ = [
     "Difference",
@@ -286,7 +286,7 @@ def verify(bundle: Bundle, runtime: str = "auto", *, tolerance: float | None = N
 
     Args:
         bundle: with golden vectors.
-        runtime: one of `edgeface.runtimes.RUNTIMES`; "auto" for every one that is installed.
+        runtime: one of `edgeface.runtimes.RUNTIMES` or `NPUS`; "auto" for every one that is installed.
         tolerance: of outputs, as real numbers before channel scales; that of the precision if None (see `TOLERANCES`).
             The input tensor is compared to the bit.
 
@@ -303,16 +303,17 @@ def verify(bundle: Bundle, runtime: str = "auto", *, tolerance: float | None = N
     """
     golden = read_golden(bundle)
     reports = []
-    for name in RUNTIMES if runtime == "auto" else (runtime,):
-        if name not in RUNTIMES or not installed(name):
+    known = (*RUNTIMES, *NPUS)
+    for name in known if runtime == "auto" else (runtime,):
+        if name not in known or not installed(name):
             if runtime != "auto":
                 raise RuntimeUnavailableError(f"runtime must be one that is installed, but got {runtime}")
             continue
         for vectors in golden.networks.values():
             model = next(m for m in bundle.manifest.models if m.file == vectors.file)
-            if model.format not in RUNTIMES[name].formats:
+            if model.format not in entry_of(name).formats:
                 continue
-            if bundle.select(RUNTIMES[name].formats, vectors.size, model.precision) != model:
+            if bundle.select(entry_of(name).formats, vectors.size, model.precision) != model:
                 continue
             with contextlib.suppress(*([] if runtime != "auto" else [RuntimeUnavailableError])):
                 reports.append(_compare(bundle, name, model, golden.picture, vectors, tolerance))

@@ -19,9 +19,9 @@ def models(incomplete: str) -> list[str]:
 
 def runtimes(incomplete: str) -> list[str]:
     """Runtimes, and auto."""
-    from edgeface.runtimes import RUNTIMES
+    from edgeface.runtimes import NPUS, RUNTIMES
 
-    return _beginning(["auto", *RUNTIMES], incomplete)
+    return _beginning(["auto", *RUNTIMES, *NPUS], incomplete)
 
 
 def boards(incomplete: str) -> list[str]:

@@ -66,7 +66,7 @@ def camera(
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Input size of the network.")] = None,
     min_score: Annotated[float | None, typer.Option(metavar="S", help="Leave out faces below this score.")] = None,
     runtime: Annotated[
-        str, typer.Option(help="auto, ncnn, litert, onnxruntime or tflite.", autocompletion=_complete.runtimes)
+        str, typer.Option(help="auto, ncnn, litert, onnxruntime, tflite or rknn.", autocompletion=_complete.runtimes)
     ] = "auto",
     threads: Annotated[int, typer.Option(help="Threads that compute one inference.")] = 1,
     track: Annotated[bool, typer.Option("--track/--no-track", help="Stable ids and smoothing.")] = True,

@@ -45,7 +45,7 @@ def demo(
         str, typer.Option(help="Bundled model, or path of a bundle.", autocompletion=_complete.models)
     ] = "edgeface-s",
     runtime: Annotated[
-        str, typer.Option(help="auto, ncnn, litert, onnxruntime or tflite.", autocompletion=_complete.runtimes)
+        str, typer.Option(help="auto, ncnn, litert, onnxruntime, tflite or rknn.", autocompletion=_complete.runtimes)
     ] = "auto",
     port: Annotated[int | None, typer.Option(help="Port of the page; 8080, or any if that is taken.")] = None,
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,

@@ -20,7 +20,7 @@ def profile(
     ] = "edgeface-s",
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Input size.")] = None,
     runtime: Annotated[
-        str, typer.Option(help="auto, ncnn, litert, onnxruntime or tflite.", autocompletion=_complete.runtimes)
+        str, typer.Option(help="auto, ncnn, litert, onnxruntime, tflite or rknn.", autocompletion=_complete.runtimes)
     ] = "auto",
     precision: Annotated[str | None, typer.Option(help="int8 or float32.")] = None,
     threads: Annotated[int, typer.Option(help="Threads of one inference.")] = 1,

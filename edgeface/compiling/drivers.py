@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Final
 
 from edgeface.manifest import ModelSpec
 
-__all__ = ["RKNN_LIBRARIES", "board_of", "rknn_version", "why_not"]
+__all__ = ["RKNN_LIBRARIES", "RKNN_LIBRARY", "board_of", "rknn_library", "rknn_version", "why_not"]
 
+#: Variable that names a ``librknnrt.so`` elsewhere.
+RKNN_LIBRARY: Final = "EDGEFACE_RKNN_LIBRARY"
 #: Where Rockchip's images put the runtime.
 RKNN_LIBRARIES: Final = ("usr/lib/librknnrt.so", "usr/lib/aarch64-linux-gnu/librknnrt.so", "usr/lib64/librknnrt.so")
 #: What the device tree calls processors that the compiler calls otherwise.
@@ -57,7 +60,7 @@ def _rknn(model: ModelSpec, root: Path) -> Iterator[str]:
         yield "but this machine's processor is none of Rockchip's"
     elif board != name:
         yield f"but this machine's processor is {board}"
-    library = next((root / path for path in RKNN_LIBRARIES if (root / path).is_file()), None)
+    library = rknn_library(root)
     if library is None:
         yield "which needs librknnrt.so, but this machine has none in " + ", ".join(
             f"/{path}" for path in RKNN_LIBRARIES
@@ -66,6 +69,15 @@ def _rknn(model: ModelSpec, root: Path) -> Iterator[str]:
     version, wanted = rknn_version(library), (model.target or {})["version"]
     if version is not None and _numbers(version) < _numbers(wanted):
         yield f"which needs a librknnrt.so of at least this version, but this machine's is {version}"
+
+
+def rknn_library(root: Path = Path("/")) -> Path | None:
+    """Rockchip's ``librknnrt.so``: the one that `RKNN_LIBRARY` names, else the first of `RKNN_LIBRARIES`; None if
+    there is no such file.
+    """
+    named = os.environ.get(RKNN_LIBRARY)
+    paths = [Path(named)] if named else [root / path for path in RKNN_LIBRARIES]
+    return next((path for path in paths if path.is_file()), None)
 
 
 def board_of(root: Path = Path("/")) -> str | None:

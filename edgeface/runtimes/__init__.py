@@ -2,7 +2,7 @@
 
 A runtime owns the input and output buffers: the caller fills `Runtime.input`, calls `Runtime.run`, and reads the arrays
 that it returns before the next run. Adding one is a module with a class that satisfies `Runtime`, and a line in
-`RUNTIMES`.
+`RUNTIMES`, or in `NPUS` if it runs compiled networks alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,18 @@ from edgeface.manifest import CHANNELS
 from edgeface.runtimes.cores import core_of, ranking
 from edgeface.runtimes.probing import is_installed
 
-__all__ = ["RUNTIMES", "Choice", "Runtime", "candidates", "choose", "choose_and_open", "installed", "open_runtime"]
+__all__ = [
+    "NPUS",
+    "RUNTIMES",
+    "Choice",
+    "Runtime",
+    "candidates",
+    "choose",
+    "choose_and_open",
+    "entry_of",
+    "installed",
+    "open_runtime",
+]
 
 
 class Runtime(Protocol):
@@ -64,6 +75,11 @@ RUNTIMES: Final = {
     "tflite": _Entry("tflite_runtime", "edgeface.runtimes.litert", ("tflite",), "pip install tflite-runtime 'numpy<2'"),
 }
 
+#: The same of those that run networks of `edgeface compile` alone; a library of the board takes the package's place.
+NPUS: Final = {
+    "rknn": _Entry("", "edgeface.runtimes.rknn", ("rknn",), "Rockchip's librknnrt.so, see docs/compile.md"),
+}
+
 #: Where the table of `edgeface.runtimes.cores` knows neither core nor runtime. tflite-runtime executes more than
 #: onnxruntime does: the last resort on boards that have nothing else.
 _OTHERWISE: Final = ("litert", "ncnn", "onnxruntime", "tflite")
@@ -78,9 +94,23 @@ class Choice(NamedTuple):
     reason: str
 
 
+def entry_of(name: str) -> _Entry:
+    """What is known of a runtime of `RUNTIMES` or `NPUS`.
+
+    Examples:
+        >>> entry_of("ncnn").formats, entry_of("rknn").formats
+        (('ncnn',), ('rknn',))
+    """
+    return RUNTIMES.get(name) or NPUS[name]
+
+
 def installed(name: str) -> bool:
-    """Whether the runtime's package is there (it is not imported)."""
-    return is_installed(RUNTIMES[name].package)
+    """Whether the runtime's package or library is there (it is not loaded)."""
+    if name not in NPUS:
+        return is_installed(RUNTIMES[name].package)
+    from edgeface.compiling.drivers import rknn_library
+
+    return rknn_library() is not None
 
 
 def candidates(
@@ -89,7 +119,7 @@ def candidates(
     """Runtimes and precisions in the order in which they are tried on a core.
 
     Args:
-        runtime: one of `RUNTIMES`, or "auto".
+        runtime: one of `RUNTIMES` or `NPUS`, or "auto", which leaves out `NPUS`.
         precision: "int8", "float32" or None for either.
         core: from `edgeface.runtimes.cores.core_of`.
 
@@ -118,7 +148,8 @@ def choose(
 
     Args:
         bundle: where to look.
-        runtime: one of `RUNTIMES`, or "auto": what executes the fewest instructions on this kind of core.
+        runtime: one of `RUNTIMES` or `NPUS`, or "auto": the NPU that the bundle is compiled for, else what executes the
+            fewest instructions on this kind of core.
         size: (width, height) of the network's input; None for any.
         precision: "int8" or "float32"; None for what executes fewer instructions.
         core: kind of core that computes, from `edgeface.runtimes.cores.core_of`; None if unknown.
@@ -129,27 +160,34 @@ def choose(
         RuntimeUnavailableError: it is not installed or broken, or all of them are.
         BundleError: the bundle has no network for it.
     """
-    if runtime != "auto" and runtime not in RUNTIMES:
-        raise must_be("runtime", f"one of auto, {', '.join(RUNTIMES)}", repr(runtime))
+    if runtime != "auto" and runtime not in RUNTIMES and runtime not in NPUS:
+        raise must_be("runtime", f"one of auto, {', '.join((*RUNTIMES, *NPUS))}", repr(runtime))
     wanted = " ".join(filter(None, [precision, f"{size[0]}x{size[1]}" if size else None]))
     passed_over: dict[str, None] = {}  # in order, each once
-    for name, kind, millions in candidates(runtime, precision, core):
+    compiled = {model.format for model in bundle.manifest.models if model.target is not None}
+    npus = [name for name, entry in NPUS.items() if runtime == "auto" and compiled.intersection(entry.formats)]
+    ways = [way for name in npus for way in candidates(name, precision)] + candidates(runtime, precision, core)
+    for name, kind, millions in ways:
         if not installed(name):
-            passed_over[f"{name} is not installed ({RUNTIMES[name].install})"] = None
+            passed_over[f"{name} is not installed ({entry_of(name).install})"] = None
             continue
         if name in broken:
             passed_over[f"{name} is broken ({broken[name]})"] = None
             continue
-        model = bundle.select(RUNTIMES[name].formats, size, kind)
+        model = bundle.select(entry_of(name).formats, size, kind)
+        if model is not None and (misfit := _misfit(model)) is not None:
+            passed_over[misfit] = None
+            continue
         if model is None:
             what = wanted if precision else " ".join(filter(None, [kind, wanted]))
             passed_over[f"{name} has no {what} network in the bundle"] = None
             continue
-        why = "asked for" if runtime != "auto" else "; ".join([*passed_over, _why(kind, core, millions)])
+        own = f"compiled for {model.target['name']}" if model.target else _why(kind, core, millions)
+        why = "asked for" if runtime != "auto" else "; ".join([*passed_over, own])
         return Choice(name, model, why)
     if runtime != "auto" and not installed(runtime):
         raise RuntimeUnavailableError(f"runtime must be installed, but got {next(iter(passed_over))}")
-    if not any(installed(name) and name not in broken for name in RUNTIMES):
+    if not any(installed(name) and name not in broken for name in (*RUNTIMES, *npus)):
         raise RuntimeUnavailableError(f"a runtime must be installed, but got none: {'; '.join(passed_over)}")
     sizes = sorted(
         {f"{w}x{h}" for w, h in bundle.sizes()}
@@ -167,7 +205,7 @@ def choose(
     )
     raise BundleError(
         f"model {bundle.manifest.name} must have a network for {runtime} {wanted or 'any'}, but got none "
-        f"({'; '.join([*passed_over, *compiled_elsewhere(bundle)])}; sizes: {', '.join(sizes)})"
+        f"({'; '.join(dict.fromkeys([*passed_over, *compiled_elsewhere(bundle)]))}; sizes: {', '.join(sizes)})"
     )
 
 
@@ -180,9 +218,15 @@ def _why(precision: str, core: str | None, millions: float | None) -> str:
 
 def compiled_elsewhere(bundle: Bundle) -> list[str]:
     """Why the bundle's compiled networks do not run here, for the message that nothing does."""
-    from edgeface.compiling.drivers import why_not
+    return [reason for model in bundle.manifest.models if (reason := _misfit(model)) is not None]
 
-    return [reason for model in bundle.manifest.models if (reason := why_not(model)) is not None]
+
+def _misfit(model: ModelSpec) -> str | None:
+    if model.target is None:
+        return None
+    from edgeface.compiling.drivers import why_not  # it brings the compilers' modules, which use this one
+
+    return why_not(model)
 
 
 def choose_and_open(
@@ -233,7 +277,7 @@ def open_runtime(
     """Load a network.
 
     Args:
-        name: one of `RUNTIMES`.
+        name: one of `RUNTIMES` or `NPUS`.
         network: bytes of the file.
         model: the manifest's description of it, which is checked against what the runtime says.
         size: (width, height) of the input.
@@ -247,7 +291,7 @@ def open_runtime(
         RuntimeFailedError: the runtime refuses the network.
         BundleError: the network is not what the manifest says.
     """
-    entry = RUNTIMES[name]
+    entry = entry_of(name)
     module = importlib.import_module(entry.module)
     options: dict[str, Any] = {"threads": threads, "exact": exact, "package": entry.package}
     if weights is not None:

@@ -38,7 +38,7 @@ def load(
 class NcnnRuntime:
     """A network, run on the calling thread and those that OpenMP adds.
 
-    ncnn's Python package holds the interpreter lock while it computes: other Python threads wait for one inference.
+    ncnn's Python package releases the interpreter lock while it computes, from 1.0.20261020 on.
     """
 
     def __init__(

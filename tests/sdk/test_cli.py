@@ -13,7 +13,7 @@ from edgeface.cli import app as cli
 from edgeface.cli.app import main
 from edgeface.gate import PRESETS
 from edgeface.images import read_image, write_image
-from edgeface.runtimes import RUNTIMES, installed
+from edgeface.runtimes import NPUS, RUNTIMES, installed
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_save_into_a_file_is_an_error(detect, photo: Path) -> None:  # type: ign
         (["--threads", "0"], "error: threads must be an integer from 1 to 256, but got 0"),
         (["--min-score", "7"], "error: min_score must be a number between 0 and 1, but got 7.0"),
         (["--model", "nothere"], "error: model must be the path of a bundle or a bundled name"),
-        (["--runtime", "npu"], "error: runtime must be one of auto, ncnn, litert, onnxruntime, tflite, but got 'npu'"),
+        (["--runtime", "npu"], "error: runtime must be one of auto, ncnn, litert, onnxruntime, tflite, rknn, but got 'npu'"),
     ],
 )
 def test_errors_are_one_line_and_status_1(detect, photo: Path, arguments: list[str], message: str) -> None:  # type: ignore[no-untyped-def]
@@ -160,7 +160,7 @@ def test_help_lists_the_verbs_and_version_is_printed(capfd: pytest.CaptureFixtur
         ("detect --model edgeface-", {"edgeface-n", "edgeface-s"}),
         ("camera --gate ", {"default", *PRESETS}),
         ("boards show rpi", {"rpi3", "rpi4", "rpi5"}),
-        ("profile --runtime ", {"auto", *RUNTIMES}),
+        ("profile --runtime ", {"auto", *RUNTIMES, *NPUS}),
     ],
 )
 def test_the_shell_completes_names(words: str, offered: set[str]) -> None:

@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -47,6 +49,45 @@ def test_ncnn_finds_the_face_where_it_is(tmp_path: Path, size: tuple[int, int]) 
             np.testing.assert_allclose(centre, np.add(corner, 4), atol=0.01)
     assert engine.info.runtime == "ncnn"
     assert engine.info.reason == "asked for"
+
+
+@pytest.mark.parametrize(
+    ("runtime", "native"), [("ncnn", "extract"), ("litert", "Invoke"), ("onnxruntime", "run_with_iobinding")]
+)
+def test_other_threads_go_on_while_a_network_computes(runtime: str, native: str) -> None:
+    """Nobody is made to give up the interpreter lock here: another thread counts only if the call releases it."""
+    if runtime not in INSTALLED:
+        pytest.skip(f"{runtime} is not installed")
+    counted, stop = [0], threading.Event()
+    before, seen = 0, 0
+
+    def count() -> None:
+        while not stop.is_set():
+            counted[0] += 1
+            time.sleep(0)
+
+    def watch(_: Any, event: str, function: Any) -> None:
+        nonlocal before, seen
+        if event in ("c_call", "c_return") and function.__name__ == native:
+            before, seen = counted[0], seen + (counted[0] - before) * (event == "c_return")
+
+    with FaceEngine("edgeface-s", runtime=runtime, size=(640, 480)) as engine:
+        network = engine._runtime
+        assert network is not None
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(600)
+        thread = threading.Thread(target=count)
+        try:
+            thread.start()
+            sys.setprofile(watch)
+            for _ in range(20):  # on a busy machine the other thread may get no core during one of them
+                network.run()
+        finally:
+            sys.setprofile(None)
+            stop.set()
+            sys.setswitchinterval(interval)
+            thread.join()
+    assert seen > 20
 
 
 @ncnn
