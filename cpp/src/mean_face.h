@@ -1,7 +1,7 @@
-// Made by tools/mean_face.py from the canonical face model of MediaPipe (The MediaPipe Authors, Apache-2.0): do not edit.
+// Made by tools/mean_face.py from MediaPipe's canonical face model (The MediaPipe Authors, Apache-2.0): do not edit.
 //
-// 68 points in iBUG's order, metres: x to the person's left, y down, z to the back of the head, origin between the eyes' centres, which are
-// 63 mm apart.
+// 68 points in iBUG's order, metres: x to the person's left, y down, z to the back of the head, origin between the
+// centres of the eyes, which are 63 mm apart.
 #ifndef EDGEFACE_SRC_MEAN_FACE_H
 #define EDGEFACE_SRC_MEAN_FACE_H
 

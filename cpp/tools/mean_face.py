@@ -54,10 +54,14 @@ def mean_face(path: Path) -> list[tuple[float, float, float]]:
 def main() -> None:
     points = mean_face(Path(sys.argv[1]))
     rows = "\n".join(f"    {{{x:+.6f}f, {y:+.6f}f, {z:+.6f}f}},  // {i}" for i, (x, y, z) in enumerate(points))
-    print(f"""// Made by tools/mean_face.py from the canonical face model of MediaPipe (The MediaPipe Authors, Apache-2.0): do not edit.
+    print(_HEADER.format(rows=rows, distance=f"{EYE_DISTANCE * 1000:.0f}"))
+
+
+_HEADER = """\
+// Made by tools/mean_face.py from MediaPipe's canonical face model (The MediaPipe Authors, Apache-2.0): do not edit.
 //
-// 68 points in iBUG's order, metres: x to the person's left, y down, z to the back of the head, origin between the eyes' centres, which are
-// {EYE_DISTANCE * 1000:.0f} mm apart.
+// 68 points in iBUG's order, metres: x to the person's left, y down, z to the back of the head, origin between the
+// centres of the eyes, which are {distance} mm apart.
 #ifndef EDGEFACE_SRC_MEAN_FACE_H
 #define EDGEFACE_SRC_MEAN_FACE_H
 
@@ -68,7 +72,7 @@ constexpr float kMeanFace[68][3] = {{
 }};
 
 }}  // namespace ef
-#endif""")  # noqa: T201 - the table goes to stdout
+#endif"""
 
 
 if __name__ == "__main__":
