@@ -400,6 +400,152 @@ static void fields(void) {
   ef_destroy(context);
 }
 
+typedef struct {
+  ef_face face;
+  ef_crop crop;
+  float place[2 * EF_POINTS], depth[EF_POINTS], spread[EF_POINTS], state[9];
+  int8_t visible[EF_POINTS];
+  ef_points_output outputs[EF_POINTS_OUTPUTS];
+} one_face;
+
+/* A frontal face at 100 pixels a metre, its eyes' middle at (32, 20). */
+static void fill_face(one_face *f) {
+  const float *mean = ef_mean_face();
+  const int five[5] = {-1, -1, 30, 48, 54};
+  memset(f, 0, sizeof *f);
+  for (int i = 0; i < 5; ++i) {
+    f->face.landmarks[i][0] = 32 + (five[i] < 0 ? (i ? 3.15f : -3.15f) : 100 * mean[3 * five[i]]);
+    f->face.landmarks[i][1] = 20 + (five[i] < 0 ? 0 : 100 * mean[3 * five[i] + 1]);
+  }
+  f->face.rotation[0] = f->face.rotation[4] = f->face.rotation[8] = 1;
+  f->face.box[0] = 24;
+  f->face.box[1] = 14;
+  f->face.box[2] = 40;
+  f->face.box[3] = 30.2f; /* the root of its area is 1.05 face widths */
+  f->crop.struct_size = sizeof f->crop;
+  for (uint32_t i = 0; i < EF_POINTS_OUTPUTS; ++i) {
+    f->outputs[i].struct_size = sizeof f->outputs[i];
+    f->outputs[i].role = i;
+    f->outputs[i].dtype = i == EF_POINTS_VISIBLE ? EF_DTYPE_INT8 : EF_DTYPE_FLOAT32;
+  }
+  f->outputs[EF_POINTS_PLACE].data = f->place;
+  f->outputs[EF_POINTS_DEPTH].data = f->depth;
+  f->outputs[EF_POINTS_SPREAD].data = f->spread;
+  f->outputs[EF_POINTS_VISIBLE].data = f->visible;
+  f->outputs[EF_POINTS_STATE].data = f->state;
+  f->outputs[EF_POINTS_VISIBLE].scale = 0.5f;
+  f->outputs[EF_POINTS_VISIBLE].zero_point = -128;
+  memset(f->visible, -128, sizeof f->visible);
+  f->place[0] = 0.25f; /* a quarter of a side right of the centre */
+  f->place[3] = -0.5f;
+  f->depth[0] = 1;
+}
+
+static float apart(double a, double b) { return (float)(a > b ? a - b : b - a); }
+
+static void points(void) {
+  static one_face f;
+  static frame pixels;
+  static ef_points out;
+  ef_config config = small_config();
+  ef_context *context;
+  ef_transform t;
+  memset(&t, 0, sizeof t);
+  t.struct_size = sizeof t;
+  EXPECT(ef_create(&config, &context) == EF_OK);
+  fill_face(&f);
+  EXPECT(ef_face_crop(&f.face, 0, &f.crop) == EF_OK);
+  EXPECT(apart(f.crop.face_width, 15.3316) < 1e-3f);
+  EXPECT(apart(f.crop.m[0], 1.7 * 15.3316) < 1e-2f && apart(f.crop.m[1], 0) < 1e-6f && apart(f.crop.m[4], f.crop.m[0]) < 1e-6f);
+  EXPECT(apart(f.crop.m[2], 32) < 1e-3f && apart(f.crop.m[5], 25.5) < 1e-3f); /* 55 mm below the eyes */
+
+  fill(&pixels);
+  EXPECT(ef_preprocess_face(context, &pixels.image, &f.crop, &pixels.input, &t) == EF_OK);
+  EXPECT(pixels.tensor[(16 * 32 + 16) * 3] == 127); /* white: the frame holds the whole crop */
+  EXPECT(apart(t.m[0], f.crop.m[0] / 32) < 1e-9f && apart(t.m[2], 32 - f.crop.m[0] / 2) < 1e-3f && t.timestamp_ns == 1234567890123);
+  f.crop.m[2] = -1000;
+  EXPECT(ef_preprocess_face(context, &pixels.image, &f.crop, &pixels.input, NULL) == EF_OK);
+  for (int i = 0; i < 32 * 32 * 3; ++i) EXPECT(pixels.tensor[i] == 0); /* beyond the border: real 0 */
+
+  f.crop.m[0] = f.crop.m[4] = 40;
+  f.crop.m[1] = f.crop.m[3] = 0;
+  f.crop.m[2] = f.crop.m[5] = 100;
+  f.crop.face_width = 20;
+  out.struct_size = sizeof out;
+  EXPECT(ef_decode_points(f.outputs, EF_POINTS_OUTPUTS, &f.crop, &out) == EF_OK);
+  EXPECT(out.points[0][0] == 110 && out.points[0][1] == 100 && out.points[1][0] == 100 && out.points[1][1] == 80);
+  EXPECT(apart(out.points3d[0][2], 2 * 67 / 68.0) < 1e-6f && apart(out.points3d[1][2], -2 / 68.0) < 1e-6f);
+  EXPECT(apart(out.spread[0], 40) < 1e-4f && out.visible[3] == 0.5f && out.mouth_open == 0.5f && out.cover[5] == 0.5f && out.eyes_open[0] == 0.5f);
+
+#define REFUSES_CROP(change, status, field)                                                                     \
+  do {                                                                                                          \
+    fill_face(&f);                                                                                              \
+    change;                                                                                                     \
+    EXPECT(ef_face_crop(&f.face, 0, &f.crop) == (status) && !strcmp(ef_last_error_field(), field));             \
+  } while (0)
+  REFUSES_CROP(f.crop.struct_size = 4, EF_ERROR_STRUCT_SIZE, "crop.struct_size");
+  REFUSES_CROP(f.face.box[2] = 24, EF_ERROR_ARGUMENT, "face.box");
+  REFUSES_CROP(f.face.box[0] = -1e30f, EF_ERROR_ARGUMENT, "face.box");
+  REFUSES_CROP(f.face.landmarks[3][1] = 1e9f, EF_ERROR_ARGUMENT, "face.landmarks");
+  REFUSES_CROP(f.face.rotation[7] = (float)strtod("nan", NULL), EF_ERROR_ARGUMENT, "face.rotation");
+  fill_face(&f);
+  EXPECT(ef_face_crop(NULL, 0, &f.crop) == EF_ERROR_NULL && ef_face_crop(&f.face, 0, NULL) == EF_ERROR_NULL);
+  EXPECT(ef_face_crop(&f.face, 9, &f.crop) == EF_ERROR_ARGUMENT && !strcmp(ef_last_error_field(), "margin"));
+  EXPECT(ef_face_crop(&f.face, -1, &f.crop) == EF_ERROR_ARGUMENT);
+
+#define REFUSES_FACE(change, status, field)                                                                     \
+  do {                                                                                                          \
+    fill(&pixels);                                                                                              \
+    fill_face(&f);                                                                                              \
+    EXPECT(ef_face_crop(&f.face, 0, &f.crop) == EF_OK);                                                         \
+    memset(pixels.tensor, 55, sizeof pixels.tensor);                                                            \
+    change;                                                                                                     \
+    EXPECT(ef_preprocess_face(context, &pixels.image, &f.crop, &pixels.input, &t) == (status));                 \
+    EXPECT(!strcmp(ef_last_error_field(), field) && pixels.tensor[0] == 55);                                    \
+  } while (0)
+  REFUSES_FACE(f.crop.m[1] = 3, EF_ERROR_ARGUMENT, "crop.m"); /* a shear */
+  REFUSES_FACE(f.crop.m[0] = -f.crop.m[0], EF_ERROR_ARGUMENT, "crop.m"); /* a mirror */
+  REFUSES_FACE(f.crop.m[5] = 1e300, EF_ERROR_ARGUMENT, "crop.m");
+  REFUSES_FACE(memset(f.crop.m, 0, sizeof f.crop.m), EF_ERROR_ARGUMENT, "crop.m");
+  REFUSES_FACE(f.crop.face_width = 0, EF_ERROR_ARGUMENT, "crop.face_width");
+  REFUSES_FACE(f.crop.struct_size = 8, EF_ERROR_STRUCT_SIZE, "crop.struct_size");
+  REFUSES_FACE(pixels.input.height = 16, EF_ERROR_SIZE, "input.height");
+  REFUSES_FACE(pixels.input.width = 33, EF_ERROR_SIZE, "input.width");
+  REFUSES_FACE(pixels.input.data = NULL, EF_ERROR_NULL, "input.data");
+  REFUSES_FACE(pixels.image.strides[1] = 63, EF_ERROR_STRIDE, "image.strides");
+  REFUSES_FACE(pixels.image.planes[1] = NULL, EF_ERROR_NULL, "image.planes");
+  REFUSES_FACE(t.struct_size = 4, EF_ERROR_STRUCT_SIZE, "transform.struct_size");
+  EXPECT(ef_preprocess_face(context, &pixels.image, NULL, &pixels.input, NULL) == EF_ERROR_NULL && !strcmp(ef_last_error_field(), "crop"));
+  EXPECT(ef_preprocess_face(NULL, &pixels.image, &f.crop, &pixels.input, NULL) == EF_ERROR_NULL);
+
+#define REFUSES_POINTS(change, status, field)                                                                   \
+  do {                                                                                                          \
+    fill_face(&f);                                                                                              \
+    EXPECT(ef_face_crop(&f.face, 0, &f.crop) == EF_OK);                                                         \
+    out.mouth_open = 7;                                                                                         \
+    change;                                                                                                     \
+    EXPECT(ef_decode_points(f.outputs, EF_POINTS_OUTPUTS, &f.crop, &out) == (status));                          \
+    EXPECT(!strcmp(ef_last_error_field(), field) && out.mouth_open == 7);                                       \
+  } while (0)
+  REFUSES_POINTS(f.outputs[1].struct_size = 4, EF_ERROR_STRUCT_SIZE, "outputs[1].struct_size");
+  REFUSES_POINTS(f.outputs[1].role = 0, EF_ERROR_ARGUMENT, "outputs[1].role"); /* twice */
+  REFUSES_POINTS(f.outputs[4].role = 5, EF_ERROR_ARGUMENT, "outputs[4].role");
+  REFUSES_POINTS(f.outputs[0].dtype = 3, EF_ERROR_ARGUMENT, "outputs[0].dtype");
+  REFUSES_POINTS(f.outputs[0].scale = -1, EF_ERROR_ARGUMENT, "outputs[0].scale");
+  REFUSES_POINTS(f.outputs[2].data = NULL, EF_ERROR_NULL, "outputs[2].data");
+  REFUSES_POINTS(f.outputs[2].data = (const char *)f.spread + 1, EF_ERROR_ARGUMENT, "outputs[2].data");
+  REFUSES_POINTS(f.state[8] = (float)strtod("inf", NULL), EF_ERROR_RUNTIME, "outputs[4].data");
+  REFUSES_POINTS(f.crop.m[0] = 1e30, EF_ERROR_ARGUMENT, "crop.m");
+  REFUSES_POINTS(f.crop.struct_size = 1, EF_ERROR_STRUCT_SIZE, "crop.struct_size");
+  fill_face(&f);
+  EXPECT(ef_face_crop(&f.face, 0, &f.crop) == EF_OK);
+  EXPECT(ef_decode_points(f.outputs, 4, &f.crop, &out) == EF_ERROR_ARGUMENT && !strcmp(ef_last_error_field(), "output_count"));
+  EXPECT(ef_decode_points(NULL, 5, &f.crop, &out) == EF_ERROR_NULL && ef_decode_points(f.outputs, 5, &f.crop, NULL) == EF_ERROR_NULL);
+  out.struct_size = 8;
+  EXPECT(ef_decode_points(f.outputs, 5, &f.crop, &out) == EF_ERROR_STRUCT_SIZE && !strcmp(ef_last_error_field(), "points.struct_size"));
+  ef_destroy(context);
+}
+
 int main(void) {
   names();
   creation();
@@ -407,6 +553,7 @@ int main(void) {
   preprocessing();
   decoding();
   fields();
+  points();
   puts("the C ABI holds");
   return 0;
 }

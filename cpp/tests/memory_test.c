@@ -63,6 +63,15 @@ int main(void) {
           return 1;
         }
         ++calls;
+        if (rotation == 0) {
+          ef_crop crop = {sizeof crop, 100, {180, 90, 200, -90, 180, 100}};
+          input.width = input.height = 112;
+          if (ef_preprocess_face(context, &image, &crop, &input, NULL) != EF_OK) {
+            fprintf(stderr, "ef_preprocess_face failed\n");
+            return 1;
+          }
+          ++calls;
+        }
       }
   for (int i = 0; i < (int)sizeof head; ++i) head[i] = (signed char)(i * 37 % 251 - 125);
   for (int capacity = 0; capacity <= 100; capacity += 20) {
