@@ -57,7 +57,10 @@ def _data(run: Run, folder: Path) -> dict[str, Any]:
         )
     if len(samples) < 2:
         raise StepError("data.sets must hold two photos or more, one to train on and one to measure on, but got 1")
-    train, dev = split(samples, run.recipe.data.dev_share, run.recipe.seed)
+    unlabelled = {s.name for s in run.recipe.data.sets if s.use == "unlabelled"}
+    measurable = [s for s in samples if s.source not in unlabelled] or samples  # no figure counts teachers' labels
+    train, dev = split(measurable, run.recipe.data.dev_share, run.recipe.seed)
+    train += [s for s in samples if s.source in unlabelled and measurable is not samples]
     write_samples(folder / "samples.jsonl", train)
     write_samples(folder / "dev.jsonl", dev)
     return {"photos": len(train), "dev": len(dev), "faces": faces, "skipped": len(skipped)}

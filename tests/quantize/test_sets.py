@@ -52,3 +52,11 @@ def test_photos_of_another_set_are_left_out(tmp_path: Path) -> None:
     assert sorted(s.path.name for s in there if s.source == "many") == ["x2.png", "x3.png", "x4.png"]
     with pytest.raises(RecipeError, match=r"data\.sets\.0\.without must name a set before it \(\), but got many"):
         recipe(tmp_path, {**sets[0], "without": "many"}, sets[1])
+
+
+def test_only_labelled_sets_are_measured_on(tmp_path: Path) -> None:
+    write_set(tmp_path / "labelled", 10, 1)
+    write_set(tmp_path / "people", 10, 2)
+    run = Run(recipe(tmp_path, {"name": "labelled"}, {"name": "people", "use": "unlabelled"}))
+    assert data(run)["photos"] == 19
+    assert [s.source for s in read_samples(run.path("data", "dev.jsonl"))] == ["labelled"]
