@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # the list of _HOMES again, for type checkers and editors; te
     from edgeface.faces import Faces as Faces
     from edgeface.frame import Frame as Frame
     from edgeface.gate import QualityGate as QualityGate
+    from edgeface.positions import camera_matrix as camera_matrix
     from edgeface.tracking.smoothing import Smoothing as Smoothing
     from edgeface.tracking.tracker import Tracker as Tracker
 
@@ -44,6 +45,7 @@ _HOMES = {
     "Smoothing": "edgeface.tracking.smoothing",
     "Tracker": "edgeface.tracking.tracker",
     "angles_to_rotation": "edgeface.angles",
+    "camera_matrix": "edgeface.positions",
     "errors": "edgeface.errors",
     "rotation_to_angles": "edgeface.angles",
 }

@@ -29,6 +29,7 @@ from edgeface.turns import turn_matrix
 if TYPE_CHECKING:
     from typing import Self
 
+    from edgeface.describing import PointsNetwork
     from edgeface.sources.base import Source
     from edgeface.streaming.stream import Stream
     from edgeface.tracking.clock import Timeline
@@ -66,6 +67,7 @@ class EngineInfo:
         warmup_s: seconds of the first inference; None if there was no warm-up.
         sdk: version of edgeface.
         affinity: the cores that inference is kept on; None for any.
+        points: name of the per-face network; None where there is none.
     """
 
     model: str
@@ -86,6 +88,7 @@ class EngineInfo:
     warmup_s: float | None
     sdk: str
     affinity: tuple[int, ...] | None = None
+    points: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The same as a JSON-ready dict."""
@@ -118,6 +121,9 @@ class FaceEngine:
         exact: give the same int8 results on x86 and on every ARM core with onnxruntime (slower; for evaluations).
             The other runtimes do so by themselves; none gives another's bits.
         warmup: run once before the first frame, so that the first result takes no longer than the others.
+        points: name or path of a per-face network, or True for the bundled one: `detect` and `track` then describe
+            faces, too (see `describe`). It runs with the same runtime and threads.
+        points_top: at most so many faces a frame are described, the largest ones.
 
     Raises:
         InvalidInputError: an argument out of range.
@@ -146,6 +152,8 @@ class FaceEngine:
         precision: str | None = None,
         exact: bool = False,
         warmup: bool = True,
+        points: str | os.PathLike[str] | bool | None = None,
+        points_top: int = 4,
     ) -> None:
         self._lock = threading.Lock()
         self._runtime: Runtime | None = None
@@ -156,6 +164,14 @@ class FaceEngine:
         self._cpus = None if affinity is None else checked_cpus(affinity)
         threads = _integer("threads", threads, 1, 256)
         self._max_faces = _integer("max_faces", max_faces, 1, 65536)
+        self._points_top = _integer("points_top", points_top, 0, 65536)
+        self._points: PointsNetwork | None = None
+        self._points_options: dict[str, Any] = {
+            "runtime": runtime,
+            "threads": threads,
+            "cpus": self._cpus,
+            "exact": exact,
+        }
         if precision not in (None, "int8", "float32"):
             raise must_be("precision", "int8, float32 or None", repr(precision))
         isa = str(_core.isa())
@@ -181,6 +197,10 @@ class FaceEngine:
             if warmup:
                 self._runtime.run()
             warmup_s = perf_counter() - started if warmup else None
+        if points is not None and points is not False:
+            self._points = self._open_points() if points is True else self._open_points(points)
+        #: Whether `detect` and `track` describe faces.
+        self.describes = self._points is not None
         spec = choice.model
         self._input = spec.input
         self._levels: dict[str, Any] = {
@@ -210,6 +230,7 @@ class FaceEngine:
             warmup_s=warmup_s,
             sdk=edgeface.__version__,
             affinity=None if self._cpus is None else tuple(sorted(self._cpus)),
+            points=None if self._points is None else self._points.name,
         )
 
     def detect(
@@ -222,6 +243,7 @@ class FaceEngine:
         min_score: float | None = None,
         timestamp_ns: int | None = None,
         sequence: int | None = None,
+        describe: bool | None = None,
     ) -> Faces:
         """Find the faces of one frame.
 
@@ -235,6 +257,7 @@ class FaceEngine:
             min_score: for this call only.
             timestamp_ns: of an array: an integer of nanoseconds; copied to the result.
             sequence: of an array: copied to the result.
+            describe: whether to describe the faces, for an engine with `points`; if None it does.
 
         Returns:
             The faces by falling score, in pixels of the frame as given, whatever its rotation and region of interest.
@@ -246,6 +269,62 @@ class FaceEngine:
         """
         frame = as_frame(frame, color, rotation=rotation, roi=roi, timestamp_ns=timestamp_ns, sequence=sequence)
         threshold = self._min_score if min_score is None else _fraction("min_score", min_score)
+        faces = self._find(frame, threshold)
+        return self.describe_found(frame, faces) if self.describes and describe is not False else faces
+
+    def describe_found(self, frame: Frame, faces: Faces) -> Faces:
+        """The `points_top` largest of the faces described, as `detect` does it; as they are without `points`."""
+        return faces if self._points is None else self._points.describe(frame, faces, self._points_top)
+
+    def describe(
+        self,
+        frame: Frame | NDArray[np.uint8],
+        faces: Faces,
+        color: str | None = None,
+        *,
+        top: int = 4,
+        rotation: int = 0,
+    ) -> Faces:
+        """Look at each face once more: 68 points in 2D and 3D, eyes, mouth, and what covers them.
+
+        Args:
+            frame: that the faces were found in, as for `detect`.
+            faces: of `detect` or `track`.
+            color: of an array, required.
+            top: at most so many faces are described, the largest ones. Each costs one run of the per-face network.
+            rotation: of an array: as for `detect`, and as the faces were told.
+
+        Returns:
+            The same faces with `points68`, `points3d`, `points_spread`, `visibility`, `eyes_open`, `mouth_open` and
+            `cover`; rows of faces that were left out are NaN.
+
+        Raises:
+            InvalidInputError: faces of another frame's size or rotation, or as `detect`.
+            BundleError: the engine has no per-face network of its own, and none is bundled.
+            RuntimeFailedError, EngineClosedError: as `detect`.
+
+        Examples:
+            >>> faces = engine.describe(frame, engine.detect(frame))                 # doctest: +SKIP
+            >>> faces.points68[0], faces.eyes_open[0], faces.cover[0]                # doctest: +SKIP
+        """
+        top = _integer("top", top, 0, 65536)
+        frame = as_frame(frame, color, rotation=rotation)
+        if faces.size != frame.size or faces.rotation != frame.rotation:
+            got = f"{faces.size} turned by {faces.rotation}"
+            raise must_be("faces", f"of a frame of {frame.size} turned by {frame.rotation}", got)
+        with self._lock:
+            if self._runtime is None:
+                raise EngineClosedError(f"engine must be open, but got {self._closed}")
+            if self._points is None:
+                self._points = self._open_points()
+        return self._points.describe(frame, faces, top)
+
+    def _open_points(self, *model: str | os.PathLike[str]) -> PointsNetwork:
+        from edgeface.describing import PointsNetwork
+
+        return PointsNetwork(*model, **self._points_options)
+
+    def _find(self, frame: Frame, threshold: float) -> Faces:
         crop = None
         if frame.roi is not None:
             x1, y1, x2, y2 = frame.roi
@@ -379,6 +458,8 @@ class FaceEngine:
             if self._runtime is not None:
                 self._runtime.close()
                 self._runtime = None
+            if self._points is not None:
+                self._points.close()
 
     def _forked(self) -> None:
         """In a new process: neither the runtime's threads nor whoever holds the lock came with it."""

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from edgeface.angles import rotation_to_angles
 from edgeface.errors import must_be
 from edgeface.stamps import checked_integer, checked_stamp
 from edgeface.turns import checked_rotation, turn_matrix, turn_points
 
-__all__ = ["LANDMARK_NAMES", "Face", "Faces"]
+if TYPE_CHECKING:
+    from edgeface.positions import Positions
+
+__all__ = ["COVER_NAMES", "DESCRIBED", "LANDMARK_NAMES", "Face", "Faces"]
 
 #: Order of the landmarks, right and left OF THE PERSON (an upright frontal face has its right eye image-left).
 LANDMARK_NAMES = ("right_eye", "left_eye", "nose_tip", "right_mouth_corner", "left_mouth_corner")
+
+#: Order of `Faces.cover`.
+COVER_NAMES: Final = ("eyes", "nose", "mouth", "mask", "glasses", "sunglasses")
+
+#: The arrays of the per-face stage by name, and the shape of a row.
+DESCRIBED: Final[Mapping[str, tuple[int, ...]]] = {
+    "points68": (68, 2),
+    "points3d": (68, 3),
+    "points_spread": (68,),
+    "visibility": (68,),
+    "eyes_open": (2,),
+    "mouth_open": (),
+    "cover": (6,),
+}
 
 _SHAPES: dict[str, tuple[int, ...]] = {
     "boxes": (4,),
@@ -40,6 +57,9 @@ class Face:
         quality: 0 to 1, how usable the face is for recognition.
         track_id: stable number of the face over frames, None outside `track` mode.
         frame_rotation: degrees clockwise that make the frame upright, as `Faces.rotation`.
+        points68, points3d, points_spread, visibility, eyes_open, cover: a row of the arrays of `Faces`; None where the
+            face was not described.
+        mouth_open: 0 to 1; None where the face was not described.
     """
 
     box: NDArray[np.float32]
@@ -49,6 +69,13 @@ class Face:
     quality: float
     track_id: int | None = None
     frame_rotation: int = 0
+    points68: NDArray[np.float32] | None = None
+    points3d: NDArray[np.float32] | None = None
+    points_spread: NDArray[np.float32] | None = None
+    visibility: NDArray[np.float32] | None = None
+    eyes_open: NDArray[np.float32] | None = None
+    mouth_open: float | None = None
+    cover: NDArray[np.float32] | None = None
 
     @property
     def camera_rotation(self) -> NDArray[np.float32]:
@@ -88,8 +115,8 @@ class Face:
     def to_dict(self) -> dict[str, Any]:
         """The face as the JSON object of ``edgeface detect --format jsonl`` (plus ``track_id`` if it has one).
 
-        ``box`` and ``landmarks`` are in pixels of the frame given; ``rotation`` and the angles are those of the upright
-        picture.
+        ``box``, ``landmarks`` and ``points68`` are in pixels of the frame given; ``rotation`` and the angles are those
+        of the upright picture. A face that was described has the names of `DESCRIBED`, too; ``cover`` is an object.
         """
         yaw, pitch, roll = (round(float(a), 2) for a in self.angles)
         out: dict[str, Any] = {
@@ -104,7 +131,24 @@ class Face:
         }
         if self.track_id is not None:
             out["track_id"] = self.track_id
+        if self.points68 is not None:
+            for name, digits in _DIGITS.items():
+                out[name] = _rounded(np.asarray(getattr(self, name)), digits)
+            assert self.cover is not None
+            out["cover"] = dict(zip(COVER_NAMES, _rounded(self.cover, 3), strict=True))
         return out
+
+
+#: What stands for "(0, …) of the right shape" until the shape is known.
+_NOT_DESCRIBED: Final = np.zeros(0, np.float32)
+_DIGITS: Final = {
+    "points68": 2,
+    "points3d": 4,
+    "points_spread": 2,
+    "visibility": 3,
+    "eyes_open": 3,
+    "mouth_open": 3,
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,7 +171,17 @@ class Faces:
         rotation: degrees clockwise (0, 90, 180, 270) that make the frame upright, as the frame was told.
         timestamp_ns: when the frame was taken, in nanoseconds, as its source says; None if it does not.
         sequence: running number of the frame, as its source says; None if it does not.
-        timings: seconds spent by stage ("preprocess", "infer", "decode").
+        timings: seconds spent by stage ("preprocess", "infer", "decode", "points").
+        points68: (n, 68, 2) float32, iBUG's points in pixels of the frame given. This and the next six are of the
+            per-face stage (`FaceEngine.describe`): (0, …) where it was not asked for, and NaN in the rows of faces that
+            it left out.
+        points3d: (n, 68, 3) float32, the same in face widths, axes of the upright picture's optical frame, origin their
+            mean. A face width is the distance of the jaw's ends (points 0 and 16) of a mean face.
+        points_spread: (n, 68) float32, the Laplace scale of each point's error in pixels of the frame given.
+        visibility: (n, 68) float32, 0 to 1.
+        eyes_open: (n, 2) float32, 0 to 1, the person's right and left: 1 from a height of .30 of the width.
+        mouth_open: (n,) float32, 0 to 1: 1 from an inner height of .6 of the width.
+        cover: (n, 6) float32, 0 to 1, in the order of `COVER_NAMES`.
 
     Raises:
         InvalidInputError: arrays of different lengths or wrong shapes, an unknown rotation, or a time stamp that is no
@@ -150,6 +204,13 @@ class Faces:
     sequence: int | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
     rotation: int = 0
+    points68: NDArray[np.float32] = field(default_factory=lambda: _NOT_DESCRIBED)
+    points3d: NDArray[np.float32] = field(default_factory=lambda: _NOT_DESCRIBED)
+    points_spread: NDArray[np.float32] = field(default_factory=lambda: _NOT_DESCRIBED)
+    visibility: NDArray[np.float32] = field(default_factory=lambda: _NOT_DESCRIBED)
+    eyes_open: NDArray[np.float32] = field(default_factory=lambda: _NOT_DESCRIBED)
+    mouth_open: NDArray[np.float32] = field(default_factory=lambda: _NOT_DESCRIBED)
+    cover: NDArray[np.float32] = field(default_factory=lambda: _NOT_DESCRIBED)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rotation", checked_rotation(self.rotation))
@@ -160,6 +221,14 @@ class Faces:
             array = np.asarray(getattr(self, name), dtype=np.float32)
             if array.shape != (n, *tail):
                 raise must_be(f"Faces.{name}", f"of shape {(n, *tail)}", array.shape)
+            object.__setattr__(self, name, array)
+        rows = {len(getattr(self, name)) for name in DESCRIBED}
+        for name, tail in DESCRIBED.items():
+            array = np.asarray(getattr(self, name), dtype=np.float32)
+            if array is _NOT_DESCRIBED:
+                array = np.zeros((0, *tail), np.float32)
+            if array.shape not in ((n, *tail), (0, *tail)) or len(rows) > 1:
+                raise must_be(f"Faces.{name}", f"of shape {(n, *tail)}, or {(0, *tail)} with all of them", array.shape)
             object.__setattr__(self, name, array)
         if self.track_ids is not None:
             ids = np.asarray(self.track_ids, dtype=np.int64)
@@ -172,6 +241,22 @@ class Faces:
         """No faces in a frame of `size`; further keywords are the frame's attributes."""
         arrays: dict[str, Any] = {name: np.zeros((0, *tail), dtype=np.float32) for name, tail in _SHAPES.items()}
         return cls(**arrays, size=size, **frame)
+
+    @classmethod
+    def join(cls, parts: Sequence[Faces], **frame: Any) -> Faces:
+        """The faces of several results, one after the other; further keywords are the frame's attributes.
+
+        Args:
+            parts: of one frame. Where some are described, the others get rows of NaN.
+        """
+        arrays: dict[str, Any] = {name: [getattr(part, name) for part in parts] for name in _SHAPES}
+        if any(len(part.points68) for part in parts):
+            for name, tail in DESCRIBED.items():
+                blank = (np.full((len(part), *tail), np.nan, np.float32) for part in parts)
+                own = [getattr(part, name) for part in parts]
+                arrays[name] = [rows if len(rows) else nan for rows, nan in zip(own, blank, strict=True)]
+        joined: dict[str, Any] = {name: np.concatenate(rows) for name, rows in arrays.items()}
+        return cls(**joined, **frame)
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -198,11 +283,27 @@ class Faces:
                 quality=float(self.quality[i]),
                 track_id=None if self.track_ids is None else int(self.track_ids[i]),
                 frame_rotation=self.rotation,
+                **self._description(i),
             )
         selector: Any = index if isinstance(index, slice) else self._selector(index)
-        chosen: dict[str, Any] = {name: getattr(self, name)[selector] for name in _SHAPES}
+        names = [*_SHAPES, *DESCRIBED] if len(self.points68) else _SHAPES
+        chosen: dict[str, Any] = {name: getattr(self, name)[selector] for name in names}
         chosen["track_ids"] = None if self.track_ids is None else self.track_ids[selector]
         return replace(self, **chosen)
+
+    @property
+    def described(self) -> NDArray[np.bool_]:
+        """(n,) bools: the faces that the per-face stage described."""
+        if not len(self.points68):
+            return np.zeros(len(self), np.bool_)
+        return np.asarray(np.isfinite(self.points68).all((1, 2)))
+
+    def _description(self, i: int) -> dict[str, Any]:
+        """What `Face` has of the per-face stage."""
+        if not len(self.points68) or not np.isfinite(self.points68[i]).all():
+            return {}
+        row = {name: getattr(self, name)[i] for name in DESCRIBED}
+        return row | {"mouth_open": float(row["mouth_open"])}
 
     def _selector(self, index: Any) -> NDArray[Any]:
         """Check a mask or index array before NumPy would read it as something else."""
@@ -236,7 +337,7 @@ class Faces:
         """The same faces in pixels of the upright picture.
 
         Returns:
-            Boxes and landmarks turned, `size` of the upright picture, `rotation` 0; angles stay as they are.
+            Boxes, landmarks and points turned, `size` of the upright picture, `rotation` 0; angles stay as they are.
 
         Raises:
             InvalidInputError: the frame is turned, and its `size` is not known.
@@ -254,6 +355,7 @@ class Faces:
             self,
             boxes=np.concatenate([corners.min(1), corners.max(1)], 1),
             landmarks=turn_points(self.landmarks, self.size, self.rotation),
+            points68=turn_points(self.points68, self.size, self.rotation),
             size=self.size[::-1] if self.rotation % 180 else self.size,
             rotation=0,
         )
@@ -292,6 +394,31 @@ class Faces:
     def heights(self) -> NDArray[np.float32]:
         """(n,) heights of the boxes in pixels."""
         return self.boxes[:, 3] - self.boxes[:, 1]
+
+    def positions(self, camera_matrix: ArrayLike) -> Positions:
+        """Where the heads are, in metres, and where they look.
+
+        The mean face of adults is fitted to the 68 points, or to the five landmarks where there are none, by
+        perspective, near the rotation that is known.
+
+        Args:
+            camera_matrix: (3, 3) as OpenCV and ROS have it (``camera_info.k``), of the frame as given; see
+                `edgeface.camera_matrix`. The picture must be free of distortion.
+
+        Returns:
+            `edgeface.positions.Positions`, in the optical frame of the camera as it is mounted.
+
+        Raises:
+            InvalidInputError: not a camera matrix.
+
+        Examples:
+            >>> from edgeface import camera_matrix
+            >>> Faces.empty((640, 480)).positions(camera_matrix((640, 480), 60)).points.shape
+            (0, 3)
+        """
+        from edgeface.positions import locate
+
+        return locate(self, camera_matrix)
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """One JSON-ready dict per face, as in ``edgeface detect --format jsonl``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,24 +78,27 @@ def detect_regions(
     Examples:
         >>> faces = detect_regions(engine, frame, tiles(frame.size, 2, 2))       # doctest: +SKIP
     """
+    from edgeface.tracking.engine import describer_of
+
     frame = as_frame(frame, color, rotation=rotation)
     if isinstance(nms_iou, bool) or not isinstance(nms_iou, (int, float, np.number)) or not 0 <= nms_iou <= 1:
         raise must_be("nms_iou", "from 0 to 1", repr(nms_iou))
-    parts = [engine.detect(replace(frame, roi=region)) for region in regions]
+    describer = describer_of(engine)
+    options: dict[str, Any] = {"describe": False} if describer is not None else {}
+    parts = [engine.detect(replace(frame, roi=region), **options) for region in regions]
     if not parts:
         raise must_be("regions", "at least one", "none")
-    names = ("boxes", "scores", "landmarks", "rotations", "quality")
-    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     stages = {stage for part in parts for stage in part.timings}
-    merged = Faces(
-        **arrays,
+    merged = Faces.join(
+        parts,
         size=frame.size,
         rotation=frame.rotation,
         timestamp_ns=frame.timestamp_ns,
         sequence=frame.sequence,
         timings={stage: sum(part.timings.get(stage, 0.0) for part in parts) for stage in sorted(stages)},
     )
-    return merged[_suppressed(merged.boxes, merged.scores, nms_iou)]
+    kept = merged[_suppressed(merged.boxes, merged.scores, nms_iou)]
+    return kept if describer is None else describer.describe_found(frame, kept)
 
 
 def _suppressed(boxes: NDArray[np.float32], scores: NDArray[np.float32], nms_iou: float) -> NDArray[np.intp]:

@@ -23,6 +23,7 @@ from edgeface.tracking.camera import CameraMotion, camera_motion, lone_motion, t
 from edgeface.tracking.clock import FrameClock
 from edgeface.tracking.flow import FlowFollower
 from edgeface.tracking.jerk import common_shift
+from edgeface.tracking.points import PointsSmoother
 from edgeface.tracking.smoothing import Smoothing
 from edgeface.tracking.track import Track
 
@@ -146,6 +147,7 @@ class Tracker:
         self._smoothing = smoothing
         self._best_shots = best_shots
         self._flow = FlowFollower() if between == "flow" and detect_every > 1 else None
+        self._points = PointsSmoother(smoothing)
         self._clock = FrameClock(fps)
         self._busy = threading.Lock()
         self._tracks: list[Track] = []
@@ -292,6 +294,16 @@ class Tracker:
                 frame.size, rotation=frame.rotation, timestamp_ns=frame.timestamp_ns, sequence=frame.sequence
             )
             return _report(blank, [(track, track.face.score) for track in visible])
+
+    def smooth_points(self, faces: Faces) -> Faces:
+        """Smooth the points of the faces that `update` or `predict` gave for this frame, once they are described.
+
+        Raises:
+            EdgeFaceError: another thread is in this tracker.
+        """
+        with self._exclusive():
+            self._points.keep(track.track_id for track in self._tracks)
+            return self._points.update(faces, self._clock.now)
 
     def _go_on(self, frame: Frame | Faces, now_ns: int | None) -> float:
         """To the time of the next frame, before anything is paired; seconds since the last one.
