@@ -30,15 +30,17 @@ inline Raw narrow(float f) {  // to nearest, ties to even; there are no NaNs to 
 
 constexpr int64_t kLanes = 16;
 constexpr int64_t kWidest = 1024;
+constexpr int64_t kLong = 512;  // values of a row, about: short loops cost more than what they do
 constexpr int64_t kRows = 512;  // rows that are summed in float before they join a double
 
-// Values lie (pixels, channels); rows of `period` values, a multiple of both channels and lanes, are treated alike.
+// Values lie (pixels, channels); rows of `period` values, a multiple of channels and lanes, are treated alike.
 struct Shape {
   int64_t channels, period, rows, rest;
 };
 
 Shape shape_of(const at::Tensor& x) {
-  const int64_t channels = x.size(1), period = std::lcm(channels, kLanes);
+  const int64_t channels = x.size(1), least = std::lcm(channels, kLanes);
+  const int64_t period = least * std::max<int64_t>(1, kLong / least);
   TORCH_CHECK(period <= kWidest && x.scalar_type() == at::kBFloat16 && x.is_contiguous(at::MemoryFormat::ChannelsLast));
   return {channels, period, x.numel() / period, x.numel() % period};
 }

@@ -5,6 +5,7 @@ a step there. Compiled when it is first used; without a compiler training goes o
 from __future__ import annotations
 
 import functools
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from quantize.models.layers import ConvBNReLU
 from quantize.run import console
 
 
+FLAGS = ["-O3", "-march=native", *(["-mprefer-vector-width=512"] if platform.machine() == "x86_64" else [])]
+
+
 @functools.cache
 def compiled() -> Any:
     """The extension, or None where it cannot be had."""
@@ -22,7 +26,7 @@ def compiled() -> Any:
 
     source = Path(__file__).with_suffix(".cpp")
     try:
-        return cpp_extension.load("edgeface_batch_norm", [str(source)], extra_cflags=["-O3", "-march=native"])
+        return cpp_extension.load("edgeface_batch_norm", [str(source)], extra_cflags=FLAGS)
     except (OSError, RuntimeError) as error:
         console.print(f"training without the compiled batch norm, slower: {error!s:.200}", highlight=False)
         return None
