@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from quantize.models.layers import ConvBNReLU
 from quantize.run import console
 
-
 FLAGS = ["-O3", "-march=native", *(["-mprefer-vector-width=512"] if platform.machine() == "x86_64" else [])]
 
 
