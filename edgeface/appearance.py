@@ -16,11 +16,11 @@ from edgeface.errors import InvalidInputError
 from edgeface.faces import Face
 from edgeface.frame import Frame, as_frame
 
-__all__ = ["Appearance", "measure_appearance"]
+__all__ = ["FACE_COLUMNS", "FACE_ROWS", "Appearance", "measure_appearance"]
 
 # The part of the aligned 112x112 crop from the brows to the chin: no hair, hardly any background.
-_ROWS: Final = slice(30, 104)
-_COLUMNS: Final = slice(22, 90)
+FACE_ROWS: Final = slice(30, 104)
+FACE_COLUMNS: Final = slice(22, 90)
 # Grey levels at the ends of the scale, where shading is lost.
 _BLACK: Final = 32
 _WHITE: Final = 240
@@ -70,7 +70,7 @@ def measure_appearance(frame: Frame | NDArray[np.uint8], face: Face, *, color: s
         return None
     grey: NDArray[Any] = np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY), np.float32)
     soft: NDArray[Any] = np.asarray(cv2.GaussianBlur(grey, (0, 0), _DETAIL_SIGMA), np.float32)
-    skin, detail = grey[_ROWS, _COLUMNS], (grey - soft)[_ROWS, _COLUMNS]
+    skin, detail = grey[FACE_ROWS, FACE_COLUMNS], (grey - soft)[FACE_ROWS, FACE_COLUMNS]
     contrast = float(skin.std())
     return Appearance(
         brightness=float(skin.mean()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from edgeface._compat import StrEnum
 from edgeface.appearance import measure_appearance
 from edgeface.errors import must_be
-from edgeface.faces import Face, Faces
+from edgeface.faces import COVER_NAMES, Face, Faces
 from edgeface.frame import Frame, as_frame
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ class Reason(StrEnum):
     TOO_BRIGHT = "too_bright"
     LOW_CONTRAST = "low_contrast"
     OCCLUDED = "occluded"
+    EYES_CLOSED = "eyes_closed"
+    MOUTH_OPEN = "mouth_open"
+    GLASSES = "glasses"
+    SUNGLASSES = "sunglasses"
     SEVERAL_FACES = "several_faces"
 
     @property
@@ -64,6 +69,10 @@ _ISO: Final = {
     Reason.TOO_BRIGHT: "over-exposure prevention",
     Reason.LOW_CONTRAST: "dynamic range",
     Reason.OCCLUDED: "face occlusion prevention",
+    Reason.EYES_CLOSED: "eyes open",
+    Reason.MOUTH_OPEN: "mouth closed",
+    Reason.GLASSES: "eyes visible",
+    Reason.SUNGLASSES: "eyes visible",
     Reason.SEVERAL_FACES: "single face present",
 }
 _ADVICE: Final = {
@@ -79,6 +88,10 @@ _ADVICE: Final = {
     Reason.TOO_BRIGHT: "less light on the face",
     Reason.LOW_CONTRAST: "no light from behind, no fog on the lens",
     Reason.OCCLUDED: "nothing in front of the face",
+    Reason.EYES_CLOSED: "open the eyes",
+    Reason.MOUTH_OPEN: "close the mouth",
+    Reason.GLASSES: "take off the glasses",
+    Reason.SUNGLASSES: "take off the sunglasses",
     Reason.SEVERAL_FACES: "one person at a time",
 }
 
@@ -116,9 +129,13 @@ class QualityGate:
         min_sharpness, min_brightness, max_brightness, max_dark, max_bright, min_contrast: see
             `edgeface.appearance.Appearance`; tested only with a frame.
         occlusion_quality: a face of lower quality that nothing else explains counts as occluded; tested only with a
-            frame. A guess by exclusion, no test for masks or hands: it misses most covered faces and names some noisy
-            and shaken ones (docs: "What `occluded` can and cannot").
+            frame, for faces that are not described. A guess by exclusion: it misses most covered faces and names some
+            noisy and shaken ones (docs: "What `occluded` can and cannot").
         single: refuse all faces of a frame that has several.
+        max_cover: of a described face: largest probability that eyes, nose or mouth are covered or a mask is worn.
+        min_visible: of a described face that is turned by less than 30°: share of its inner points that can be seen.
+        min_eyes_open, max_mouth_open: of a described face, of the eye that is less open.
+        max_glasses, max_sunglasses: of a described face, probabilities.
 
     Raises:
         InvalidInputError: a threshold that is not a number, negative, or a share above 1.
@@ -146,6 +163,12 @@ class QualityGate:
     min_contrast: float | None = 5.0
     occlusion_quality: float | None = 0.5
     single: bool = False
+    max_cover: float | None = 0.5
+    min_visible: float | None = 0.5
+    min_eyes_open: float | None = None
+    max_mouth_open: float | None = None
+    max_glasses: float | None = None
+    max_sunglasses: float | None = None
 
     def __post_init__(self) -> None:
         for entry in fields(self):
@@ -251,13 +274,27 @@ class QualityGate:
             }
             explained = any(bad for reason, bad in wrong.items() if reason is not Reason.LOW_QUALITY)
             wrong[Reason.OCCLUDED] = not explained and _below(face.quality, self.occlusion_quality)
+        if face.points68 is not None:
+            own = _described(face)
+            measures |= own
+            hidden = math.hypot(yaw, pitch) < _FRONTAL and _below(own["visible"], self.min_visible)
+            wrong |= {  # what the per-face network says comes before a guess
+                Reason.OCCLUDED: hidden or _above(own["cover"], self.max_cover),
+                Reason.EYES_CLOSED: _below(own["eyes_open"], self.min_eyes_open),
+                Reason.MOUTH_OPEN: _above(own["mouth_open"], self.max_mouth_open),
+                Reason.GLASSES: _above(own["glasses"], self.max_glasses),
+                Reason.SUNGLASSES: _above(own["sunglasses"], self.max_sunglasses),
+            }
         reasons = tuple(reason for reason in Reason if wrong.get(reason))
         return GateReport(not reasons, reasons, measures)
 
 
 _SHARES: Final = frozenset(
-    ("min_score", "min_quality", "max_cut", "max_dark", "max_bright", "min_sharpness", "occlusion_quality")
+    "min_score min_quality max_cut max_dark max_bright min_sharpness occlusion_quality max_cover min_visible "
+    "min_eyes_open max_mouth_open max_glasses max_sunglasses".split()
 )
+#: Degrees: a head that is turned farther hides points itself.
+_FRONTAL: Final = 30.0
 
 #: What the presets differ in from the default gate.
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -277,6 +314,11 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
         "max_bright": 0.1,
         "min_contrast": 15.0,
         "single": True,
+        "max_cover": 0.3,
+        "min_visible": 0.8,
+        "min_eyes_open": 0.5,
+        "max_mouth_open": 0.4,
+        "max_sunglasses": 0.3,
     },
     "verify": {
         "min_score": 0.6,
@@ -293,6 +335,10 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
         "max_dark": 0.45,
         "max_bright": 0.25,
         "min_contrast": 12.0,
+        "max_cover": 0.4,
+        "min_visible": 0.6,
+        "min_eyes_open": 0.35,
+        "max_sunglasses": 0.5,
     },
     "attention": {
         "min_quality": None,
@@ -307,6 +353,8 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
         "max_dark": None,
         "max_bright": None,
         "min_contrast": None,
+        "max_cover": None,
+        "min_visible": None,
     },
 }
 
@@ -338,6 +386,23 @@ def _below(value: float, threshold: float | None) -> bool:
 
 def _above(value: float, threshold: float | None) -> bool:
     return threshold is not None and not value <= threshold
+
+
+def _described(face: Face) -> dict[str, float]:
+    """Measures of the per-face stage."""
+    assert face.visibility is not None
+    assert face.eyes_open is not None
+    assert face.mouth_open is not None
+    assert face.cover is not None
+    cover = dict(zip(COVER_NAMES, map(float, face.cover), strict=True))
+    return {
+        "cover": max(cover[name] for name in ("eyes", "nose", "mouth", "mask")),
+        "visible": float((face.visibility[17:] >= 0.5).mean()),  # without the jaw, which hair hides
+        "eyes_open": float(face.eyes_open.min()),
+        "mouth_open": face.mouth_open,
+        "glasses": cover["glasses"],
+        "sunglasses": cover["sunglasses"],
+    }
 
 
 def _cut(face: Face, size: tuple[int, int]) -> float:

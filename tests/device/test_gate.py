@@ -3,12 +3,13 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from support.heads import faces_of
 from support.moving import SIZE, Person, faces
 
 from edgeface.align import ALIGNED_POINTS
 from edgeface.angles import angles_to_rotation
 from edgeface.errors import InvalidInputError
-from edgeface.faces import Faces
+from edgeface.faces import COVER_NAMES, Faces
 from edgeface.frame import Frame
 from edgeface.gate import PRESETS, QualityGate, Reason
 
@@ -145,6 +146,57 @@ def test_presets_grow_stricter_with_what_is_at_stake() -> None:
 def test_bad_thresholds_are_refused(name: str, value: object) -> None:
     with pytest.raises(InvalidInputError, match=f"{name} must be"):
         QualityGate(**{name: value})
+
+
+def described(**change: object) -> Faces:
+    """A face that is open-eyed, shut-mouthed and bare, seen from the front."""
+    from edgeface import camera_matrix
+
+    extra = {"quality": np.array([0.9]), "size": (1280, 720), "rotations": np.eye(3)[None]} | change
+    return faces_of(camera_matrix((1280, 720), 70), [(0, 0, 0.6)], [np.eye(3)], **extra)
+
+
+def cover_of(**probabilities: float) -> np.ndarray:
+    return np.array([[probabilities.get(name, 0.0) for name in COVER_NAMES]])
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"eyes_open": np.array([[0.9, 0.1]])}, "eyes_closed"),
+        ({"mouth_open": np.array([0.8])}, "mouth_open"),
+        ({"cover": cover_of(mask=0.9)}, "occluded"),
+        ({"cover": cover_of(eyes=0.9)}, "occluded"),
+        ({"cover": cover_of(nose=0.9)}, "occluded"),
+        ({"visibility": np.r_[np.ones(34), np.zeros(34)][None]}, "occluded"),
+        ({"cover": cover_of(glasses=0.9)}, "glasses"),
+        ({"cover": cover_of(sunglasses=0.9)}, "sunglasses"),
+    ],
+)
+def test_reasons_of_described_faces(change: dict[str, np.ndarray], expected: str) -> None:
+    gate = QualityGate(min_eyes_open=0.5, max_mouth_open=0.5, max_glasses=0.5, max_sunglasses=0.5)
+    assert reasons(gate, described()) == [()]
+    assert reasons(gate, described(**change)) == [(expected,)]
+    off = QualityGate(max_cover=None, min_visible=None)
+    assert reasons(off, described(**change)) == [()]
+
+
+def test_a_turned_head_hides_its_own_points() -> None:
+    half = {"visibility": np.r_[np.ones(34), np.zeros(34)][None]}
+    assert reasons(QualityGate(), described(**half)) == [("occluded",)]
+    assert reasons(QualityGate(), described(**half, rotations=angles_to_rotation([[60, 0, 0]]))) == [()]
+
+
+def test_what_the_network_says_comes_before_a_guess() -> None:
+    seen, frame = framed(textured())
+    low = replace(seen, quality=np.array([0.4], np.float32))
+    gate = QualityGate(min_quality=0.3)
+    assert reasons(gate, low, frame) == [("occluded",)]
+    bare = described(landmarks=low.landmarks, boxes=low.boxes, quality=low.quality, size=low.size)
+    assert reasons(gate, bare, frame) == [()]
+    masked = replace(bare, cover=cover_of(mask=0.8))
+    assert reasons(gate, masked, frame) == [("occluded",)]
+    assert gate.check(masked, frame)[0].measures["cover"] == pytest.approx(0.8)
 
 
 def test_every_reason_has_advice_and_most_an_iso_term() -> None:

@@ -24,8 +24,8 @@ def sight(position: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def faces_of(
     matrix: NDArray[np.float64],
-    positions: ArrayLike,
-    rotations: ArrayLike,
+    places: ArrayLike,
+    heads: ArrayLike,
     *,
     size: tuple[int, int] = (1280, 720),
     rotation: int = 0,
@@ -37,20 +37,20 @@ def faces_of(
 
     Args:
         matrix: (3, 3) of the camera as it is mounted.
-        positions: (n, 3) metres in its optical frame, of the middle between the eyes.
-        rotations: (n, 3, 3) head to that frame.
+        places: (n, 3) metres in its optical frame, of the middle between the eyes.
+        heads: (n, 3, 3) head to that frame.
         size: of the frame as given.
         rotation: of the frame.
         points: whether the faces are described.
         grown: the heads are so much larger than the mean.
         **more: attributes of `Faces`.
     """
-    at, turns = np.asarray(positions, np.float64).reshape(-1, 3), np.asarray(rotations, np.float64).reshape(-1, 3, 3)
+    at, turns = np.asarray(places, np.float64).reshape(-1, 3), np.asarray(heads, np.float64).reshape(-1, 3, 3)
     n = len(at)
 
     def seen(model: NDArray[np.float64]) -> NDArray[np.float64]:
-        places = grown * np.einsum("nij,mj->nmi", turns, model) + at[:, None]
-        pixels = places @ matrix.T
+        moved = grown * np.einsum("nij,mj->nmi", turns, model) + at[:, None]
+        pixels = moved @ matrix.T
         return pixels[..., :2] / pixels[..., 2:] + 0.5
 
     p68, p5 = seen(MEAN), seen(FIVE)
