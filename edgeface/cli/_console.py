@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import contextlib
 import io
-import math
 import os
 import sys
 from typing import TYPE_CHECKING, Final
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["discard_output", "milliseconds", "printable", "tolerate_narrow_encodings", "wide_console"]
+__all__ = ["discard_output", "printable", "tolerate_narrow_encodings", "wide_console"]
 
 _ASCII: Final = {
     "°": "",
@@ -38,19 +37,6 @@ def printable(text: str) -> str:
         a\\x1b[2Jb.jpg
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def milliseconds(microseconds: float | None) -> str:
-    """A time with three significant digits, in ms, as all tables give it.
-
-    Examples:
-        >>> [milliseconds(us) for us in (0.42, 12345.6, 1234567.8, 0.0, None)]
-        ['0.000420', '12.3', '1235', '0', '–']
-    """
-    if microseconds is None:
-        return "–"
-    value = microseconds / 1000
-    return f"{value:.{max(0, 2 - math.floor(math.log10(value)))}f}" if value > 0 else "0"
 
 
 def wide_console(width: int = 160) -> Console:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from edgeface.cli import _complete
-from edgeface.cli._console import milliseconds, wide_console
+from edgeface.cli._console import wide_console
 
 app = typer.Typer()
 
@@ -116,6 +116,8 @@ def print_report(report: Mapping[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from edgeface.profiling.times import milliseconds
+
     console = wide_console(160)
     shown = {"median": "median", "mad": "MAD", "mode": "mode", "p90": "P90", "p95": "P95", "p99": "P99"}
     shown |= {"p999": "P99.9", "max": "max"}
@@ -128,10 +130,10 @@ def print_report(report: Mapping[str, Any]) -> None:
         for head in (*shown.values(), "n"):
             table.add_column(head if head == "n" else f"{head} ms", justify="right")
         for stage, s in subject["summary"].items():
-            table.add_row(stage, *(milliseconds(s[key]) for key in shown), str(s["n"]))
+            table.add_row(stage, *(milliseconds(s[f"{key}_ms"]) for key in shown), str(s["n"]))
         console.print(table)
     for subject in report["subjects"]:
-        first = sorted(subject["first"]["total"])
+        first = sorted(subject["first_ms"]["total"])
         energy = subject["joules_per_frame"]
         text = (
             f"{subject['key']}: {subject['frames_per_second']:.1f} frames/s, "

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgeface.cli._console import milliseconds, wide_console
+from edgeface.cli._console import wide_console
 
 app = typer.Typer()
 
@@ -23,6 +23,7 @@ def compare(
 ) -> None:
     """Compare measurements stage by stage and say which differences are significant.
 
+    Reports of several configurations are compared configuration by configuration.
     The unit is the run (a bootstrap over runs): frames of one run depend on each other.
     """
     from datetime import datetime
@@ -33,36 +34,39 @@ def compare(
     from edgeface._compat import UTC
     from edgeface.errors import must_be
     from edgeface.files import write_whole
-    from edgeface.profiling.compare import columns_of, compare_columns
-    from edgeface.profiling.html import render_compare, verdict
+    from edgeface.profiling.compare import compare_groups, groups_of
+    from edgeface.profiling.html import interval, render_compare, unjudged, verdict
     from edgeface.profiling.report import read_report
+    from edgeface.profiling.times import milliseconds
     from edgeface.reading import check_output
 
     if out is not None:
         check_output("--out", out, reports)
-    columns = columns_of([(path.stem, read_report(path)) for path in reports])
-    rows = compare_columns(columns, allow_different=allow_different, confidence=confidence)
-    # a row a report, not a column: that fits into 80 columns, however many reports there are
-    table = Table()
-    for name in ("stage", "report", "ms", "ratio (interval)", "verdict"):
-        table.add_column(name, justify="right" if name == "ms" else "left", overflow="fold")
-    for row in rows:
-        for i, (column, typical) in enumerate(zip(columns, row.typical, strict=True)):
-            cells = [row.stage if i == 0 else "", column.title, milliseconds(typical), "", ""]
-            ratio = row.ratios[i - 1] if i else None
-            if ratio is not None:
-                interval = "" if ratio.low is None else f" ({ratio.low:.3f}–{ratio.high:.3f})"
-                cells[3:] = [f"{ratio.ratio:.3f}{interval}", verdict(ratio)[0]]
-            elif i and typical is not None and row.typical[0] is not None:
-                cells[4] = "too short to judge"
-            table.add_row(*[Text(cell) for cell in cells], end_section=i == len(columns) - 1)
-    wide_console(100).print(table)
+    groups = groups_of([(path.stem, read_report(path)) for path in reports])
+    rows = compare_groups(groups, allow_different=allow_different, confidence=confidence)
+    console = wide_console(100)
+    for group, its_rows in zip(groups, rows, strict=True):
+        if group.key:
+            console.print(Text(group.key, "table.title"), soft_wrap=True)
+        # a row a report, not a column: that fits into 80 columns, however many reports there are
+        table = Table()
+        for name in ("stage", "report", "ms", "ratio (interval)", "verdict"):
+            table.add_column(name, justify="right" if name == "ms" else "left", overflow="fold")
+        for row in its_rows:
+            for i, (column, typical) in enumerate(zip(group.columns, row.typical, strict=True)):
+                cells = [row.stage if i == 0 else "", column.title, milliseconds(typical), "", unjudged(row, i)]
+                ratio = row.ratios[i - 1] if i else None
+                if ratio is not None:
+                    ends = interval(ratio)
+                    cells[3:] = [f"{ratio.ratio:.3f}" + (f" ({ends})" if ends else ""), verdict(ratio)[0]]
+                table.add_row(*[Text(cell) for cell in cells], end_section=i == len(group.columns) - 1)
+        console.print(table)
     typer.echo(
         "ms: geometric mean of the runs' medians. Ratios to the first report, intervals of confidence "
-        f"{confidence:.4g} for the whole table."
+        f"{confidence:.4g} for all rows together."
     )
     if out is not None:
-        page = render_compare(columns, rows, datetime.now(UTC).isoformat(timespec="seconds"), confidence)
+        page = render_compare(groups, rows, datetime.now(UTC).isoformat(timespec="seconds"), confidence)
         try:
             write_whole(out, page)
         except OSError as error:

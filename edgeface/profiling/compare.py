@@ -11,10 +11,10 @@ from edgeface.errors import InvalidInputError, must_be
 from edgeface.profiling.measure import TOTAL
 from edgeface.profiling.statistics import Ratio, compare_runs
 
-__all__ = ["Column", "Row", "columns_of", "compare_columns"]
+__all__ = ["Column", "Group", "Row", "columns_of", "compare_columns", "compare_groups", "groups_of"]
 
 # Shorter stages (grab from memory) are the clock's tick, 52 ns on many boards, and the cost of asking it.
-_SHORTEST_US: Final = 1.0
+_SHORTEST_MS: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Row:
 
     Attributes:
         stage: name.
-        typical: microseconds, a column each: geometric mean of the runs' medians, so that the ratios are those of what
+        typical: milliseconds, a column each: geometric mean of the runs' medians, so that the ratios are those of what
             is shown; None where a column has no such stage.
         ratios: a further column each; None where one of the two has no such stage.
     """
@@ -39,6 +39,47 @@ class Row:
     stage: str
     typical: tuple[float | None, ...]
     ratios: tuple[Ratio | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Columns that are compared with each other; `key` is the configuration that they share, or "" for a lone group."""
+
+    key: str
+    columns: tuple[Column, ...]
+
+
+def groups_of(reports: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Group]:
+    """What is compared with what: each configuration of the first report with the same one of the others.
+
+    One report's configurations are compared with its first one, and so are reports of one configuration each.
+
+    Args:
+        reports: name of each file, and the report.
+
+    Raises:
+        InvalidInputError: several reports of several configurations, none of which is in the first one and another.
+    """
+    if len(reports) == 1 or all(len(report["subjects"]) == 1 for _, report in reports):
+        return [Group("", tuple(columns_of(reports)))]
+    first, *others = [_titled(reports, i) for i in range(len(reports))]
+    groups = [
+        Group(key, (column, *(other[key] for other in others if key in other)))
+        for key, column in first.items()
+        if any(key in other for other in others)
+    ]
+    if not groups:
+        keys = " and ".join(", ".join(report) for report in (first, *others))
+        raise must_be("reports", "of configurations that the first one and another share", keys)
+    return groups
+
+
+def _titled(reports: Sequence[tuple[str, Mapping[str, Any]]], index: int) -> dict[str, Column]:
+    """The columns of one report by configuration; reports of the same label are told apart by their numbers."""
+    titles = [report["label"] or name for name, report in reports]
+    title = titles[index]
+    title += f" ({titles[: index + 1].count(title)})" if titles.count(title) > 1 else ""
+    return {entry["key"]: Column(title, entry) for entry in reports[index][1]["subjects"]}
 
 
 def columns_of(reports: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Column]:
@@ -63,33 +104,51 @@ def columns_of(reports: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Column]
 def compare_columns(
     columns: Sequence[Column], *, allow_different: bool = False, confidence: float = 0.95, seed: int = 0
 ) -> list[Row]:
-    """Compare every further column with the first one, stage by stage.
+    """As `compare_groups`, of one group."""
+    return compare_groups(
+        [Group("", tuple(columns))], allow_different=allow_different, confidence=confidence, seed=seed
+    )[0]
 
-    The confidence holds for the whole table: each of its m comparisons is made at 1 − (1 − confidence) / m
-    (Bonferroni), so that a table of chance differences names none of them significant, 19 times out of 20.
+
+def compare_groups(
+    groups: Sequence[Group], *, allow_different: bool = False, confidence: float = 0.95, seed: int = 0
+) -> list[list[Row]]:
+    """Compare every further column of a group with its first one, stage by stage.
+
+    The confidence holds for all groups together: each of the m comparisons is made at 1 − (1 − confidence) / m
+    (Bonferroni), so that chance differences are all named none, 19 times out of 20.
 
     Args:
-        columns: at least two.
+        groups: each of at least two columns.
         allow_different: compare although the networks or their input sizes are not the same.
-        confidence: of the whole table.
+        confidence: of all groups together.
         seed: of the bootstrap.
+
+    Returns:
+        The rows of each group, the stage "total" last.
 
     Raises:
         InvalidInputError: fewer than two columns, or different networks or sizes without `allow_different`.
     """
-    if len(columns) < 2:
-        raise must_be("reports", "at least two subjects to compare", len(columns))
-    if not allow_different:
-        _check_same(columns)
-    stages = [s for s in columns[0].entry["summary"] if s != TOTAL]
-    for column in columns[1:]:
-        stages += [s for s in column.entry["summary"] if s not in stages and s != TOTAL]
-    stages.append(TOTAL)
-    pairs = sum(len(list(_common(columns, stage))) for stage in stages)
+    for group in groups:
+        if len(group.columns) < 2:
+            raise must_be("reports", "at least two subjects to compare", len(group.columns))
+        if not allow_different:
+            _check_same(group.columns)
+    pairs = sum(len(list(_common(group.columns, stage))) for group in groups for stage in _stages(group.columns))
     each = 1 - (1 - confidence) / max(pairs, 1)
+    return [_rows(group.columns, each, seed) for group in groups]
+
+
+def _stages(columns: Sequence[Column]) -> list[str]:
+    """Those of any column in order, the whole frame last."""
+    return [*dict.fromkeys(s for column in columns for s in column.entry["summary"] if s != TOTAL), TOTAL]
+
+
+def _rows(columns: Sequence[Column], each: float, seed: int) -> list[Row]:
     first = columns[0].entry
     rows = []
-    for stage in stages:
+    for stage in _stages(columns):
         comparable = set(_common(columns, stage))
         ratios = [
             compare_runs(_runs(first, stage), _runs(column.entry, stage), confidence=each, seed=seed)
@@ -105,7 +164,7 @@ def _typical(entry: Mapping[str, Any], stage: str) -> float | None:
     if stage not in entry["summary"]:
         return None
     if not _long_enough(entry, stage):
-        return float(entry["summary"][stage]["median"])
+        return float(entry["summary"][stage]["median_ms"])
     return geometric_mean(median(run) for run in _runs(entry, stage))
 
 
@@ -120,11 +179,11 @@ def _long_enough(entry: Mapping[str, Any], stage: str) -> bool:
 
 
 def _measurable(run: Sequence[float]) -> bool:
-    return len(run) > 0 and sorted(run)[(len(run) - 1) // 2] >= _SHORTEST_US
+    return len(run) > 0 and sorted(run)[(len(run) - 1) // 2] >= _SHORTEST_MS
 
 
 def _runs(entry: Mapping[str, Any], stage: str) -> list[list[float]]:
-    return [run["stages"].get(stage, []) for run in entry["runs"]]
+    return [run["stages_ms"].get(stage, []) for run in entry["runs"]]
 
 
 def _check_same(columns: Sequence[Column]) -> None:

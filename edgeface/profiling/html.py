@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from edgeface.profiling.measure import TOTAL
 from edgeface.profiling.svg import Series, bars, lines
+from edgeface.profiling.times import milliseconds
 
 if TYPE_CHECKING:
-    from edgeface.profiling.compare import Column, Row
+    from edgeface.profiling.compare import Column, Group, Row
 
 __all__ = ["render_compare", "render_report"]
 
@@ -61,7 +62,9 @@ def render_report(report: Mapping[str, Any]) -> str:
         sections.append(_affinity_section(report["affinity"]))
     sections += [_layer_section(subject) for subject in subjects if subject["layers"]]
     if report.get("memory"):
-        rows = [[Cell(name), Cell(_megabytes(value))] for name, value in report["memory"].items()]
+        rows = [
+            [Cell(name.removesuffix("_bytes")), Cell(_megabytes(value))] for name, value in report["memory"].items()
+        ]
         sections.append(Section("Memory of the process", table=Table(["", "resident MB"], rows)))
     sections.append(_machine_section(report))
     return _page(
@@ -74,30 +77,54 @@ def render_report(report: Mapping[str, Any]) -> str:
     )
 
 
-def render_compare(columns: Sequence[Column], rows: Sequence[Row], created: str, confidence: float = 0.95) -> str:
-    """The page of a comparison; *confidence* is that of its rows, for the sentence above the table."""
-    head = ["stage", f"{columns[0].title} (µs)"]
-    for column in columns[1:]:
-        head += [f"{column.title} (µs)", "ratio", "interval", "verdict"]
+def render_compare(
+    groups: Sequence[Group], rows: Sequence[Sequence[Row]], created: str, confidence: float = 0.95
+) -> str:
+    """The page of a comparison: `rows` of each group; *confidence* is that of all rows together."""
+    sections = []
+    for group, its_rows in zip(groups, rows, strict=True):
+        sections.append(Section(group.key or "Stages", table=_compare_table(group.columns, its_rows)))
+        sections.append(_distribution([_renamed(column) for column in group.columns]))
+    sections[0].text = (
+        "Geometric mean of the runs' medians; ratio to the first row of a stage, with its interval from a bootstrap "
+        f"over runs. The intervals' confidence is {confidence:.4g} for the whole page."
+    )
+    columns = {c.title: c for group in groups for c in group.columns}
+    infos = [
+        [Cell(group.key or c.title, "text"), *[Cell(_fact(c.entry["info"].get(k)), "text") for k in _INFO]]
+        for group in groups
+        for c in (group.columns if not group.key else group.columns[:1])
+    ]
+    sections.append(Section("What was compared", table=Table(["", *_INFO], infos)))
+    return _page("edgeface compare", " against ".join(columns), [], sections, created)
+
+
+def _compare_table(columns: Sequence[Column], rows: Sequence[Row]) -> Table:
+    """A row a column of the comparison, so that six of them fit on a screen."""
     cells = []
     for row in rows:
-        line = [Cell(row.stage), Cell(_number(row.typical[0]))]
-        for value, ratio in zip(row.typical[1:], row.ratios, strict=True):
-            line.append(Cell(_number(value)))
-            if ratio is None:
-                line += [Cell("–"), Cell("–"), Cell("–")]
-                continue
-            interval = "–" if ratio.low is None else f"{ratio.low:.3f} – {ratio.high:.3f}"
-            line += [Cell(f"{ratio.ratio:.3f}"), Cell(interval), Cell(*verdict(ratio))]
-        cells.append(line)
-    text = (
-        "Microseconds, the geometric mean of the runs' medians; ratio to the first column with its interval from a "
-        f"bootstrap over runs. The intervals' confidence is {confidence:.4g} for the whole table."
-    )
-    sections = [Section("Stages", text, Table(head, cells)), _distribution([_renamed(column) for column in columns])]
-    infos = [[Cell(c.title), *[Cell(_fact(c.entry["info"].get(k)), "text") for k in _INFO]] for c in columns]
-    sections.append(Section("What was compared", table=Table(["", *_INFO], infos)))
-    return _page("edgeface compare", " against ".join(c.title for c in columns), [], sections, created)
+        for i, (column, typical) in enumerate(zip(columns, row.typical, strict=True)):
+            ratio = row.ratios[i - 1] if i else None
+            line = [Cell(row.stage if i == 0 else ""), Cell(column.title, "text"), Cell(milliseconds(typical))]
+            if ratio is not None:
+                line += [Cell(f"{ratio.ratio:.3f}"), Cell(interval(ratio) or "–"), Cell(*verdict(ratio))]
+            else:
+                line += [Cell(""), Cell(""), Cell(unjudged(row, i), "same")]
+            cells.append(line)
+    return Table(["stage", "report", "ms", "ratio", "interval", "verdict"], cells)
+
+
+def interval(ratio: Any) -> str:
+    """The interval of a `Ratio`; "" where there is none. An end above 100 says only that hardly anything is known."""
+    if ratio.low is None:
+        return ""
+    return "–".join(f"{end:.3f}" if end <= 100 else ">100" for end in (ratio.low, ratio.high))
+
+
+def unjudged(row: Row, column: int) -> str:
+    """Why a column of a row has no ratio: "" for the first one, and where a side has no such stage."""
+    both = column > 0 and row.typical[column] is not None and row.typical[0] is not None
+    return "too short to judge" if both else ""
 
 
 _INFO = ("model", "sha256", "precision", "size", "runtime", "runtime_version", "threads")
@@ -142,9 +169,9 @@ def _latency_section(subjects: Sequence[Mapping[str, Any]]) -> Section:
     for subject in subjects:
         rows.append([Cell(subject["key"], "group")])
         for stage, s in subject["summary"].items():
-            values = [s["median"], s["mad"], s["mode"], s["p90"], s["p95"], s["p99"], s["p999"], s["max"]]
-            rows.append([Cell(stage), *[Cell(_number(v)) for v in values], Cell(str(s["n"]))])
-    return Section("Latency by stage, microseconds", table=Table(head, rows))
+            values = [s[f"{name}_ms"] for name in ("median", "mad", "mode", "p90", "p95", "p99", "p999", "max")]
+            rows.append([Cell(stage), *[Cell(milliseconds(v)) for v in values], Cell(str(s["n"]))])
+    return Section("Latency by stage, milliseconds", table=Table(head, rows))
 
 
 def _throughput_section(subjects: Sequence[Mapping[str, Any]]) -> Section:
@@ -155,8 +182,8 @@ def _throughput_section(subjects: Sequence[Mapping[str, Any]]) -> Section:
         cells = [
             subject["key"],
             f"{subject['frames_per_second']:.1f}",
-            f"{median(subject['open_us']) / 1000:.1f}",
-            f"{median(subject['first'][TOTAL]) / 1000:.1f}",
+            milliseconds(median(subject["open_ms"])),
+            milliseconds(median(subject["first_ms"][TOTAL])),
             f"{subject['faces_per_frame']:.1f}",
             "–" if energy is None else f"{energy * 1000:.2f}",
         ]
@@ -165,7 +192,7 @@ def _throughput_section(subjects: Sequence[Mapping[str, Any]]) -> Section:
 
 
 def _totals(subject: Mapping[str, Any]) -> list[float]:
-    return [value for run in subject["runs"] for value in run["stages"][TOTAL]]
+    return [value for run in subject["runs"] for value in run["stages_ms"][TOTAL]]
 
 
 def _over_time(subjects: Sequence[Mapping[str, Any]]) -> Section:
@@ -176,11 +203,11 @@ def _over_time(subjects: Sequence[Mapping[str, Any]]) -> Section:
         for run in subject["runs"]:
             clock = run["started_s"]
             step = max(1, len(_totals(subject)) // _MOST_POINTS)
-            for i, value in enumerate(run["stages"][TOTAL]):
-                clock += value / 1e6
+            for i, value in enumerate(run["stages_ms"][TOTAL]):
+                clock += value / 1000
                 if i % step == 0:
                     x.append(clock)
-                    y.append(value / 1000)
+                    y.append(value)
         series.append(Series(subject["key"], x, y, points=True))
     return Section("Every frame over time", plot=lines(series, "seconds", "ms a frame", log=True))
 
@@ -191,7 +218,7 @@ def _distribution(subjects: Sequence[Mapping[str, Any]]) -> Section:
         values = sorted(_totals(subject))
         picks = sorted({round(i * (len(values) - 1) / 200) for i in range(201)})
         x = [i / max(len(values) - 1, 1) * 100 for i in picks]
-        series.append(Series(subject["key"], x, [values[i] / 1000 for i in picks]))
+        series.append(Series(subject["key"], x, [values[i] for i in picks]))
     return Section("Distribution", plot=lines(series, "percentile", "ms a frame", log=True))
 
 
@@ -218,20 +245,18 @@ def _affinity_section(matrix: Sequence[Mapping[str, Any]]) -> Section:
         line = [Cell(",".join(map(str, cpus)))]
         for count in threads:
             item = found.get((cpus, count))
-            line.append(Cell("" if item is None else f"{item['median'] / 1000:.2f}"))
+            line.append(Cell("" if item is None else milliseconds(item["median_ms"])))
         rows.append(line)
     head = ["on CPUs", *[f"{count} thread{'s' * (count > 1)}" for count in threads]]
     return Section("Median ms a frame by CPUs and threads", table=Table(head, rows))
 
 
 def _layer_section(subject: Mapping[str, Any]) -> Section:
-    layers = sorted(subject["layers"], key=lambda layer: -layer["microseconds"])
-    total = sum(layer["microseconds"] for layer in layers)
-    shown = [(f"{layer['name']} ({layer['operator']})", layer["microseconds"]) for layer in layers[:_MOST_LAYERS]]
-    text = (
-        f"{len(layers)} layers, {total:,.0f} µs in all under the runtime's profiler (which slows them), slowest first."
-    )
-    return Section(f"Layers of {subject['key']}", text, plot=bars(shown, "µs"))
+    layers = sorted(subject["layers"], key=lambda layer: -layer["time_ms"])
+    total = milliseconds(sum(layer["time_ms"] for layer in layers))
+    shown = [(f"{layer['name']} ({layer['operator']})", layer["time_ms"]) for layer in layers[:_MOST_LAYERS]]
+    text = f"{len(layers)} layers, {total} ms in all under the runtime's profiler (which slows them), slowest first."
+    return Section(f"Layers of {subject['key']}", text, plot=bars(shown, milliseconds, "ms"))
 
 
 def _machine_section(report: Mapping[str, Any]) -> Section:
@@ -259,10 +284,6 @@ def _no_layers(subjects: Sequence[Mapping[str, Any]]) -> str:
 
 def _renamed(column: Column) -> dict[str, Any]:
     return {**column.entry, "key": column.title}
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.1f}" if value < 1000 else f"{value:,.0f}"
 
 
 def _megabytes(value: float | None) -> str:

@@ -18,6 +18,7 @@ from edgeface.errors import must_be
 from edgeface.files import write_whole
 from edgeface.profiling.layers import Layer
 from edgeface.profiling.measure import TOTAL, Run
+from edgeface.profiling.schema1 import OLD_SCHEMA_PATH, from_schema_1
 from edgeface.profiling.sensors import Missing, Monitor
 from edgeface.profiling.statistics import summarise
 from edgeface.profiling.subjects import Config, EngineSubject
@@ -25,7 +26,7 @@ from edgeface.reading import read_bounded
 
 __all__ = ["SCHEMA", "SCHEMA_PATH", "build_report", "read_report", "subject_entry", "write_report"]
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 MAX_BYTES: Final = 256 << 20  # ten minutes at 100 frames a second are 20 MB
 SCHEMA_PATH: Final = Path(__file__).with_name("report.schema.json")
 #: Order in which stages are shown; others come after them.
@@ -83,10 +84,10 @@ def subject_entry(
         "faces_per_frame": subject.faces / max(subject.frames, 1),
         "frames_per_second": frames * 1e9 / sum(run.elapsed_ns for run in runs),
         "joules_per_frame": sum(known) / frames if len(known) == len(energies) else None,
-        "open_us": [_micro(run.open_ns) for run in runs],
-        "first": {stage: [_micro(run.first.get(stage, 0)) for run in runs] for stage in _ordered(runs[0].first)},
+        "open_ms": [_ms(run.open_ns) for run in runs],
+        "first_ms": {stage: [_ms(run.first.get(stage, 0)) for run in runs] for stage in _ordered(runs[0].first)},
         "summary": {
-            stage: _rounded(summarise([ns / 1000 for run in runs for ns in run.stages.get(stage, ())]))
+            stage: _with_unit(summarise([ns / 1e6 for run in runs for ns in run.stages.get(stage, ())]))
             for stage in stages
         },
         "runs": [
@@ -95,12 +96,12 @@ def subject_entry(
                 "started_s": round(run.started_ns / 1e9, 3),
                 "elapsed_s": round(run.elapsed_ns / 1e9, 6),
                 "joules": run.joules,
-                "stages": {stage: [_micro(ns) for ns in run.stages.get(stage, ())] for stage in stages},
+                "stages_ms": {stage: [_ms(ns) for ns in run.stages.get(stage, ())] for stage in stages},
             }
             for run in runs
         ],
         "layers": [
-            {"name": layer.name, "operator": layer.operator, "microseconds": round(layer.microseconds, 1)}
+            {"name": layer.name, "operator": layer.operator, "time_ms": round(layer.microseconds / 1000, 4)}
             for layer in layers
         ],
         "layers_missing": None if layers else layers_missing,
@@ -172,7 +173,7 @@ def write_report(document: Mapping[str, Any], path: Path) -> None:
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """Read and check a report.
+    """Read and check a report; one of schema 1 comes back as one of schema 2.
 
     Raises:
         InvalidInputError: not there, not JSON, of a newer schema, or not a report.
@@ -186,6 +187,9 @@ def read_report(path: Path) -> dict[str, Any]:
         raise must_be("report", "JSON", f"{path}: {error}") from None
     if isinstance(document, dict) and isinstance(document.get("schema"), int) and document["schema"] > SCHEMA:
         raise must_be(f"schema of {path}", f"at most {SCHEMA}", f"{document['schema']}: update edgeface")
+    if isinstance(document, dict) and document.get("schema") == 1:
+        check(document, OLD_SCHEMA_PATH, str(path))
+        document = from_schema_1(document)
     check(document, SCHEMA_PATH, str(path))
     result: dict[str, Any] = document
     return result
@@ -196,9 +200,12 @@ def _ordered(stages: Iterable[str]) -> list[str]:
     return [s for s in STAGES if s in names and s != TOTAL] + [s for s in names if s not in STAGES] + [TOTAL]
 
 
-def _micro(nanoseconds: int) -> float:
-    return round(nanoseconds / 1000, 1)
+def _ms(nanoseconds: int) -> float:
+    return round(nanoseconds / 1e6, 4)
 
 
-def _rounded(summary: Mapping[str, float | int | None]) -> dict[str, float | int | None]:
-    return {name: round(value, 2) if isinstance(value, float) else value for name, value in summary.items()}
+def _with_unit(summary_ms: Mapping[str, float | int | None]) -> dict[str, float | int | None]:
+    return {
+        "n" if name == "n" else f"{name}_ms": round(value, 5) if isinstance(value, float) else value
+        for name, value in summary_ms.items()
+    }

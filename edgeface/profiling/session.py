@@ -97,12 +97,12 @@ def profile(
         A report of kind "profile" (``report.schema.json``).
     """
     host = host or Host()
-    memory: dict[str, float | None] = {"before": _status(host, "VmRSS")}
+    memory: dict[str, float | None] = {"before_bytes": _status(host, "VmRSS")}
     subjects, skipped = prepare([config], feed)
     if not subjects:
         raise InvalidInputError(f"configuration must exist here, but got: {skipped[0][1]}")
     subject = subjects[0]
-    memory["open"] = _status(host, "VmRSS")
+    memory["open_bytes"] = _status(host, "VmRSS")
     energy = EnergyMeter(host)
     channels, missing = host_channels(host, energy)
     monitor = Monitor(channels)
@@ -121,9 +121,9 @@ def profile(
             joules=energy.read if energy.sensor is not None else None,
             progress=scaled,
         )
-    memory["after"] = _status(host, "VmRSS")
+    memory["after_bytes"] = _status(host, "VmRSS")
     # the kernel updates its high-water mark lazily: it may lag behind by some pages
-    memory["peak"] = max((b for b in (*memory.values(), _status(host, "VmHWM")) if b is not None), default=None)
+    memory["peak_bytes"] = max((b for b in (*memory.values(), _status(host, "VmHWM")) if b is not None), default=None)
     cells = affinity_matrix(config, feed, host, duration_s=matrix_s) if matrix else []
     layers, reason = layer_times(config)
     if progress is not None:
@@ -160,10 +160,15 @@ def affinity_matrix(config: Config, feed: Feed, host: Host, duration_s: float = 
     records = measure(subjects, duration_s=duration_s, runs=4, warmup=3)
     cells = []
     for subject in subjects:
-        summary = summarise([ns / 1000 for run in records[subject.key] for ns in run.stages[TOTAL]])
+        summary = summarise([ns / 1e6 for run in records[subject.key] for ns in run.stages[TOTAL]])
         cpus = list(subject.config.cpus or ())
         cells.append(
-            {"cpus": cpus, "threads": subject.config.threads, "median": summary["median"], "p95": summary["p95"]}
+            {
+                "cpus": cpus,
+                "threads": subject.config.threads,
+                "median_ms": summary["median"],
+                "p95_ms": summary["p95"],
+            }
         )
     return cells
 

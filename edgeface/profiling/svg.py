@@ -105,8 +105,8 @@ def lines(series: Sequence[Series], x_label: str, y_label: str, *, log: bool = F
     return _legend([s.name for s in series]) + _element(out, HEIGHT)
 
 
-def bars(rows: Sequence[tuple[str, float]], unit: str) -> str:
-    """Horizontal bars with their values as an ``<svg>`` element."""
+def bars(rows: Sequence[tuple[str, float]], shown: Callable[[float], str], unit: str) -> str:
+    """Horizontal bars with their values, as `shown` writes them, as an ``<svg>`` element."""
     if not rows:
         return ""
     line, label = 18, 330
@@ -118,7 +118,7 @@ def bars(rows: Sequence[tuple[str, float]], unit: str) -> str:
         short = name if len(name) <= 48 else name[:47] + "…"
         out.append(f'<text x="{label - 8}" y="{y + 12}" text-anchor="end">{escape(short)}</text>')
         out.append(f'<rect x="{label}" y="{y + 2}" width="{length:.1f}" height="{line - 5}" fill="{COLORS[0]}"/>')
-        out.append(f'<text x="{label + length + 6:.1f}" y="{y + 12}">{value:,.0f} {escape(unit)}</text>')
+        out.append(f'<text x="{label + length + 6:.1f}" y="{y + 12}">{escape(shown(value))} {escape(unit)}</text>')
     return _element(out, 8 + line * len(rows))
 
 

@@ -18,8 +18,8 @@ from edgeface.boards.schemas import read_schema
 from edgeface.cli.app import main
 from edgeface.cli.bench import print_report
 from edgeface.errors import InvalidInputError
-from edgeface.profiling.compare import columns_of, compare_columns
-from edgeface.profiling.html import render_report
+from edgeface.profiling.compare import columns_of, compare_columns, compare_groups, groups_of
+from edgeface.profiling.html import render_compare, render_report
 from edgeface.profiling.layers import Layer
 from edgeface.profiling.litert_layers import medians
 from edgeface.profiling.report import SCHEMA_PATH, read_report, write_report
@@ -52,12 +52,12 @@ def test_each_configuration_has_its_own_measurements(report: Report) -> None:
     assert keys == [f"tiny int8 64x64 {runtime} t{n}" for runtime in ("onnxruntime", "litert") for n in (1, 2)]
     for subject in report["subjects"]:
         assert set(subject["summary"]) == {"grab", "preprocess", "infer", "decode", "total"}
-        counted = sum(len(run["stages"]["total"]) for run in subject["runs"])
+        counted = sum(len(run["stages_ms"]["total"]) for run in subject["runs"])
         assert subject["summary"]["total"]["n"] == counted
         for run in subject["runs"]:
-            assert {len(times) for times in run["stages"].values()} == {len(run["stages"]["total"])}
-            parts = [sum(run["stages"][s]) for s in ("grab", "preprocess", "infer", "decode")]
-            assert sum(parts) <= sum(run["stages"]["total"]) + counted * 0.3  # rounding to 0.1 µs
+            assert {len(times) for times in run["stages_ms"].values()} == {len(run["stages_ms"]["total"])}
+            parts = [sum(run["stages_ms"][s]) for s in ("grab", "preprocess", "infer", "decode")]
+            assert sum(parts) <= sum(run["stages_ms"]["total"]) + counted * 0.0003  # rounding to 0.1 µs
     hashes = {s["key"].split(" ")[3]: s["info"]["sha256"] for s in report["subjects"]}
     assert hashes["onnxruntime"] != hashes["litert"]
 
@@ -86,11 +86,11 @@ def test_a_report_survives_its_file(report: Report, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda r: r.update(schema=2), "schema of .* must be at most 1, but got 2: update edgeface"),
+        (lambda r: r.update(schema=3), "schema of .* must be at most 2, but got 3: update edgeface"),
         (lambda r: r.pop("host"), "must fit report.schema.json, but got: data must contain"),
         (lambda r: r["subjects"][0]["info"].update(sha256="no"), "sha256 must match pattern"),
         (lambda r: r["subjects"].clear(), "subjects must contain at least 1 items"),
-        (lambda r: r["subjects"][0]["runs"][0]["stages"]["total"].append("x"), "must be number"),
+        (lambda r: r["subjects"][0]["runs"][0]["stages_ms"]["total"].append("x"), "must be number"),
     ],
 )
 def test_damaged_reports_are_refused(damage: Any, message: str, report: Report, tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_names_cannot_break_the_page(report: Report) -> None:
     evil = copy.deepcopy(report)
     evil["label"] = "</title><script>alert(1)</script>"
     evil["subjects"][0]["key"] = "<script>alert(2)</script>"
-    evil["subjects"][0]["layers"] = [{"name": "<b>&", "operator": '"', "microseconds": 5.0}]
+    evil["subjects"][0]["layers"] = [{"name": "<b>&", "operator": '"', "time_ms": 5.0}]
     evil["timeline"]["channels"].append(
         {"name": "<i>", "unit": "<u>", "values": [1.0] * len(evil["timeline"]["seconds"])}
     )
@@ -169,9 +169,9 @@ def slower(report: Report, factor: float) -> Report:
     other = copy.deepcopy(report)
     for subject in other["subjects"]:
         for run in subject["runs"]:
-            run["stages"] = {s: [t * factor for t in times] for s, times in run["stages"].items()}
+            run["stages_ms"] = {s: [t * factor for t in times] for s, times in run["stages_ms"].items()}
         for summary in subject["summary"].values():
-            for key in ("mean", "median", "min", "max"):
+            for key in ("mean_ms", "median_ms", "min_ms", "max_ms"):
                 summary[key] *= factor
     return other
 
@@ -218,7 +218,7 @@ def test_a_stage_that_one_side_lacks_has_no_ratio(report: Report) -> None:
     subject = tracked["subjects"][0]
     subject["summary"]["track"] = subject["summary"]["infer"]
     for run in subject["runs"]:
-        run["stages"]["track"] = run["stages"]["infer"]
+        run["stages_ms"]["track"] = run["stages_ms"]["infer"]
     rows = {row.stage: row for row in compare_columns(columns_of([("a", only(report, 0)), ("b", only(tracked, 0))]))}
     assert rows["track"].ratios == (None,)
     assert rows["track"].typical[0] is None
@@ -249,7 +249,7 @@ def test_profile_measures_layers_memory_and_affinity(runtime: str, bundle: Path,
     (subject,) = document["subjects"]
     assert len(subject["layers"]) >= 3, subject["layers_missing"]  # three convolutions
     assert sum("onv" in layer["operator"] for layer in subject["layers"]) >= 3
-    assert document["memory"]["peak"] >= document["memory"]["before"] > 0
+    assert document["memory"]["peak_bytes"] >= document["memory"]["before_bytes"] > 0
     assert {cell["threads"] for cell in document["affinity"]} >= {1}
     assert "Layers of" in checked_page(page.read_text(encoding="utf-8"))
 
@@ -284,7 +284,7 @@ def test_bad_thread_lists(text: str) -> None:
 def test_a_stage_as_short_as_the_clocks_tick_is_not_judged(report: Report) -> None:
     short = copy.deepcopy(report)
     for run in short["subjects"][0]["runs"]:
-        run["stages"]["grab"] = [0.3 for _ in run["stages"]["infer"]]
+        run["stages_ms"]["grab"] = [0.0003 for _ in run["stages_ms"]["infer"]]
     rows = {row.stage: row for row in compare_columns(columns_of([("a", only(short, 0)), ("b", only(short, 0))]))}
     assert rows["grab"].ratios == (None,)
     assert rows["infer"].ratios[0] is not None
@@ -304,7 +304,97 @@ def test_tables_fit_into_80_columns(
     assert "median ms" in table[0]
     for name in "abc":
         (tmp_path / f"{name}.json").write_text(json.dumps(report))
-    assert main(["compare", "--allow-different", *(str(tmp_path / f"{name}.json") for name in "abc")]) == 0
+    assert main(["compare", *(str(tmp_path / f"{name}.json") for name in "abc")]) == 0
     table = [line for line in capsys.readouterr().out.splitlines() if line[:1] in "│┃"]
     assert max(map(len, table)) <= 80
     assert all(word in table[0] for word in ("stage", "report", "ms", "ratio", "verdict"))
+
+
+def test_reports_of_several_configurations_are_compared_like_with_like(report: Report, tmp_path: Path) -> None:
+    other = slower(report, 10)
+    other["label"] = "there"
+    other["subjects"] = [other["subjects"][i] for i in (2, 0)]  # in another order, and two are missing
+    groups = groups_of([("a", report), ("b", other)])
+    assert [(g.key.split(" ", 3)[3], [c.title for c in g.columns]) for g in groups] == [
+        ("onnxruntime t1", ["here", "there"]),
+        ("litert t1", ["here", "there"]),
+    ]
+    for rows in compare_groups(groups):
+        total = rows[-1].ratios[0]
+        assert total is not None
+        assert total.ratio == pytest.approx(10, rel=0.01)
+    page = checked_page(render_compare(groups, compare_groups(groups), "today"))
+    assert all(group.key in page for group in groups)
+    with pytest.raises(InvalidInputError, match=r"configurations that the first one and another share, but got .* t1"):
+        groups_of(
+            [
+                ("a", {**report, "subjects": report["subjects"][:2]}),
+                ("b", {**report, "subjects": report["subjects"][2:]}),
+            ]
+        )
+
+
+def test_the_confidence_is_shared_by_all_groups(report: Report) -> None:
+    """The more is compared, the wider each interval."""
+    pair = [("a", only(report, 0)), ("b", only(slower(report, 1.01), 0))]
+    alone = compare_columns(columns_of(pair))[-1].ratios[0]
+    among = compare_groups(groups_of([("a", report), ("b", slower(report, 1.01))]))[0][-1].ratios[0]
+    assert alone is not None and alone.low is not None
+    assert among is not None and among.low is not None
+    assert among.low < alone.low
+
+
+def test_times_have_their_unit_in_their_keys(report: Report) -> None:
+    subject = report["subjects"][0]
+    assert {key for key in subject["summary"]["total"] if not key.endswith("_ms")} == {"n"}
+    assert {"open_ms", "first_ms"} <= subject.keys()
+    total = subject["summary"]["total"]
+    elapsed_ms = sum(run["elapsed_s"] for run in subject["runs"]) * 1000
+    assert total["mean_ms"] * total["n"] <= elapsed_ms
+
+
+def in_schema_1(report: Report) -> Report:
+    """As edgeface 0.1.0 wrote it: microseconds, without a unit in the keys of most."""
+    old = copy.deepcopy(report) | {"schema": 1}
+    for subject in old["subjects"]:
+        subject["open_us"] = [ms * 1000 for ms in subject.pop("open_ms")]
+        subject["first"] = {stage: [ms * 1000 for ms in times] for stage, times in subject.pop("first_ms").items()}
+        for stage, summary in subject["summary"].items():
+            subject["summary"][stage] = {
+                key.removesuffix("_ms"): value * 1000 if key.endswith("_ms") and value is not None else value
+                for key, value in summary.items()
+            }
+        for run in subject["runs"]:
+            run["stages"] = {stage: [ms * 1000 for ms in times] for stage, times in run.pop("stages_ms").items()}
+        for layer in subject["layers"]:
+            layer["microseconds"] = layer.pop("time_ms") * 1000
+    for cell in old.get("affinity", []):
+        cell["median"], cell["p95"] = cell.pop("median_ms") * 1000, None
+        del cell["p95_ms"]
+    if "memory" in old:
+        old["memory"] = {key.removesuffix("_bytes"): value for key, value in old["memory"].items()}
+    return old
+
+
+def test_reports_of_schema_1_are_read(report: Report, tmp_path: Path) -> None:
+    extras = {
+        "memory": {"before_bytes": 1.0, "open_bytes": None, "after_bytes": 2.0, "peak_bytes": 3.0},
+        "affinity": [{"cpus": [0], "threads": 1, "median_ms": 2.5, "p95_ms": None}],
+    }
+    new = copy.deepcopy(report) | extras
+    new["subjects"][0]["layers"] = [{"name": "a", "operator": "conv", "time_ms": 0.5}]
+    file = tmp_path / "old.json"
+    file.write_text(json.dumps(in_schema_1(new)))
+    read = read_report(file)
+    assert read["schema"] == 2
+    assert read["memory"] == new["memory"]
+    assert read["affinity"] == new["affinity"]
+    for got, wanted in zip(read["subjects"], new["subjects"], strict=True):
+        assert got["layers"] == wanted["layers"]
+        assert got.keys() == wanted.keys()
+        assert got["open_ms"] == pytest.approx(wanted["open_ms"])
+        assert got["summary"]["infer"] == pytest.approx(wanted["summary"]["infer"])
+        assert got["runs"][0]["stages_ms"]["total"] == pytest.approx(wanted["runs"][0]["stages_ms"]["total"])
+    file.write_text(json.dumps(in_schema_1(new) | {"subjects": []}))
+    with pytest.raises(InvalidInputError, match=r"must fit report-1.schema.json"):
+        read_report(file)
