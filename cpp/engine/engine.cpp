@@ -60,6 +60,7 @@ struct ef_engine {
   ef_bundle* bundle = nullptr;  // while opening
   ef_context* context = nullptr;
   ef_tracker* tracker = nullptr;
+  ef::Timeline timeline;  // of the frames of ef_engine_track
   ef::NcnnNetwork network;
   ef_input input = {};
   ef_output outputs[EF_MAX_LEVELS] = {};
@@ -209,12 +210,18 @@ ef_status ef_engine_track(ef_engine* engine, const ef_image* image, ef_tracks* t
   return ef::guarded([&]() -> ef_status {
     ef_faces all = {sizeof all, sizeof(ef_face), kRoom, 0, engine->room};
     if (const ef_status status = engine->detect(*image, engine->track_score, &all)) return status;
-    return ef_tracker_update(engine->tracker, &all, image->timestamp_ns, tracks);
+    // where the tracks cannot be taken, no time has passed either
+    ef::Timeline timeline = engine->timeline;
+    const ef_status status = ef::track(engine->tracker, &all, timeline.time_of(image->timestamp_ns), {image->width, image->height, image->rotation}, tracks);
+    if (status == EF_OK) engine->timeline = timeline;
+    return status;
   });
 }
 
 void ef_engine_reset_tracks(ef_engine* engine) {
-  if (engine) ef_tracker_reset(engine->tracker);
+  if (!engine) return;
+  ef_tracker_reset(engine->tracker);
+  engine->timeline.reset();
 }
 
 ef_status ef_engine_verify(ef_engine* engine, ef_bundle* from, ef_verdict* verdict) {

@@ -10,11 +10,16 @@ namespace ef {
 namespace {
 
 constexpr double kShortest = 1e-3, kLongest = 1.0;
+constexpr uint64_t kDisorder = 200'000'000;       // ns; a stamp that lies back by more is of another clock
+constexpr uint64_t kLongestGap = uint64_t{1} << 55;  // a year: the own line must not overflow, whatever the stamps are
+constexpr double kPauses = 2;
 constexpr double kAlike = 0.2, kAlikeLow = 0.4;
 constexpr double kPans = 0.5, kPannedS = 1.0;
 constexpr double kSpread = 6.0, kDrift = 2.0, kFarthest = 4.0;
 constexpr double kLandmarkScale = 0.3;
 constexpr double kLostIsLess = 0.9;  // a track that was just seen comes before one that may be anywhere by now
+
+uint64_t apart(int64_t before, int64_t after) { return static_cast<uint64_t>(after) - static_cast<uint64_t>(before); }
 
 float area(const float* b) { return std::max(b[2] - b[0], 0.0f) * std::max(b[3] - b[1], 0.0f); }
 
@@ -43,24 +48,35 @@ bool usable(const ef_face& face) {
 
 }  // namespace
 
-double FrameClock::advance(int64_t timestamp_ns) {
-  if (timestamp_ns == 0 || state_ == kNominal) {
-    state_ = kNominal;  // a clock that is missing once is not trusted again
-    now += nominal_ns_;
-    return static_cast<double>(nominal_ns_) / 1e9;
+bool FrameClock::is_another(int64_t stamp) const { return goes_back(stamp) && apart(stamp, stamp_) > kDisorder; }
+
+double FrameClock::advance(int64_t stamp) {
+  uint64_t step = nominal_ns;
+  if (stamp != 0 && stamped_ && stamp > stamp_) {
+    const uint64_t since = std::min(apart(stamp_, stamp), kLongestGap), counted = now - stamped_at_;  // frames without stamps in between
+    step = since > counted ? since - counted : since;
   }
-  if (state_ == kUnknown) {
-    state_ = kStamped;
-    now = timestamp_ns;
-    return static_cast<double>(nominal_ns_) / 1e9;
-  }
-  const double step = static_cast<double>(timestamp_ns - now) / 1e9;
-  now = timestamp_ns;
-  return std::min(std::max(step, kShortest), kLongest);
+  now += step;
+  if (stamp != 0 && !(stamped_ && stamp == stamp_)) stamped_ = true, stamp_ = stamp, stamped_at_ = now;
+  return std::min(std::max(static_cast<double>(step) / 1e9, kShortest), kLongest);
 }
 
-double Track::reach(int64_t now) const {
-  const double drift = missed ? kDrift * static_cast<double>(now - last_seen) / 1e9 : 0;
+int64_t Timeline::time_of(int64_t stamp) {
+  if (stamp != 0 && (last_ == 0 || stamp > last_ || apart(stamp, last_) > kDisorder)) last_ = stamp;
+  return stamp == 0 ? 0 : last_;
+}
+
+double Pauses::median(double otherwise) const {
+  const size_t n = std::min(count_, kKept);
+  if (!n) return otherwise;
+  uint64_t sorted[kKept];
+  std::copy(kept_, kept_ + n, sorted);
+  std::sort(sorted, sorted + n);
+  return (static_cast<double>(sorted[(n - 1) / 2]) + static_cast<double>(sorted[n / 2])) / 2;
+}
+
+double Track::reach(uint64_t now) const {
+  const double drift = missed ? kDrift * unseen_s(now) : 0;
   return std::min(1.0 + kSpread * motion.uncertainty() + drift, kFarthest);
 }
 
@@ -97,7 +113,27 @@ ef_tracker::ef_tracker(const ef_tracker_config& c) : config(c), clock(c.fps) {
 void ef_tracker::reset() {
   tracks_.clear();
   clock.reset();
-  panning_ = false;
+  pauses_.reset();
+  scene_ = {};
+  panning_ = searched_ = false;
+}
+
+// To the time of the next frame, before anything is paired: whoever was not seen for too long ends here, and everybody where the frame is of
+// another scene or clock (Tracker._go_on).
+double ef_tracker::go_on(int64_t timestamp_ns, const ef::Scene& scene) {
+  const bool known = scene.width && scene_.width;
+  if (clock.is_another(timestamp_ns) || (known && (scene.width != scene_.width || scene.height != scene_.height || scene.rotation != scene_.rotation)))
+    reset();
+  const double dt = clock.advance(timestamp_ns);
+  if (scene.width) scene_ = scene;
+  const double pause = pauses_.median(static_cast<double>(clock.nominal_ns)) / 1e9, lost_after = static_cast<double>(config.lost_after);
+  const double seen_lately = std::max(lost_after, ef::kPauses * pause);
+  const auto over = [&](const Track& track) { return track.unseen_s(clock.now) > (track.missed ? lost_after : seen_lately); };
+  tracks_.erase(std::remove_if(tracks_.begin(), tracks_.end(), over), tracks_.end());
+  if (searched_) pauses_.add(clock.now - searched_at_);
+  searched_ = true;
+  searched_at_ = clock.now;
+  return dt;
 }
 
 void ef_tracker::take(const ef_faces& found) {
@@ -177,15 +213,15 @@ void ef_tracker::follow_camera(double since) {
 void ef_tracker::bury() {
   const auto over = [this](const Track& track) {
     if (!track.confirmed()) return track.missed;
-    return static_cast<double>(clock.now - track.last_seen) / 1e9 > static_cast<double>(config.lost_after);
+    return track.unseen_s(clock.now) > static_cast<double>(config.lost_after);
   };
   tracks_.erase(std::remove_if(tracks_.begin(), tracks_.end(), over), tracks_.end());
 }
 
-void ef_tracker::update(const ef_faces& found, int64_t timestamp_ns, ef_tracks& tracks) {
-  const double dt = clock.advance(timestamp_ns);
+void ef_tracker::update(const ef_faces& found, int64_t timestamp_ns, const ef::Scene& scene, ef_tracks& tracks) {
+  const double dt = go_on(timestamp_ns, scene);
   take(found);
-  int64_t last = 0;
+  uint64_t last = 0;
   for (Track& track : tracks_) {
     track.motion.predict(dt, track.missed);
     track.taken = false;
@@ -213,7 +249,7 @@ void ef_tracker::update(const ef_faces& found, int64_t timestamp_ns, ef_tracks& 
   bury();
   for (const size_t i : good_)
     if (faces_[i].score > 0 && tracks_.size() < tracks_.capacity()) {
-      tracks_.emplace_back(faces_[i], clock.now);
+      tracks_.emplace_back(faces_[i], clock.now, timestamp_ns ? timestamp_ns : static_cast<int64_t>(clock.now));
       tracks_.back().taken = true;
     }
   // New ids by falling score, which is the order of the faces.
@@ -231,7 +267,7 @@ void ef_tracker::report(ef_tracks& out) const {
   // by falling score, of equal ones the older first; insertion keeps the best `capacity`
   for (const Track& track : tracks_) {
     if (!track.taken || !track.confirmed()) continue;
-    ef_track item = {track.face, track.id, track.hits, track.first_seen};
+    ef_track item = {track.face, track.id, track.hits, track.first_stamp};
     uint32_t at = out.count < out.capacity ? out.count++ : out.count;
     const auto slot = [&out](uint32_t i) -> ef_track& {
       return *reinterpret_cast<ef_track*>(reinterpret_cast<unsigned char*>(out.items) + static_cast<size_t>(i) * out.track_size);
@@ -274,7 +310,16 @@ ef_status ef_tracker_create(const ef_tracker_config* config, ef_tracker** tracke
 void ef_tracker_destroy(ef_tracker* tracker) { delete tracker; }
 
 ef_status ef_tracker_update(ef_tracker* tracker, const ef_faces* found, int64_t timestamp_ns, ef_tracks* tracks) {
-  using ef::refuse;
+  return ef::track(tracker, found, timestamp_ns, {}, tracks);
+}
+
+void ef_tracker_reset(ef_tracker* tracker) {
+  if (tracker) tracker->reset();
+}
+
+}  // extern "C"
+
+ef_status ef::track(ef_tracker* tracker, const ef_faces* found, int64_t timestamp_ns, const Scene& scene, ef_tracks* tracks) {
   if (tracks && tracks->struct_size >= sizeof *tracks) tracks->count = 0;
   if (!tracker || !found || !tracks)
     return refuse(EF_ERROR_NULL, !tracker ? "tracker" : !found ? "found" : "tracks", "a pointer, but got NULL");
@@ -286,14 +331,8 @@ ef_status ef_tracker_update(ef_tracker* tracker, const ef_faces* found, int64_t 
     return refuse(EF_ERROR_STRUCT_SIZE, "tracks.track_size", "sizeof(ef_track)");
   if (found->count && !found->items) return refuse(EF_ERROR_NULL, "found.items", "a pointer, but got NULL");
   if (tracks->capacity && !tracks->items) return refuse(EF_ERROR_NULL, "tracks.items", "a pointer, but got NULL");
-  if (tracker->clock.goes_back(timestamp_ns))
+  if (tracker->clock.goes_back(timestamp_ns) && !tracker->clock.is_another(timestamp_ns))
     return refuse(EF_ERROR_ARGUMENT, "timestamp_ns", "at least the last frame's %lld (ef_tracker_reset begins anew), but got %lld",
-                  static_cast<long long>(tracker->clock.now), static_cast<long long>(timestamp_ns));
-  return ef::guarded([&]() -> ef_status { return tracker->update(*found, timestamp_ns, *tracks), EF_OK; });
+                  static_cast<long long>(tracker->clock.stamp()), static_cast<long long>(timestamp_ns));
+  return guarded([&]() -> ef_status { return tracker->update(*found, timestamp_ns, scene, *tracks), EF_OK; });
 }
-
-void ef_tracker_reset(ef_tracker* tracker) {
-  if (tracker) tracker->reset();
-}
-
-}  // extern "C"

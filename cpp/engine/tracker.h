@@ -12,33 +12,65 @@
 
 namespace ef {
 
-// Time between frames, from their time stamps or from a nominal rate.
+// Turns time stamps into steps on a time line of its own, which always rises (edgeface/tracking/clock.py). Stamps are of any int64, 0 is none.
 class FrameClock {
  public:
-  explicit FrameClock(double fps) : nominal_ns_(static_cast<int64_t>(1e9 / fps + 0.5)) {}
-  bool goes_back(int64_t timestamp_ns) const { return state_ == kStamped && timestamp_ns != 0 && timestamp_ns < now; }
-  double advance(int64_t timestamp_ns);  // seconds from the last frame
-  void reset() { state_ = kUnknown; }
+  explicit FrameClock(double fps) : nominal_ns(static_cast<uint64_t>(1e9 / fps + 0.5)) {}
+  bool is_another(int64_t stamp) const;  // lies so far back that it must be of another clock, or of one that was set back
+  bool goes_back(int64_t stamp) const { return stamped_ && stamp != 0 && stamp < stamp_; }
+  double advance(int64_t stamp);  // seconds from the last frame
+  void reset() { stamped_ = false; }
+  int64_t stamp() const { return stamp_; }
 
-  int64_t now = 0;
+  const uint64_t nominal_ns;  // between frames without time stamps
+  uint64_t now = 0;           // of the last frame, on the own line
 
  private:
-  enum State { kUnknown, kStamped, kNominal };
-  int64_t nominal_ns_;
-  State state_ = kUnknown;
+  bool stamped_ = false;
+  int64_t stamp_ = 0;        // the last one
+  uint64_t stamped_at_ = 0;  // that one on the own line
+};
+
+// The times of a video's frames: one that comes late by up to 0.2 s counts as of the last frame's time (Timeline in clock.py).
+class Timeline {
+ public:
+  int64_t time_of(int64_t stamp);
+  void reset() { last_ = 0; }
+
+ private:
+  int64_t last_ = 0;
+};
+
+// Usual time between the last frames.
+class Pauses {
+ public:
+  void add(uint64_t ns) { kept_[count_++ % kKept] = ns; }
+  double median(double otherwise) const;
+  void reset() { count_ = 0; }
+
+ private:
+  static constexpr size_t kKept = 7;
+  uint64_t kept_[kKept] = {};
+  size_t count_ = 0;
+};
+
+struct Scene {  // all 0: not known
+  uint32_t width, height, rotation;
 };
 
 struct Track {
   uint32_t id = 0;
   uint32_t hits = 1;
   bool missed = false, taken = false;
-  int64_t first_seen = 0, last_seen = 0;
+  int64_t first_stamp = 0;
+  uint64_t last_seen = 0;  // on the clock's line
   ef_face face;  // as last detected
   BoxMotion motion;
 
-  Track(const ef_face& f, int64_t now) : first_seen(now), last_seen(now), face(f), motion(f.box) {}
+  Track(const ef_face& f, uint64_t now, int64_t stamp) : first_stamp(stamp), last_seen(now), face(f), motion(f.box) {}
   bool confirmed() const { return id > 0; }
-  double reach(int64_t now) const;
+  double unseen_s(uint64_t now) const { return static_cast<double>(now - last_seen) / 1e9; }
+  double reach(uint64_t now) const;
   void landmarks(float out[EF_LANDMARKS][2]) const;  // the last ones, moved with the predicted box
 };
 
@@ -47,7 +79,7 @@ struct Track {
 struct ef_tracker {
   explicit ef_tracker(const ef_tracker_config& config);
   // Faces of `found` in, reported tracks out; both hold what ef_tracker_update has checked.
-  void update(const ef_faces& found, int64_t timestamp_ns, ef_tracks& tracks);
+  void update(const ef_faces& found, int64_t timestamp_ns, const ef::Scene& scene, ef_tracks& tracks);
   void reset();
 
   ef_tracker_config config;
@@ -58,6 +90,7 @@ struct ef_tracker {
     size_t track, face;
   };
 
+  double go_on(int64_t timestamp_ns, const ef::Scene& scene);
   void take(const ef_faces& found);
   void pair(const std::vector<size_t>& tracks, const std::vector<size_t>& faces, double threshold, const double jerk[2]);
   void follow_camera(double since);
@@ -72,8 +105,15 @@ struct ef_tracker {
   std::vector<const float*> before_, after_;
   ef::Scratch scratch_;
   uint32_t next_id_ = 1;
-  bool panning_ = false;
-  int64_t panned_ = 0;
+  bool panning_ = false, searched_ = false;
+  uint64_t panned_ = 0, searched_at_ = 0;
+  ef::Pauses pauses_;
+  ef::Scene scene_ = {};
 };
+
+namespace ef {
+// ef_tracker_update for frames whose size and rotation are known: at another one all tracks end.
+ef_status track(ef_tracker* tracker, const ef_faces* found, int64_t timestamp_ns, const Scene& scene, ef_tracks* tracks);
+}  // namespace ef
 
 #endif

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edgeface.bundle import Bundle, ModelSpec, OutputSpec
 from edgeface.errors import BundleError, EdgeFaceError, RuntimeUnavailableError, must_be
 from edgeface.manifest import CHANNELS, POINTS_OUTPUTS
-from edgeface.runtimes.cores import core_of, ranking
+from edgeface.runtimes.cores import NOT_FOLLOWED, core_of, ranking
 from edgeface.runtimes.probing import is_installed
 
 __all__ = [
@@ -80,7 +80,7 @@ NPUS: Final = {
     "rknn": _Entry("", "edgeface.runtimes.rknn", ("rknn",), "Rockchip's librknnrt.so, see docs/compile.md"),
 }
 
-#: Where the table of `edgeface.runtimes.cores` knows neither core nor runtime. tflite-runtime executes more than
+#: Where the table of `edgeface.runtimes.cores` knows neither core nor runtime, or is not followed. tflite-runtime executes more than
 #: onnxruntime does: the last resort on boards that have nothing else.
 _OTHERWISE: Final = ("litert", "ncnn", "onnxruntime", "tflite")
 _PRECISIONS: Final = ("int8", "float32")
@@ -129,7 +129,8 @@ def candidates(
     """
     names = _OTHERWISE if runtime == "auto" else (runtime,)
     wanted = _PRECISIONS if precision is None else (precision,)
-    known = [c for c in ranking(core) if c.runtime in names and c.precision in wanted]
+    costs = () if core in NOT_FOLLOWED else ranking(core)
+    known = [c for c in costs if c.runtime in names and c.precision in wanted]
     seen = {(c.runtime, c.precision) for c in known}
     rest = [(name, p, None) for name in names for p in wanted if (name, p) not in seen]
     return [*known, *rest]
@@ -212,7 +213,7 @@ def choose(
 def _why(precision: str, core: str | None, millions: float | None) -> str:
     """The end of a reason."""
     if millions is None:
-        return "first that fits" if core is None else f"first that fits: not counted on {core}"
+        return "first that fits" if core is None else f"first that fits: no counts to follow on {core}"
     return f"{millions:.1f} M instructions in {precision} on {core}, the fewest"
 
 

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from edgeface.boards.host import Host
 
-__all__ = ["TABLE", "Cost", "core_of", "ranking"]
+__all__ = ["NOT_FOLLOWED", "TABLE", "Cost", "core_of", "ranking"]
 
 TABLE: Final = Path(__file__).with_name("cores.json")
 
 _X86: Final = "x86-64"
+#: Counted, but "auto" keeps its own order there: the emulated x86 has neither AVX-512 nor VNNI, which newer ones have,
+#: and LiteRT's int8 gives an x86 the bits that it gives every ARM core.
+NOT_FOLLOWED: Final = frozenset({_X86})
 
 
 class Cost(NamedTuple):

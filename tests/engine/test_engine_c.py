@@ -35,6 +35,7 @@ from support.ncnn_bundles import read_zip, write_zip
 
 from edgeface import _core
 from edgeface.bundle import bundled_models
+from edgeface.engine import FaceEngine
 from edgeface.golden import draw_picture
 from edgeface.images import read_image
 
@@ -189,12 +190,49 @@ def test_tracking_gives_ids(library: c.CDLL, bundle: Path) -> None:
             )
             assert [tracks.items[i].id for i in range(tracks.count)] == ([1] if number else [])
         assert tracks.items[0].hits == 6
-        assert library.ef_engine_track(engine, c.byref(image(pixels, timestamp_ns=1)), c.byref(tracks)) == ARGUMENT
-        assert tracks.count == 0
         library.ef_engine_reset_tracks(engine)
         assert library.ef_engine_track(engine, c.byref(image(pixels, timestamp_ns=1)), c.byref(tracks)) == OK
         assert library.ef_engine_track(engine, c.byref(image(pixels, timestamp_ns=2)), c.byref(tracks)) == OK
         assert tracks.items[0].id == 2
+
+
+@pytest.mark.parametrize(
+    "stamps",
+    [
+        [1 + i * 33_000_000 for i in range(5)] * 2,  # another recording
+        [1 + (i ^ 1) * 33_000_000 for i in range(8)],  # in the order of decoding
+        [1 + i * 33_000_000 + 5_000_000_000 * (i > 4) for i in range(8)],  # an outage
+        [0] * 6,  # none
+    ],
+    ids=["twice", "disorder", "outage", "none"],
+)
+@pytest.mark.parametrize("change", ["nothing", "size", "rotation"])
+def test_tracking_believes_time_and_frames_as_little_as_python(
+    library: c.CDLL, bundle: Path, stamps: list[int], change: str
+) -> None:
+    """The same ids as `FaceEngine.track` gives, where the picture changes its size or rotation after three frames."""
+    pytest.importorskip("ncnn")
+    pixels = read_image(ASTRONAUT)
+    assert pixels.shape[0] == pixels.shape[1]
+    frames = [(pixels, 0)] * 3
+    frames += {
+        "nothing": [(pixels, 0)],
+        "size": [(np.ascontiguousarray(pixels[:400]), 0)],
+        "rotation": [(np.ascontiguousarray(np.rot90(pixels)), 90)],
+    }[change] * (len(stamps) - 3)
+    seen, wanted = [], []
+    opened = open_engine(library, path=str(bundle).encode(), precision=2, width=320, height=240)
+    with opened as engine, FaceEngine(bundle, runtime="ncnn", precision="float32", size=(320, 240)) as python:
+        for (picture, rotation), stamp in zip(frames, stamps, strict=True):
+            tracks = track_room(4)
+            picked = image(picture, timestamp_ns=stamp, rotation=rotation)
+            assert library.ef_engine_track(engine, c.byref(picked), c.byref(tracks)) == OK
+            seen.append([tracks.items[i].id for i in range(tracks.count)])
+            found = python.track(picture, "bgr", rotation=rotation, timestamp_ns=stamp or None)
+            assert found.track_ids is not None
+            wanted.append(found.track_ids.tolist())
+    assert seen == wanted
+    assert seen[2] == [1]
 
 
 def test_bad_frames_are_refused_and_named(library: c.CDLL, bundle: Path) -> None:

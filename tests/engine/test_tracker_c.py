@@ -8,12 +8,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from support.c_engine import ARGUMENT, OK, Face, Faces, TrackerConfig, track_room
-from support.moving import Person, ScriptedEngine, frame
+from support.moving import Person, ScriptedEngine, faces, frame
 
 from edgeface.tracking import Tracker
 from edgeface.tracking.engine import track_frame
 
 Script = Callable[[int], list[Person]]
+MS = 1_000_000
 
 
 class CTracker:
@@ -141,6 +142,72 @@ def test_settings_and_time(library: c.CDLL) -> None:
         away = round(0.5 * fps)
         both(library, lambda i, a=away: [] if 10 <= i < 10 + a else [Person(200, 240)], 80, fps)
     both(library, lambda i: [] if 10 <= i < 40 else [Person(200, 240)], 60, lost_after=0.3, min_hits=1)
+
+
+def rising(count: int, first: int = 1, step: int = 33 * MS) -> list[int | None]:
+    return [first + i * step for i in range(count)]
+
+
+#: As in tests/device/test_time.py, for Python; a stamp of 0 is none in C.
+STAMPS: dict[str, list[int | None]] = {
+    "outage of 1.1 s": rising(15) + rising(15, 15 * 33 * MS + 1_100 * MS),
+    "outage of two minutes": rising(15) + rising(15, 15 * 33 * MS + 120_000 * MS),
+    "outage of eleven days": rising(15) + rising(15, 10**15),
+    "clock set back by 0.3 s": rising(9, 10**16) + rising(9, 10**16 - 300 * MS),
+    "clock set back by 11 days": rising(9, 10**16) + rising(9, 10**16 - 10**15),
+    "the same stamp": [7] * 30,
+    "no stamps": [None] * 30,
+    "with and without": [None if i % 3 else 1 + i * 33 * MS for i in range(30)] + rising(3, 10**11),
+    "without, then far on": [None] * 5 + rising(5, 10**12) + [None] * 5 + rising(5, 10**12 + 5000 * MS),
+    "a slow board": rising(8, 1, 1_250 * MS),
+    "a slower board": rising(8, 1, 3_000 * MS),
+    "a board that is slow for a while": rising(8, 1, 900 * MS)
+    + rising(8, 9_000 * MS)
+    + rising(8, 30_000 * MS, 1_500 * MS),
+    "ends of the range": [-(2**63), 2**63 - 1, -(2**63), 2**63 - 1],
+    "before 1970": rising(20, -(10**9), 100 * MS)[:10] + rising(5, 10**9),
+}
+
+
+@pytest.mark.parametrize("settings", [{}, {"min_hits": 1}, {"lost_after": 0.3}, {"lost_after": 5.0}], ids=str)
+@pytest.mark.parametrize("stamps", STAMPS.values(), ids=STAMPS)
+@pytest.mark.parametrize("missing", [False, True])
+def test_time_is_not_believed_as_in_python(
+    library: c.CDLL, stamps: list[int | None], missing: bool, settings: dict[str, float]
+) -> None:
+    """One person, who is not found in every fifth frame if `missing`."""
+    ours = CTracker(library, **settings)
+    tracker = Tracker(smoothing=None, best_shots=False, **settings)  # type: ignore[arg-type]
+    for i, stamp in enumerate(stamps):
+        people = [] if missing and i % 5 == 4 else [Person(300, 240)]
+        found = faces(people, timestamp_ns=stamp)
+        wanted = tracker.update(found).track_ids.tolist()
+        got = ours.update(found.boxes, found.scores, found.landmarks, 0 if stamp is None else stamp)
+        assert list(got) == wanted, f"frame {i}"
+    ours.close()
+
+
+def test_nobody_keeps_a_number_over_an_outage(library: c.CDLL) -> None:
+    """As a figure of its own: the ids are 1 before and 2 after."""
+    ours, seen = CTracker(library, min_hits=1), []
+    for stamp in STAMPS["outage of two minutes"]:
+        found = faces([Person(300, 240)])
+        seen.append(list(ours.update(found.boxes, found.scores, found.landmarks, stamp or 0)))
+    assert seen == [[1]] * 15 + [[2]] * 15
+    ours.close()
+
+
+def test_when_a_face_was_first_seen(library: c.CDLL) -> None:
+    for stamps, wanted in ((rising(5, 10**15), 10**15), ([None] * 5, round(1e9 / 30))):
+        tracker = c.c_void_p()
+        assert library.ef_tracker_create(c.byref(TrackerConfig()), c.byref(tracker)) == OK
+        tracks = track_room(4)
+        for stamp in stamps:
+            item = Face(box=(100, 100, 150, 150), score=0.9)
+            found = Faces(face_size=c.sizeof(Face), capacity=1, count=1, items=c.pointer(item))
+            assert library.ef_tracker_update(tracker, c.byref(found), stamp or 0, c.byref(tracks)) == OK
+        assert abs(tracks.items[0].first_seen_ns - wanted) <= 1
+        library.ef_tracker_destroy(tracker)
 
 
 def test_a_time_stamp_that_goes_back_is_refused(library: c.CDLL) -> None:

@@ -133,6 +133,15 @@ def test_manifests_with_wrong_weights(tmp_path: Path, changes: dict[str, Any], m
         Bundle.open(ncnn_bundle(tmp_path / "t.efm", **changes))
 
 
+def test_an_x86_is_counted_and_takes_litert_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its counts, of an emulated CPU without VNNI and AVX-512, say little (docs/runtimes.md)."""
+    assert {cost.runtime for cost in ranking("x86-64")} == {"ncnn", "litert", "onnxruntime"}
+    monkeypatch.setattr("edgeface.runtimes.installed", lambda name: True)
+    choice = choose(Bundle.open(bundled_models()["edgeface-s"]), core="x86-64")
+    assert (choice.runtime, choice.model.precision) == ("litert", "int8")
+    assert choice.reason == "first that fits: no counts to follow on x86-64"
+
+
 @pytest.mark.parametrize("core", CORES)
 def test_auto_takes_the_fewest_instructions_of_what_is_there(core: str, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = Bundle.find("edgeface-s")

@@ -15,7 +15,7 @@
  *
  * The library holds libedgeface, too (edgeface.h): link this one alone. Its rules hold here: struct_size, 0 means the default, no function
  * throws, a handle serves one thread at a time. Opening allocates; ef_engine_* and ef_tracker_* allocate nothing a frame themselves (ncnn does:
- * a few small objects a frame; tensors come from a pool that is full after the first frame).
+ * some hundred small objects a frame; tensors come from a pool that is full after the first frame). cpp/tests/engine_memory_test.cpp counts both.
  */
 #ifndef EDGEFACE_EDGEFACE_ENGINE_H
 #define EDGEFACE_EDGEFACE_ENGINE_H
@@ -134,7 +134,7 @@ typedef struct ef_track {
   ef_face face;          /* as detected in this frame; nothing is smoothed */
   uint32_t id;           /* from 1 on, never used again within a tracker */
   uint32_t hits;         /* frames in which the face was detected */
-  int64_t first_seen_ns; /* of the tracker's clock */
+  int64_t first_seen_ns; /* time stamp of the first of them; where it had none, of the tracker's own count */
 } ef_track;
 
 typedef struct ef_tracks {
@@ -150,9 +150,11 @@ EF_API ef_status ef_tracker_create(const ef_tracker_config *config, ef_tracker *
 EF_API void ef_tracker_destroy(ef_tracker *tracker); /* NULL is allowed */
 
 /* Takes in what was found in the next frame of one camera, faces of low_score and more, best first, and gives those that are reported.
- * `timestamp_ns`: of the frame; 0: none, frames are 1 / fps apart. Prediction, association and lost_after are those of edgeface.tracking.Tracker in
- * Python with its camera motion; smoothing, best shots and frames that are not searched are not there.
- * After a failure tracks->count is 0 and the tracker as before. Fails with NULL, STRUCT_SIZE, ARGUMENT (`timestamp_ns` before the last one). */
+ * `timestamp_ns`: of the frame; 0: none. Frames without one, and with the one of the last frame, count as 1 / fps apart. Whoever was not seen for longer
+ * than lost_after ends, also where no frame came; frames that usually lie further apart are no outage. A stamp that lies back by more than 0.2 s is of
+ * another clock: all tracks end, ids go on. Prediction, association and time are those of edgeface.tracking.Tracker in Python with its camera motion;
+ * smoothing, best shots and frames that are not searched are not there.
+ * After a failure tracks->count is 0 and the tracker as before. Fails with NULL, STRUCT_SIZE, ARGUMENT (`timestamp_ns` up to 0.2 s before the last one). */
 EF_API ef_status ef_tracker_update(ef_tracker *tracker, const ef_faces *found, int64_t timestamp_ns, ef_tracks *tracks);
 
 /* Ends all tracks and takes any next time stamp, for a new scene. Ids go on. NULL is allowed. */
@@ -206,8 +208,9 @@ EF_API ef_status ef_engine_describe(const ef_engine *engine, ef_engine_info *inf
  * is 0 then. */
 EF_API ef_status ef_engine_detect(ef_engine *engine, const ef_image *image, ef_faces *faces);
 
-/* ef_engine_detect and ef_tracker_update for the next frame of one camera; image->timestamp_ns drives the motion model. tracks->count is 0 after a
- * failure; the tracks are as before then. */
+/* ef_engine_detect and ef_tracker_update for the next frame of one camera; image->timestamp_ns drives the motion model. A frame that comes late by up to
+ * 0.2 s counts as of the last frame's time. All tracks end at another width, height or rotation of the image. tracks->count is 0 after a failure; the
+ * tracks are as before then. */
 EF_API ef_status ef_engine_track(ef_engine *engine, const ef_image *image, ef_tracks *tracks);
 
 /* Ends all tracks of the engine. NULL is allowed. */
