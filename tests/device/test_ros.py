@@ -72,6 +72,7 @@ def test_every_field_of_the_definitions_is_given_and_survives_the_wire() -> None
     assert orientation.y == pytest.approx(np.sin(np.radians(15)))
     assert orientation.w == pytest.approx(np.cos(np.radians(15)))
     assert np.isinf(first.results[0].pose.covariance[[0, 7, 14]]).all()
+    assert len(first.results) == 1
 
 
 def test_messages_for_publishing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,16 +145,75 @@ def test_planar_images(encoding: str) -> None:
     np.testing.assert_array_equal(frame.planes[1].reshape(2, 6), rows[4:, :6])
 
 
-@pytest.mark.parametrize("encoding", ["bayer_rggb8", "16UC1", "32FC1", ""])
+@pytest.mark.parametrize("encoding", ["bayer_rggb16", "16UC1", "32FC1", ""])
 def test_other_encodings_are_refused(encoding: str) -> None:
     with pytest.raises(InvalidInputError, match="image encoding must be one of bgr8"):
         frame_from_image(image(encoding, np.zeros(96, np.uint8), 24, (6, 4)))
 
 
-@pytest.mark.parametrize("encoding", ["bgr8", "rgba8"])
+@pytest.mark.parametrize("encoding", ["bgr8", "rgba8", "bayer_grbg8"])
 def test_too_little_data_is_refused(encoding: str) -> None:
     with pytest.raises(InvalidInputError, match=r"must be .*, but got"):
         frame_from_image(image(encoding, np.zeros(20, np.uint8), 24, (6, 4)))
+
+
+#: (y, x) of the first red pixel in its square of 2x2, and of the first blue one.
+PATTERNS = {
+    "bayer_rggb8": ((0, 0), (1, 1)),
+    "bayer_bggr8": ((1, 1), (0, 0)),
+    "bayer_gbrg8": ((1, 0), (0, 1)),
+    "bayer_grbg8": ((0, 1), (1, 0)),
+}
+
+
+def smooth() -> np.ndarray:
+    """(40, 60, 3) BGR whose three colours rise in three directions: whoever mixes two of them up is far off."""
+    y, x = np.mgrid[:40, :60]
+    return np.stack([20 + 3 * x, 40 + 2 * y, 230 - 3 * x], -1).astype(np.uint8)
+
+
+def mosaic(picture: np.ndarray, encoding: str) -> np.ndarray:
+    """What a sensor with this pattern gives of a picture."""
+    red, blue = PATTERNS[encoding]
+    out = picture[..., 1].copy()
+    out[red[0] :: 2, red[1] :: 2] = picture[red[0] :: 2, red[1] :: 2, 2]
+    out[blue[0] :: 2, blue[1] :: 2] = picture[blue[0] :: 2, blue[1] :: 2, 0]
+    return out
+
+
+@pytest.mark.parametrize("encoding", PATTERNS)
+def test_raw_mosaics_of_all_patterns(encoding: str) -> None:
+    picture = smooth()
+    rows = np.full((40, 67), 255, np.uint8)  # padded
+    rows[:, :60] = mosaic(picture, encoding)
+    frame = frame_from_image(image(encoding, rows, 67, (60, 40)))
+    assert (frame.color, frame.size) == ("bgr", (60, 40))
+    inner = np.s_[2:-2, 2:-2]
+    difference = frame.planes[0].reshape(40, 60, 3)[inner].astype(int) - picture[inner]
+    assert np.abs(difference).max() <= 2
+    for other in set(PATTERNS) - {encoding}:  # the test can tell patterns apart
+        wrong = frame_from_image(image(other, rows, 67, (60, 40))).planes[0].reshape(40, 60, 3)
+        assert np.abs(wrong[inner].astype(int) - picture[inner]).max() > 30
+
+
+@pytest.mark.parametrize("encoding", PATTERNS)
+def test_compressed_mosaics(encoding: str) -> None:
+    """image_transport compresses a mosaic as a grey picture; a driver may have made a colour picture of it first."""
+    picture = smooth()
+    data = cv2.imencode(".png", mosaic(picture, encoding))[1].tobytes()
+    message = SimpleNamespace(header=header(), format=f"{encoding}; png compressed ", data=data)
+    inner = np.s_[2:-2, 2:-2]
+    seen = frame_from_compressed(message).planes[0].reshape(40, 60, 3)
+    assert np.abs(seen[inner].astype(int) - picture[inner]).max() <= 2
+    message.data = cv2.imencode(".png", picture)[1].tobytes()
+    message.format = f"{encoding}; png compressed bgr8"
+    np.testing.assert_array_equal(frame_from_compressed(message).planes[0].reshape(40, 60, 3), picture)
+
+
+def test_depth_is_no_picture() -> None:
+    message = SimpleNamespace(header=header(), format="16UC1; compressedDepth png", data=b"")
+    with pytest.raises(InvalidInputError, match="compressed image must be a picture"):
+        frame_from_compressed(message)
 
 
 def test_compressed_images() -> None:

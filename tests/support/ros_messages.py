@@ -1,7 +1,7 @@
 """Message classes that behave like rosidl's Python ones, made from the definitions' fields. For tests without ROS.
 
-Fields of vision_msgs 4 (Humble, Jazzy, Rolling), as on https://docs.ros.org; the others are those of the type store of
-rosbags.
+Fields of vision_msgs 4 (Humble, Jazzy, Rolling) and hri_msgs 2, as `ros2 interface show` prints them; the others are
+those of the type store of rosbags.
 """
 
 from __future__ import annotations
@@ -24,14 +24,24 @@ VISION_MSGS = {
     "Detection2D": "std_msgs/Header header\nObjectHypothesisWithPose[] results\nBoundingBox2D bbox\nstring id",
     "Detection2DArray": "std_msgs/Header header\nvision_msgs/Detection2D[] detections",
 }
+HRI_MSGS = {
+    "IdsList": "std_msgs/Header header\nstring[] ids",
+    "NormalizedPointOfInterest2D": "float32 x\nfloat32 y\nfloat32 c",
+    "NormalizedRegionOfInterest2D": "std_msgs/Header header\n"
+    + "\n".join(f"float32 {name}" for name in ("xmin", "ymin", "xmax", "ymax", "c")),
+    "FacialLandmarks": "std_msgs/Header header\nhri_msgs/NormalizedPointOfInterest2D[70] landmarks\n"
+    "uint32 height\nuint32 width",
+}
+TF2_MSGS = {"TFMessage": "geometry_msgs/TransformStamped[] transforms"}
 
 
 def typestore() -> Any:
-    """The types of ROS 2 Humble and vision_msgs."""
+    """The types of ROS 2 Humble, vision_msgs and hri_msgs."""
     store = get_typestore(Stores.ROS2_HUMBLE)
     known: dict[str, Any] = {}
-    for name, text in VISION_MSGS.items():
-        known.update(get_types_from_msg(text, f"vision_msgs/msg/{name}"))
+    for package, messages in {"vision_msgs": VISION_MSGS, "hri_msgs": HRI_MSGS}.items():
+        for name, text in messages.items():
+            known.update(get_types_from_msg(text, f"{package}/msg/{name}"))
     store.register(known)
     return store
 
@@ -64,9 +74,9 @@ class Classes:
             base = _BASES[detail[0]]
             return detail[0], base, lambda value: type(value) is base
         inner, length = detail
-        text, _, check = self._kind(inner)
+        text, default, check = self._kind(inner)
         if what is Nodetype.ARRAY:
-            return f"{text}[{length}]", lambda: [0.0] * length, lambda v: len(v) == length and all(map(check, v))
+            return f"{text}[{length}]", lambda: [default()] * length, lambda v: len(v) == length and all(map(check, v))
         return f"sequence<{text}>", list, lambda value: isinstance(value, (list, bytes)) and all(map(check, value))
 
     @staticmethod
@@ -129,7 +139,7 @@ def built(store: Any, name: str, values: dict[str, Any]) -> Any:
         value = values[field]
         if what is Nodetype.NAME:
             made[field] = built(store, detail, value)
-        elif what is Nodetype.SEQUENCE and detail[0][0] is Nodetype.NAME:
+        elif what in (Nodetype.ARRAY, Nodetype.SEQUENCE) and detail[0][0] is Nodetype.NAME:
             made[field] = [built(store, detail[0][1], entry) for entry in value]
         elif what is Nodetype.ARRAY:
             assert len(value) == detail[1]
