@@ -1,8 +1,9 @@
-"""Draw faces into a picture: boxes, landmarks, pose axes and labels, with lines that grow with the picture."""
+"""Draw faces into a picture: boxes, landmarks, points, pose axes and labels, with lines that grow with the picture."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +23,18 @@ _OUTLINE: Final = (255, 255, 255)
 #: Right eye, left eye, nose tip, right and left mouth corner: the person's right in warm colours, the left in cold
 #: ones.
 _POINTS: Final = ((60, 60, 255), (255, 160, 40), (60, 230, 255), (0, 140, 255), (255, 220, 60))
+#: Of the 68 points: which are joined by lines, whether the last is joined with the first, and the colour.
+_CONTOURS: Final = (
+    (range(17), False, (220, 220, 220)),
+    (range(17, 22), False, (140, 220, 255)),
+    (range(22, 27), False, (255, 220, 140)),
+    (range(27, 31), False, (120, 255, 120)),
+    (range(31, 36), False, (120, 255, 120)),
+    (range(36, 42), True, (60, 140, 255)),
+    (range(42, 48), True, (255, 160, 40)),
+    (range(48, 60), True, (180, 120, 255)),
+    (range(60, 68), True, (140, 80, 255)),
+)
 #: Of the head: x to the person's left, y down, and the way that the nose points.
 _AXES: Final = ((60, 60, 230), (60, 200, 60), (230, 110, 40))
 
@@ -34,22 +47,27 @@ def draw_faces(
     landmarks: bool = True,
     axes: bool = True,
     labels: bool = True,
+    points: bool = True,
     inplace: bool = False,
 ) -> NDArray[np.uint8]:
     """Draw every face of one picture.
 
     The pose axes start between the eyes and the mouth: red to the person's left, green down, and a thicker blue one the
-    way the nose points. Labels give the track id if there is one, the score, and the quality as q. Where
-    `faces.rotation` tells that the picture is turned, labels read upright once the picture is turned upright. To draw
-    into a picture that is upright already, give ``faces.upright()``.
+    way the nose points. Labels give the track id if there is one, the score, and the quality as q. The 68 points of
+    described faces are joined along brows, eyes, nose, lips and jaw; lines leave out what is hidden, whose dots are
+    hollow.
+
+    Where `faces.rotation` tells that the picture is turned, labels read upright once the picture is turned upright. To
+    draw into a picture that is upright already, give ``faces.upright()``.
 
     Args:
         image: (h, w, 3) uint8, BGR, as the frame was given.
         faces: in pixels of this picture.
         boxes: whether to draw the boxes.
-        landmarks: whether to draw the five points.
+        landmarks: whether to draw the five landmarks; never of faces whose 68 points are drawn.
         axes: whether to draw the head's axes.
         labels: whether to write track id, score and quality.
+        points: whether to draw the 68 points.
         inplace: draw into `image`, which then has to be contiguous, instead of a copy.
 
     Returns:
@@ -66,7 +84,7 @@ def draw_faces(
     canvas = image if inplace else image.copy(order="C")
     if faces.rotation:
         shown = replace(faces, size=(image.shape[1], image.shape[0])).upright()
-        parts = {"boxes": boxes, "landmarks": landmarks, "axes": axes, "labels": labels}
+        parts = {"boxes": boxes, "landmarks": landmarks, "axes": axes, "labels": labels, "points": points}
         upright = draw_faces(turn_picture(canvas, faces.rotation), shown, **parts, inplace=True)
         canvas[:] = turn_picture(upright, -faces.rotation % 360)
         return canvas
@@ -78,7 +96,9 @@ def draw_faces(
             _box(canvas, face, line)
         if axes:
             _axes(canvas, face, line)
-        if landmarks:
+        if points and face.points68 is not None:
+            _points(canvas, face, line)
+        elif landmarks:
             _landmarks(canvas, face, line)
         if labels:
             _label(canvas, face, line)
@@ -113,6 +133,23 @@ def _landmarks(canvas: NDArray[np.uint8], face: Face, line: int) -> None:
         centre = _fixed(float(x), float(y))
         for size, ink in ((radius * 1.4, _INK), (radius, color)):
             cv2.circle(canvas, centre, round(size * (1 << _SHIFT)), ink, -1, cv2.LINE_AA, _SHIFT)
+
+
+def _points(canvas: NDArray[np.uint8], face: Face, line: int) -> None:
+    cv2 = opencv()
+
+    assert face.points68 is not None
+    assert face.visibility is not None
+    seen = face.visibility >= 0.5
+    places = [_fixed(float(x), float(y)) for x, y in face.points68]
+    radius = round(min(2.0 * line, max(0.8, face.width / 90)) * (1 << _SHIFT))
+    for chosen, closed, color in _CONTOURS:
+        indices = [*chosen, chosen[0]] if closed else list(chosen)
+        for a, b in pairwise(indices):
+            if seen[a] and seen[b]:
+                cv2.line(canvas, places[a], places[b], color, max(1, line // 2), cv2.LINE_AA, _SHIFT)
+        for i in chosen:
+            cv2.circle(canvas, places[i], radius, color, -1 if seen[i] else 1, cv2.LINE_AA, _SHIFT)
 
 
 def _axes(canvas: NDArray[np.uint8], face: Face, line: int) -> None:

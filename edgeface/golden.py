@@ -371,7 +371,7 @@ def _describe(
     """The index's entry of a network, whose tensors go into `files`."""
     outputs, by = found
     stem = f"golden-{model.file}"
-    names = [f"{stem}-stride{spec.stride}.bin" for spec in model.outputs]
+    names = [f"{stem}-{spec.role or f'stride{spec.stride}'}.bin" for spec in model.outputs]
     files[f"{stem}-input.bin"] = image.tobytes()
     files |= {name: array.tobytes() for name, array in zip(names, outputs, strict=True)}
     return {

@@ -257,6 +257,18 @@ class Manifest:
         """Whether the networks look at frames; those of `POINTS_RULE` look at one face's crop."""
         return self.decode.rule == DECODE_RULE
 
+    def require_faces(self, what: str) -> None:
+        """Refuse a per-face network where one that looks at frames is needed.
+
+        Raises:
+            BundleError: `finds_faces` is False; `what` is the name of the argument.
+        """
+        if not self.finds_faces:
+            raise BundleError(
+                f"{what} must be a bundle that finds faces (rule {DECODE_RULE}), but got {self.name} "
+                f"(rule {self.decode.rule}), which looks at one face's crop"
+            )
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON object, keys in the order of the documentation."""
         left_out = () if self.finds_faces else ("landmarks", "pose", "quality")

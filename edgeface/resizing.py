@@ -66,6 +66,7 @@ def resize_bundle(bundle: Bundle, sizes: Iterable[tuple[int, int]], out: str | o
     """
     check_output("out", out, [bundle.path])
     manifest = bundle.manifest
+    manifest.require_faces("bundle")
     models = {model.file: model for model in manifest.models}
     files = bundle.files()
     there = {model.size for model in manifest.models if model.format == "tflite"}

@@ -107,6 +107,12 @@ def camera(
     best_shots: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the best aligned crop of everybody who leaves.")
     ] = None,
+    points: Annotated[
+        bool, typer.Option("--points", help="Also 68 points, eyes, mouth and cover of the four largest faces.")
+    ] = False,
+    points_model: Annotated[
+        str, typer.Option(metavar="M", help="Bundle for --points.", autocompletion=_complete.models)
+    ] = "edgeface-points",
     frames: Annotated[int | None, typer.Option(metavar="N", help="Stop after N results.")] = None,
 ) -> None:
     """Find and follow faces in a camera's newest frame, or in a recording. Ctrl-C or SIGTERM ends it.
@@ -146,7 +152,14 @@ def camera(
     with ExitStack() as stack:
         stopping = stack.enter_context(Stopping())
         engine = stack.enter_context(
-            FaceEngine(model, runtime=runtime, size=size, min_score=min_score, threads=threads)
+            FaceEngine(
+                model,
+                runtime=runtime,
+                size=size,
+                min_score=min_score,
+                threads=threads,
+                points=points_model if points else None,
+            )
         )
         stream = engine.stream(chosen, tracker=tracker, rotation=rotation or None, roi=region, **options)
         view = None

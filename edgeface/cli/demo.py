@@ -55,7 +55,9 @@ def demo(
 
     Pictures stay on this machine. Ctrl-C ends it.
     """
+    from edgeface.bundle import bundled_models
     from edgeface.cli.camera import Format, results, show
+    from edgeface.describing import DEFAULT_POINTS
     from edgeface.engine import FaceEngine
     from edgeface.errors import must_be
     from edgeface.gate import QualityGate
@@ -63,9 +65,10 @@ def demo(
     if given is not None and collage:
         raise must_be("SOURCE", "left out with --collage", given)
     judge = QualityGate() if gate == "default" else QualityGate.preset(gate)
+    per_face = DEFAULT_POINTS if DEFAULT_POINTS in bundled_models() else None
     with ExitStack() as stack:
         stopping = stack.enter_context(Stopping())
-        engine = stack.enter_context(FaceEngine(model, runtime=runtime))
+        engine = stack.enter_context(FaceEngine(model, runtime=runtime, points=per_face))
         source = _chosen(given, collage)
         stream = engine.stream(source)
         view = stack.enter_context(_page(port, lambda: asdict(stream.stats)))

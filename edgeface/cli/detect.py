@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgeface.batch import FileResult
     from edgeface.cli._saving import SavePlaces
     from edgeface.engine import FaceEngine
+    from edgeface.faces import Face
 
 from edgeface.cli import _complete
 
@@ -74,6 +75,13 @@ def detect(
     blur: Annotated[
         Blur | None, typer.Option(help="Cover faces in the copies of --save instead of marking them.")
     ] = None,
+    points: Annotated[
+        bool, typer.Option("--points", help="Also 68 points, eyes, mouth and cover of the largest faces.")
+    ] = False,
+    points_model: Annotated[
+        str, typer.Option(metavar="M", help="Bundle for --points.", autocompletion=_complete.models)
+    ] = "edgeface-points",
+    points_top: Annotated[int, typer.Option(metavar="N", help="Most faces a picture that --points looks at.")] = 16,
     max_pixels: Annotated[
         int | None, typer.Option(metavar="N", help="Refuse pictures of more pixels (100 million).")
     ] = None,
@@ -83,6 +91,9 @@ def detect(
     With --format jsonl one JSON object a picture or frame goes to stdout, in input order. A file that cannot be read
     gives an object with "error", a line on stderr and exit status 1 at the end; the others are still done. --save never
     replaces a file that is read. Ctrl-C ends a video early, and its copy can be played.
+
+    --points runs a second network on each face's crop: points in the copies; eyes, mouth and cover in the table; all of
+    it in the objects.
 
     --blur covers every face that is found, from a score of 0.3 on. It is no guarantee: look at the result before you
     publish it.
@@ -113,7 +124,16 @@ def detect(
     least = COVER_SCORE if blur is not None and min_score is None else min_score
     method = None if blur is None else blur.value
     failed = False
-    with FaceEngine(model, runtime=runtime, size=size, min_score=least, threads=threads) as engine:
+    per_face = points_model if points else None
+    with FaceEngine(
+        model,
+        runtime=runtime,
+        size=size,
+        min_score=least,
+        threads=threads,
+        points=per_face,
+        points_top=points_top,
+    ) as engine:
         pictures = _Pictures(engine, output_format, saving, method, rotation or 0, region, max_pixels)
         options = VideoOptions(output_format is Format.JSONL, every, method, rotation, region)
         for video, group in groupby(files, is_video):
@@ -211,7 +231,9 @@ def _show_table(engine: FaceEngine, result: FileResult) -> None:
     title = f"{printable(str(result.path))} ({width}x{height}): {count} face{'s' * (count != 1)}"
     console.print(Text(title, "table.title"), soft_wrap=True)
     table = Table()
-    for name in ("box x1 y1 x2 y2", "score", "yaw", "pitch", "roll", "quality", "landmarks"):
+    described = engine.describes
+    columns = ("box x1 y1 x2 y2", "score", "yaw", "pitch", "roll", "quality")
+    for name in (*columns, *(("eyes", "mouth", "covered") if described else ()), "landmarks"):
         table.add_column(name, justify="left" if name == "landmarks" else "right", overflow="fold")
     for face in result.faces:
         yaw, pitch, roll = face.angles
@@ -222,6 +244,17 @@ def _show_table(engine: FaceEngine, result: FileResult) -> None:
             f"{pitch:+.0f}°",
             f"{roll:+.0f}°",
             f"{face.quality:.2f}",
+            *(_state_cells(face) if described else ()),
             " ".join(f"{x:.0f},{y:.0f}" for x, y in face.landmarks),
         )
     console.print(table)
+
+
+def _state_cells(face: Face) -> tuple[str, str, str]:
+    """Openness of right and left eye and of the mouth, and what is probably covered."""
+    from edgeface.faces import COVER_NAMES
+
+    if face.eyes_open is None or face.cover is None:
+        return "", "", ""
+    covered = [name for name, p in zip(COVER_NAMES, face.cover, strict=True) if p >= 0.5]
+    return " ".join(f"{v:.2f}" for v in face.eyes_open), f"{face.mouth_open:.2f}", ", ".join(covered)

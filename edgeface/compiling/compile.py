@@ -78,6 +78,7 @@ def compile_bundle(
         >>> compiled.report["cycles"], compiled.report["sram_bytes"]                           # doctest: +SKIP
     """
     wanted = target_of(target)
+    bundle.manifest.require_faces("bundle")
     size = bundle.manifest.default_size if size is None else size
     own = wanted.settings.get("quantize") == "toolkit"
     if own != bool(photos):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeface.align import aligned_crop, face_crop
 from edgeface.errors import InvalidInputError
-from edgeface.faces import Face
+from edgeface.faces import DESCRIBED, Face
 from edgeface.frame import Frame
 
 __all__ = ["BestShot", "rank", "take"]
@@ -51,9 +52,9 @@ def rank(face: Face, size: tuple[int, int]) -> float:
 
 def take(track_id: int, face: Face, value: float, frame: Frame | None, when: tuple[int | None, int | None]) -> BestShot:
     """Copy everything that has to survive the frame."""
-    kept = replace(
-        face, box=face.box.copy(), landmarks=face.landmarks.copy(), rotation=face.rotation.copy(), track_id=track_id
-    )
+    arrays = {name: getattr(face, name) for name in ("box", "landmarks", "rotation", *DESCRIBED)}
+    copies: dict[str, Any] = {name: array.copy() for name, array in arrays.items() if isinstance(array, np.ndarray)}
+    kept = replace(face, track_id=track_id, **copies)
     crop = aligned = None
     if frame is not None:
         crop = face_crop(frame, face)

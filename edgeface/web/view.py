@@ -161,6 +161,8 @@ def _scaled(faces: Faces, x: float, y: float) -> Faces:
         faces,
         boxes=faces.boxes * np.array([x, y, x, y], np.float32),
         landmarks=faces.landmarks * np.array([x, y], np.float32),
+        points68=faces.points68 * np.array([x, y], np.float32),
+        points_spread=faces.points_spread * np.float32((x * y) ** 0.5),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import tiny
+from support import points_bundle, tiny
 
 from edgeface.cli import app as cli
 from edgeface.cli.app import main
@@ -61,6 +61,22 @@ def test_the_table_shows_every_face(detect, photo: Path) -> None:  # type: ignor
     assert out.count("+20°") == out.count("-10°") == out.count("+5°") == out.count("0.75") == 2
     assert "12 36 28 52" in out
     assert "16,40 24,40 20,44 17,48 23,48" in out
+
+
+def test_points(detect, photo: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    model = points_bundle.write_bundle(tmp_path / "points.efm", made=points_bundle.weights(gain=0.0))
+    options = ["--points", "--points-model", model, "--points-top", 1]
+    status, out, err = detect(photo, *options, "--format", "jsonl", "--save", tmp_path / "out")
+    assert (status, err) == (0, "")
+    faces = json.loads(out)["faces"]
+    assert ["points68" in face for face in faces].count(True) == 1
+    assert read_image(tmp_path / "out" / "photo.jpg").shape == (64, 64, 3)
+    status, out, err = detect(photo, *options)
+    assert (status, err) == (0, "")
+    assert all(text in out for text in ("0.90 0.80", "0.10", "glasses"))
+    status, out, err = detect(photo, "--points", "--points-model", tmp_path / "none.efm")
+    assert status == 1
+    assert "must be the path of a bundle" in err
 
 
 def test_a_bad_picture_does_not_stop_the_others(detect, photo: Path) -> None:  # type: ignore[no-untyped-def]

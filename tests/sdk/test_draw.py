@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from support.heads import faces_of
 
 from edgeface.angles import angles_to_rotation
 from edgeface.draw import draw_faces
 from edgeface.errors import InvalidInputError
 from edgeface.faces import Faces
+from edgeface.positions import camera_matrix
 
 
 def one_face(box: list[float], angles: tuple[float, float, float] = (0, 0, 0)) -> Faces:
@@ -81,3 +85,21 @@ def test_bad_pictures(image: object) -> None:
         draw_faces(image, Faces.empty())  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match="contiguous and writeable"):
         draw_faces(np.zeros((5, 5, 3), np.uint8)[:, ::-1], Faces.empty(), inplace=True)
+
+
+def test_points_are_drawn_where_they_are() -> None:
+    matrix = camera_matrix((320, 240), 60)
+    for rotation in (0, 90):
+        faces = faces_of(matrix, [(0, 0, 0.4)], [np.eye(3)], size=(320, 240), rotation=rotation)
+        blank = np.zeros((240, 320, 3), np.uint8)
+        shown = draw_faces(blank, faces, boxes=False, axes=False, labels=False)
+        for x, y in faces.points68[0]:
+            assert shown[int(y), int(x)].max() > 60
+        ink = np.argwhere(shown.max(2) > 60)[:, ::-1] + 0.5
+        nearest = np.linalg.norm(ink[:, None] - faces.points68[0], axis=2).min(1)
+        assert nearest.max() < 25  # nothing far from the face
+        assert not draw_faces(blank, faces, boxes=False, axes=False, labels=False, landmarks=False, points=False).any()
+    hidden = replace(faces, visibility=np.zeros((1, 68)))
+    assert (
+        0 < np.count_nonzero(draw_faces(blank, hidden, boxes=False, axes=False, labels=False)) < np.count_nonzero(shown)
+    )

@@ -98,7 +98,7 @@ def test_refused(models: dict[str, Any], decode: dict[str, Any], message: str) -
 
 def test_it_finds_no_faces(tmp_path: Path) -> None:
     path = points_bundle.write_bundle(tmp_path / "p.efm")
-    with pytest.raises(BundleError, match=r"must be one that finds faces .*but got points .*points="):
+    with pytest.raises(BundleError, match=r"model must be a bundle that finds faces .*but got points "):
         FaceEngine(path)
 
 
@@ -120,3 +120,35 @@ def test_every_runtime_gives_what_the_weights_say(tmp_path: Path, name: str) -> 
         assert array.shape == (1, len(bias))
         np.testing.assert_allclose(array[0], kernel @ fields + bias, atol=2e-3)
     runtime.close()
+
+
+def test_golden_vectors(tmp_path: Path) -> None:
+    from edgeface.golden import add_golden, verify
+
+    bundle = Bundle.open(add_golden(points_bundle.write_bundle(tmp_path / "p.efm", made=MADE)))
+    assert not bundle.manifest.finds_faces
+    reports = verify(bundle, "onnxruntime")
+    assert [report.difference for report in reports] == [None]
+
+
+def test_what_makes_other_sizes_wants_one_that_finds_faces(tmp_path: Path) -> None:
+    from edgeface.compiling.compile import compile_bundle
+    from edgeface.resizing import resize_bundle
+
+    bundle = Bundle.open(points_bundle.write_bundle(tmp_path / "p.efm", made=MADE))
+    with pytest.raises(BundleError, match="bundle must be a bundle that finds faces"):
+        resize_bundle(bundle, [(320, 192)], tmp_path / "out.efm")
+    with pytest.raises(BundleError, match="bundle must be a bundle that finds faces"):
+        compile_bundle(bundle, "ethos-u55-128", tmp_path / "out.efm")
+
+
+def test_the_view_scales_points_with_boxes() -> None:
+    from support.heads import faces_of
+
+    from edgeface import camera_matrix
+    from edgeface.web.view import _scaled
+
+    faces = faces_of(camera_matrix((1280, 720), 60), [(0, 0, 1)], [np.eye(3)])
+    half = _scaled(faces, 0.5, 0.5)
+    np.testing.assert_allclose(half.points68, faces.points68 / 2)
+    np.testing.assert_allclose(half.points_spread, faces.points_spread / 2)
