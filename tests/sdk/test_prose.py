@@ -1,7 +1,9 @@
 """Texts for readers: short sentences, and no names that only a training knows. Pages and ``--help`` of every verb."""
 
 import importlib.util
+import json
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,6 +80,18 @@ def test_help_has_short_sentences_and_no_names_of_runs() -> None:
     assert len({name.split()[1] for name, _ in found if " " in name}) > 10, "every verb is looked at"
     assert [(name, long) for name, text in found for long in too_long(text)] == []
     assert [(name, text) for name, text in found if RUN.search(text)] == []
+
+
+def test_bundles_name_no_runs() -> None:
+    """Their manifests are printed by ``edgeface models --json`` and read by lawyers."""
+    shipped = sorted((ROOT / "edgeface" / "models").glob("*.efm"))
+    assert shipped
+    for path in shipped:
+        with zipfile.ZipFile(path) as bundle:
+            manifest = json.loads(bundle.read("manifest.json"))
+        text = json.dumps([manifest["training"], manifest["lineage"], manifest["calibration"]], ensure_ascii=False)
+        assert RUN.findall(text) == []
+        assert re.findall(r"[\w-]+\.pt\b", text) == []
 
 
 def test_the_readme_is_read_in_a_minute() -> None:
