@@ -23,7 +23,7 @@ from edgeface.cli.app import main
 from edgeface.errors import BundleError, EdgeFaceError, InvalidInputError
 from edgeface.images import decode_image
 from edgeface.manifest import Manifest
-from edgeface.profiling.compare import columns_of, compare_columns
+from edgeface.profiling.compare import compare_groups, groups_of
 from edgeface.profiling.html import render_compare
 from edgeface.profiling.report import read_report
 from edgeface.sources.raw import RawSource
@@ -126,8 +126,8 @@ def test_reports_and_what_compare_makes_of_them(report: dict[str, Any], tmp_path
     path = tmp_path / "r.json"
     path.write_text(json.dumps(changed(data.draw, report)))
     try:
-        columns = columns_of([("a", report), ("b", read_report(path))])
-        render_compare(columns, compare_columns(columns, allow_different=True), "now", 0.95).encode()
+        groups = groups_of([("a", report), ("b", read_report(path))])
+        render_compare(groups, compare_groups(groups, allow_different=True), "now", 0.95).encode()
     except EdgeFaceError:
         pass
 
