@@ -1,4 +1,4 @@
-"""The tables "instructions per frame", written into docs/boards.md and, with everything else, as JSON."""
+"""The tables "instructions per frame": all of them in docs/instructions.md, short ones on two pages, and as JSON."""
 
 from __future__ import annotations
 
@@ -11,11 +11,20 @@ from typing import Any
 
 from boards.emulate.networks import RUNTIMES, Network
 from boards.emulate.root import REPOSITORY, EmulationError
+from edgeface.runtimes.cores import NOT_FOLLOWED
 
 CPUS = ("cortex-a53", "cortex-a55", "cortex-a72", "cortex-a76")
 RESULTS = REPOSITORY / "boards" / "results" / "instructions.json"
-PAGE = REPOSITORY / "docs" / "boards.md"
+PAGE = REPOSITORY / "docs" / "instructions.md"
 BEGIN, END = "<!-- instructions: begin -->", "<!-- instructions: end -->"
+BEST_PAGE = REPOSITORY / "docs" / "boards.md"
+BEST_BEGIN, BEST_END = "<!-- best: begin -->", "<!-- best: end -->"
+#: Column of the short table, and the networks that it is the best of.
+BEST = {
+    "edgeface-s": ("edgeface-s-int8", "edgeface-s-float32"),
+    "edgeface-n": ("edgeface-n-int8", "edgeface-n-float32"),
+    "YuNet n": ("yunet_n_dynamic",),
+}
 AUTO_PAGE = REPOSITORY / "docs" / "runtimes.md"
 AUTO_BEGIN, AUTO_END = "<!-- auto: begin -->", "<!-- auto: end -->"
 #: What ``runtime="auto"`` follows (`edgeface.runtimes.cores`), and the network and input size that it is of.
@@ -163,7 +172,7 @@ def markdown(records: Sequence[Record], stages: Sequence[Record], cpus: Sequence
 
 
 def write(records: Sequence[Record], stages: Sequence[Record], cpus: Sequence[str], versions: Mapping[str, str]) -> str:
-    """Write `RESULTS`, `CORES`, and the tables between the marks of `PAGE`; the tables."""
+    """Write `RESULTS`, `CORES`, and the tables between the marks of the pages; those of `PAGE`."""
     RESULTS.parent.mkdir(exist_ok=True)
     unit = "executed instructions of one frame, one thread"
     text = json.dumps(
@@ -173,16 +182,46 @@ def write(records: Sequence[Record], stages: Sequence[Record], cpus: Sequence[st
     CORES.write_text(json.dumps(cores(records), indent=1) + "\n", encoding="utf-8")
     tables = markdown(records, stages, cpus)
     _replace(PAGE, BEGIN, END, tables)
+    _replace(BEST_PAGE, BEST_BEGIN, BEST_END, best_markdown(records))
     _replace(AUTO_PAGE, AUTO_BEGIN, AUTO_END, auto_markdown(cores(records)))
     return tables
 
 
+def best(records: Sequence[Record], core: str, size: Sequence[int] = (320, 320)) -> list[str]:
+    """Cells of the short table's row of a core: millions of each network of `BEST`, and how they are reached."""
+    cells = []
+    for names in BEST.values():
+        counted = (
+            (_millions(r, core), r["runtime"], str(r["network"]).rpartition("-")[2])
+            for r in records
+            if r["network"] in names and list(r["size"]) == list(size) and core in r["instructions"]
+        )
+        millions, runtime, precision = min(counted, default=(None, "", ""))
+        how = f"{runtime} {precision}" if len(names) > 1 else runtime
+        cells.append("–" if millions is None else f"{millions:.1f} ({how})")
+    return cells
+
+
+def best_markdown(records: Sequence[Record]) -> str:
+    """A row a core: the fewest millions of instructions of each network at 320x320."""
+    lines = [f"| 320×320 | {' | '.join(BEST)} |", f"|---|{'--:|' * len(BEST)}"]
+    lines += [f"| {core.replace('cortex-a', 'Cortex-A')} | {' | '.join(best(records, core))} |" for core in CPUS]
+    return "\n".join(lines)
+
+
 def auto_markdown(table: Mapping[str, Any]) -> str:
-    """`CORES` for people: one row for each core and way to compute, the fewest instructions of a core first."""
-    lines = ["| core | runtime | precision | millions |", "|---|---|---|--:|"]
-    for core, rows in table["cores"].items():
-        for runtime, precision, millions in rows:
-            lines.append(f"| {core.replace('cortex-a', 'Cortex-A')} | {runtime} | {precision} | {millions:.1f} |")
+    """`CORES` for people: a row a core, a column a runtime in its better precision, the fewest of a row in bold."""
+    named = {row[0] for rows in table["cores"].values() for row in rows}
+    runtimes = sorted(named, key=lambda name: (name != "ncnn", name != "litert", name))
+    lines = [f"| core | {' | '.join(runtimes)} |", f"|---|{'--:|' * len(runtimes)}"]
+    for core, rows in table["cores"].items():  # the fewest first
+        cells = []
+        for runtime in runtimes:
+            own = [row for row in rows if row[0] == runtime]
+            text = f"{own[0][2]:.1f} {own[0][1]}" if own else "–"
+            taken = own and own[0] == rows[0] and core not in NOT_FOLLOWED
+            cells.append(f"**{text}**" if taken else text)
+        lines.append(f"| {core.replace('cortex-a', 'Cortex-A')} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

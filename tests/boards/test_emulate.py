@@ -159,6 +159,8 @@ def test_tables(tmp_path: Path) -> None:
 def test_the_page_shows_what_was_measured() -> None:
     results = json.loads(table.RESULTS.read_text(encoding="utf-8"))
     shown = table.PAGE.read_text(encoding="utf-8").partition(table.BEGIN)[2].partition(table.END)[0]
+    best = table.BEST_PAGE.read_text(encoding="utf-8").partition(table.BEST_BEGIN)[2].partition(table.BEST_END)[0]
+    assert best.strip() == table.best_markdown(json.loads(table.RESULTS.read_text(encoding="utf-8"))["networks"])
     auto = table.AUTO_PAGE.read_text(encoding="utf-8").partition(table.AUTO_BEGIN)[2].partition(table.AUTO_END)[0]
     followed = table.cores(results["networks"])
     assert json.loads(table.CORES.read_text(encoding="utf-8")) == followed

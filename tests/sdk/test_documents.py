@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -156,3 +157,26 @@ def test_a_table_without_a_row_of_the_overview_is_refused(monkeypatch: pytest.Mo
     overview = importlib.import_module("overview")
     with pytest.raises(ValueError, match=r"table must hold wider\+wider2, letterbox 640x640, AP ≥32 px"):
         overview.measured("| set, input | figure | a |\n|---|---|---|\n| wider, letterbox 640x640 | AP all | 0.5 |\n")
+
+
+def test_board_pages_are_those_of_the_board_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails after a change of a board or of counts: ``python docs/make_boards.py``."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    pages = importlib.import_module("make_boards").pages()
+    assert {path: path.read_text(encoding="utf-8") for path in pages} == pages
+    assert set(pages) == set((ROOT / "docs" / "boards").glob("*.md"))
+    own = {path.stem for path in (ROOT / "boards").glob("*.toml") if not path.stem.startswith("generic-")}
+    families = tomllib.loads((ROOT / "docs" / "boards.toml").read_text(encoding="utf-8"))["family"].values()
+    assert sorted(own) == sorted(board for family in families for board in family["boards"])
+
+
+MOST_ROWS = 8
+
+
+def test_tables_that_are_read_are_short() -> None:
+    for name in ("README.md", "docs/boards.md", "docs/runtimes.md", "docs/profiling.md"):
+        tables = re.findall(
+            r"^\|[ :|-]+\|\n((?:\|.*\n?)+)", (ROOT / name).read_text(encoding="utf-8"), flags=re.MULTILINE
+        )
+        assert tables
+        assert [table.split("\n")[0] for table in tables if len(table.splitlines()) > MOST_ROWS] == []
