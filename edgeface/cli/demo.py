@@ -47,6 +47,7 @@ def demo(
     runtime: Annotated[
         str, typer.Option(help="auto, ncnn, litert, onnxruntime, tflite or rknn.", autocompletion=_complete.runtimes)
     ] = "auto",
+    rotation: Annotated[int, typer.Option(help="Degrees clockwise that make the picture upright.")] = 0,
     port: Annotated[int | None, typer.Option(help="Port of the page; 8080, or any if that is taken.")] = None,
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
     frames: Annotated[int | None, typer.Option(metavar="N", help="Stop after N frames.")] = None,
@@ -70,7 +71,7 @@ def demo(
         stopping = stack.enter_context(Stopping())
         engine = stack.enter_context(FaceEngine(model, runtime=runtime, points=per_face))
         source = _chosen(given, collage)
-        stream = engine.stream(source)
+        stream = engine.stream(source, rotation=rotation or None)
         view = stack.enter_context(_page(port, lambda: asdict(stream.stats)))
         stack.enter_context(stream)
         typer.echo(f"showing {source.name} at {view.url} (Ctrl-C ends it)", err=True)

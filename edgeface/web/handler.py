@@ -1,6 +1,7 @@
 """The pages:
 
-``/`` for people, ``/stream.mjpg`` and ``/snapshot.jpg`` for pictures, ``/faces.json`` and ``/events`` for programs.
+``/`` and ``/place`` for people, ``/stream.mjpg`` and ``/snapshot.jpg`` for pictures, ``/faces.json``, ``/events``,
+``/place.json`` and ``/status.json`` for programs.
 """
 
 from __future__ import annotations
@@ -44,19 +45,28 @@ _SECURITY: Final = {
 _SNAPSHOT_S: Final = 5.0
 _ASSETS: Final = {
     "/": ("index.html", "text/html; charset=utf-8"),
+    "/place": ("place.html", "text/html; charset=utf-8"),
     "/live.css": ("live.css", "text/css; charset=utf-8"),
     "/live.js": ("live.js", "text/javascript; charset=utf-8"),
+    "/place.js": ("place.js", "text/javascript; charset=utf-8"),
+    "/watch.js": ("watch.js", "text/javascript; charset=utf-8"),
 }
 
 
-def make_handler(board: Board, hosts: frozenset[str] | None, status: Callable[[], Mapping[str, Any]]) -> type:
+def make_handler(
+    board: Board,
+    hosts: frozenset[str] | None,
+    status: Callable[[], Mapping[str, Any]],
+    placing: Callable[[], Mapping[str, Any]],
+) -> type:
     """A request handler class.
 
     Args:
         board: that is shown.
         hosts: names that the Host header may give, so that no web page elsewhere can reach the view through a name of
             its own that resolves to this machine (DNS rebinding); any if None.
-        status: called for the ``status`` of the page.
+        status: called for ``/status.json``.
+        placing: called for ``/place.json``.
     """
 
     places = threading.BoundedSemaphore(MAX_WATCHERS)
@@ -104,6 +114,8 @@ def make_handler(board: Board, hosts: frozenset[str] | None, status: Callable[[]
                 self._send(HTTPStatus.OK, board.latest().json(), "application/json")
             elif path == "/status.json":
                 self._send(HTTPStatus.OK, json.dumps(dict(status())).encode(), "application/json")
+            elif path == "/place.json":
+                self._send(HTTPStatus.OK, json.dumps(dict(placing())).encode(), "application/json")
             elif path in ("/snapshot.jpg", "/stream.mjpg", "/events"):
                 self._watch(path)
             else:

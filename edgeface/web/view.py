@@ -21,6 +21,7 @@ from edgeface.turns import turn_picture
 from edgeface.web.address import resolve
 from edgeface.web.board import Board
 from edgeface.web.handler import make_handler
+from edgeface.web.placing import Placing
 from edgeface.web.server import ViewServer
 
 if TYPE_CHECKING:
@@ -32,15 +33,16 @@ __all__ = ["LiveView"]
 
 
 class LiveView:
-    """Serves ``/`` (a page), ``/stream.mjpg``, ``/snapshot.jpg``, ``/faces.json``, ``/events`` (server-sent events) and
-    ``/status.json``.
+    """Serves ``/`` and ``/place`` (pages), ``/stream.mjpg``, ``/snapshot.jpg``, ``/faces.json``, ``/events``
+    (server-sent events), ``/place.json`` and ``/status.json``.
 
     Listens on the loopback interface unless told otherwise: pictures of people are nobody else's business. From a desk:
     ``ssh -L 8080:localhost:8080 board``, then http://localhost:8080. There is no password; on another interface
     everybody who reaches the port sees the pictures.
 
-    Pictures are drawn and compressed only while somebody watches. At most 64 connections and 32 viewers are served at a
-    time; a client has 10 seconds for a request. Dropping the view closes it.
+    Pictures are drawn and compressed only while somebody watches; faces are judged for ``/place`` once a second. At
+    most 64 connections and 32 viewers are served at a time; a client has 10 seconds for a request. Dropping the view
+    closes it.
 
     Args:
         host: name or address to listen on, such as "::1" or "0.0.0.0".
@@ -74,11 +76,13 @@ class LiveView:
             raise must_be("max_width", "from 16 to 16384 pixels", max_width)
         if not 1 <= jpeg_quality <= 100:
             raise must_be("jpeg_quality", "from 1 to 100", jpeg_quality)
-        self._board = Board()
+        self._board, self._placing = Board(), Placing()
         self._max_width, self._quality = max_width, jpeg_quality
         listen = resolve(host, port)
         try:
-            self._server = ViewServer(listen, make_handler(self._board, listen.hosts, status or dict))
+            self._server = ViewServer(
+                listen, make_handler(self._board, listen.hosts, status or dict, self._placing.summary)
+            )
         except (OSError, OverflowError) as error:
             raise SourceError(f"the live view must be able to listen on {host}:{port}, but got: {error}") from None
         #: Where to look.
@@ -100,7 +104,7 @@ class LiveView:
         reports: list[GateReport] | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        """Show a frame, upright. Costs next to nothing while nobody watches.
+        """Show a frame, upright. While nobody watches nothing is drawn.
 
         Args:
             frame: a `Frame` of any format, or an array as `FaceEngine.detect` takes it.
@@ -123,6 +127,7 @@ class LiveView:
         if reports is not None:
             for face, report in zip(record["faces"], reports, strict=True):
                 face["reasons"] = list(report.reasons)
+        self._placing.add(faces, frame)
         self._board.post(record, self._picture(frame, faces) if self._board.watched else None)
 
     def close(self) -> None:

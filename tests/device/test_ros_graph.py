@@ -350,9 +350,7 @@ def test_it_installs_where_ros_looks_for_it(tmp_path: Path) -> None:
     share = tmp_path / "at" / "share"
     assert (share / "ament_index" / "resource_index" / "packages" / "edgeface_ros").exists()
     assert (share / "edgeface_ros" / "package.xml").exists()
-    assert {path.name for path in (share / "edgeface_ros" / "launch").iterdir()} == {
-        "faces.launch.py",
-        "pipeline.launch.py",
-    }
+    launch = {path.name for path in (share / "edgeface_ros" / "launch").glob("*.py")}
+    assert launch == {"faces.launch.py", "pipeline.launch.py"}
     assert (share / "edgeface_ros" / "config" / "faces.yaml").exists()
     assert (tmp_path / "at" / "edgeface_ros" / "face_node.py").exists()

@@ -72,7 +72,8 @@ def get(view: LiveView, path: str, **headers: str) -> tuple[int, dict[str, str],
 
 
 def test_the_page_and_its_parts(view: LiveView) -> None:
-    for path, kind in (("/", "text/html"), ("/live.js", "text/javascript"), ("/live.css", "text/css")):
+    parts = {"/": "text/html", "/place": "text/html", "/live.css": "text/css"}
+    for path, kind in (parts | dict.fromkeys(("/live.js", "/place.js", "/watch.js"), "text/javascript")).items():
         status, headers, body = get(view, path)
         assert status == 200
         assert headers["Content-Type"].startswith(kind)
@@ -91,6 +92,16 @@ def test_faces_as_json(view: LiveView) -> None:
     assert (record["sequence"], record["width"], record["height"]) == (7, 640, 480)
     assert record["stream"] == {"dropped": 3}
     assert json.loads(get(view, "/status.json")[2]) == {"state": "running"}
+
+
+def test_the_last_minute_as_json(view: LiveView) -> None:
+    assert json.loads(get(view, "/place.json")[2])["samples"] == 0
+    view.show(frame(1), faces([Person(200, 200, 120, quality=0.9), Person(450, 220, 40, quality=0.9)], track_ids=[1, 2]))
+    summary = json.loads(get(view, "/place.json")[2])
+    assert (summary["samples"], summary["people"], summary["faces"]["now"]) == (2, 2, 2)
+    assert [preset["name"] for preset in summary["presets"]] == ["enrol", "verify", "attention"]
+    # the plain grey frame has light and no contrast: the pixels were looked at
+    assert "low_contrast" in {reason["reason"] for reason in summary["presets"][1]["reasons"]}
 
 
 def test_nothing_is_drawn_while_nobody_watches(view: LiveView, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,7 +231,38 @@ def test_a_browser_is_told_what_the_source_does_before_there_is_a_picture(browse
         view.show(frame(1), faces([Person(200, 200, 120)], sequence=1))
         browser.until(lambda: says("live"))
         status["state"] = "lost"  # the connection stands, and no more frames come
-        browser.until(lambda: says("source lost"))
+        browser.until(lambda: says("camera lost, retrying"))
+        # over the picture too, large
+        assert page.value("document.getElementById('banner').getBoundingClientRect().height") > 30
+        red = (np.abs(page.picture().astype(int) - [42, 48, 176]) < 12).all(axis=2)
+        assert red.mean() > 0.01
+        status["state"] = "running"
+        view.show(frame(2), faces([Person(200, 200, 120)], sequence=2))
+        browser.until(lambda: says("live") and page.value("document.getElementById('banner').hidden"))
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("path", ["", "place"])
+def test_the_pages_fit_a_phone_and_a_desk(live: LiveView, browser: Any, tmp_path: Path, width: int, path: str) -> None:
+    with browser.opened(live.url + path, tmp_path) as page:
+        page.call("Emulation.setDeviceMetricsOverride", width=width, height=844, deviceScaleFactor=1, mobile=width < 600)
+        browser.until(lambda: page.value("document.getElementById('state')?.textContent") == "live")
+        # nothing sticks out to the right
+        browser.until(lambda: page.value("document.documentElement.scrollWidth") == width)
+        small = "[...document.querySelectorAll('body *')].filter((e) => e.children.length === 0 && e.textContent.trim() && !e.closest('svg'))"
+        assert page.value(f"Math.min(...{small}.map((e) => parseFloat(getComputedStyle(e).fontSize)))") >= 12
+
+
+def test_the_page_for_placing_shows_shares_and_reasons(live: LiveView, browser: Any, tmp_path: Path) -> None:
+    with browser.opened(f"{live.url}place", tmp_path) as page:
+        text = browser.until(lambda: page.value("document.getElementById('presets')?.innerText"))
+        browser.until(lambda: "turned aside: place the camera" in page.value("document.body.innerText"))
+        text = page.value("document.getElementById('presets').innerText")
+        assert all(name in text for name in ("enrol", "verify", "attention"))
+        bars = "[...document.querySelectorAll('#height .bar')].filter((e) => +e.getAttribute('height') > 0).length"
+        assert page.value(bars) == 2  # faces of 120 and 60 px
+        assert page.value("document.querySelectorAll('#yaw .bar').length") == 10
+        browser.until(lambda: page.value("document.getElementById('picture').naturalWidth") == 640)
 
 
 def raw_connection(view: LiveView) -> socket.socket:

@@ -1,5 +1,4 @@
 "use strict";
-const byId = (id) => document.getElementById(id);
 const degrees = (value) => { const whole = Math.round(value) || 0; return `${whole > 0 ? "+" : ""}${whole}°`; };
 
 const by = (width, height, turned) => (turned ? `${height}×${width}` : `${width}×${height}`);
@@ -34,11 +33,6 @@ function show(record) {
   }));
 }
 
-function state(text, kind) {
-  byId("state").textContent = text;
-  byId("state").className = kind;
-}
-
 let seen = false;  // whether an event has come
 const events = new EventSource("events");
 events.onmessage = (event) => { seen = true; state("live", "live"); show(JSON.parse(event.data)); };
@@ -47,19 +41,5 @@ events.onerror = () => state("connection lost, trying again …", "lost");
 // What there is already, without waiting for the first event.
 fetch("faces.json").then((answer) => answer.json()).then((record) => { if (!seen && record.faces) show(record); }).catch(() => {});
 
-// Events come with frames: while there are none, only the status knows why.
-const states = {
-  connecting: ["opening the source …", ""], running: ["waiting for the first frame …", ""],
-  lost: ["source lost, trying again …", "lost"], ended: ["the source has ended", "lost"], closed: ["the source is closed", "lost"],
-};
-function look() {
-  fetch("status.json").then((answer) => answer.json()).then((status) => {
-    if (status.state === "running" && status.last_frame_s > 3) state(`no frame for ${status.last_frame_s.toFixed(0)} s`, "lost");
-    else if (status.state in states && !(seen && status.state === "running")) state(...states[status.state]);
-  }).catch(() => {});  // the events say so
-}
-look();
-setInterval(look, 2000);
-
-// the picture has no way of its own to come back
-byId("picture").onerror = () => setTimeout(() => { byId("picture").src = `stream.mjpg?${Date.now()}`; }, 2000);
+look(() => seen);
+setInterval(() => look(() => seen), 2000);
