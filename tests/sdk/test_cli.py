@@ -115,7 +115,10 @@ def test_save_into_a_file_is_an_error(detect, photo: Path) -> None:  # type: ign
         (["--threads", "0"], "error: threads must be an integer from 1 to 256, but got 0"),
         (["--min-score", "7"], "error: min_score must be a number between 0 and 1, but got 7.0"),
         (["--model", "nothere"], "error: model must be the path of a bundle or a bundled name"),
-        (["--runtime", "npu"], "error: runtime must be one of auto, ncnn, litert, onnxruntime, tflite, rknn, but got 'npu'"),
+        (
+            ["--runtime", "npu"],
+            "error: runtime must be one of auto, ncnn, litert, onnxruntime, tflite, rknn, but got 'npu'",
+        ),
     ],
 )
 def test_errors_are_one_line_and_status_1(detect, photo: Path, arguments: list[str], message: str) -> None:  # type: ignore[no-untyped-def]
