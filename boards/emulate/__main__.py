@@ -175,6 +175,14 @@ def run_install(args: argparse.Namespace) -> None:
         print(install_and_detect(wheel, args.board, cpu, args.picture), end="")
 
 
+def run_wheel(args: argparse.Namespace) -> None:
+    """Install wheels of cpp/cross/build_wheel.sh beside their Python on an emulated ARM, and find faces."""
+    from boards.emulate.wheels import try_wheel
+
+    for wheel in args.wheel:
+        print(try_wheel(wheel, _picture(args.picture)), flush=True)
+
+
 def run_mca(args: argparse.Namespace) -> None:
     """Cycles of the kernels' inner loops by llvm-mca, as a Markdown table."""
     from boards.emulate import mca
@@ -252,6 +260,9 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--wheel", type=Path, help="aarch64 wheel; cross-built if left out")
     for command in (equal, table, install):
         command.add_argument("--picture", type=Path, default=EXAMPLE)
+    wheel = add("wheel", run_wheel)
+    wheel.add_argument("wheel", nargs="+", type=Path)
+    wheel.add_argument("--picture", type=Path, default=EXAMPLE)
     mca = add("mca", run_mca)
     mca.add_argument("source", nargs="*", type=Path)
     mca.add_argument("--at-least", type=int, default=12, help="instructions of a loop worth a line")

@@ -80,13 +80,14 @@ def plugin_path() -> Path:
     return cache_dir() / "counter.so"
 
 
-def _run(command: Sequence[str], what: str, env: Mapping[str, str] | None = None) -> None:
+def run_tool(command: Sequence[str], what: str, env: Mapping[str, str] | None = None) -> None:
+    """Run a program to its end, or raise an `EmulationError` with the last that it said."""
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=env)
     if done.returncode:
         raise EmulationError(f"{what} failed ({' '.join(command)}):\n{done.stdout[-1500:]}{done.stderr[-3000:]}")
 
 
-def _into(target: Path, make: Callable[[Path], None]) -> Path:
+def into(target: Path, make: Callable[[Path], None]) -> Path:
     """Build next to *target* and move it in place at the end, so that a broken attempt is never taken for a result."""
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -125,9 +126,9 @@ def build_root() -> Path:
 
     def make(partial: Path) -> None:
         options = ["--architectures=arm64", "--variant=extract", "--mode=root", "--skip=check/qemu"]
-        _run(["mmdebstrap", *options, f"--include={ROOT_PACKAGES}", "bookworm", str(partial)], "mmdebstrap")
+        run_tool(["mmdebstrap", *options, f"--include={ROOT_PACKAGES}", "bookworm", str(partial)], "mmdebstrap")
 
-    root = _into(root_dir(), make)
+    root = into(root_dir(), make)
     (root / "proc").mkdir(exist_ok=True)
     return root
 
@@ -143,10 +144,10 @@ def build_site() -> Path:
 
     def make(partial: Path) -> None:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(partial)]
-        _run([*pip, *pip_target_options(), *WHEELS], "pip")
-        _run([*pip, *pip_target_options(), "--no-deps", *BARE_WHEELS], "pip")
+        run_tool([*pip, *pip_target_options(), *WHEELS], "pip")
+        run_tool([*pip, *pip_target_options(), "--no-deps", *BARE_WHEELS], "pip")
 
-    return _into(site_dir(), make)
+    return into(site_dir(), make)
 
 
 def versions() -> dict[str, str]:
@@ -166,7 +167,7 @@ def unpack_wheel(wheel: Path) -> Path:
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(partial)
 
-    return _into(cache_dir() / f"wheel-{digest}", make)
+    return into(cache_dir() / f"wheel-{digest}", make)
 
 
 def cross_build_wheel() -> Path:
@@ -174,7 +175,7 @@ def cross_build_wheel() -> Path:
     output = cache_dir() / "wheels"
     shutil.rmtree(output, ignore_errors=True)
     environment = {**os.environ, "PYTHON": os.environ.get("PYTHON", sys.executable)}
-    _run(["bash", str(REPOSITORY / "cpp/cross/build_wheel.sh"), str(output)], "the cross build", environment)
+    run_tool(["bash", str(REPOSITORY / "cpp/cross/build_wheel.sh"), str(output)], "the cross build", environment)
     (wheel,) = output.glob("edgeface-*aarch64.whl")
     return wheel
 
@@ -185,7 +186,9 @@ def build_plugin() -> Path:
     if not plugin.exists() or plugin.stat().st_mtime < source.stat().st_mtime:
         plugin.parent.mkdir(parents=True, exist_ok=True)
         partial = plugin.with_suffix(f".{os.getpid()}")
-        _run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", str(partial), str(source)], "gcc")
+        run_tool(
+            ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", str(partial), str(source)], "gcc"
+        )
         partial.rename(plugin)
     return plugin
 

@@ -259,3 +259,11 @@ def test_files_for_ncnn_are_counted_with_their_weights(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"1")
         with pytest.raises(EmulationError, match=r"model for ncnn must end in \.param or \.onnx"):
             Network.of(tmp_path / name, (320, 320), runtime="ncnn")
+
+
+@pytest.mark.parametrize("name", ["cp312-cp312-manylinux_2_17_aarch64", "cp313-cp313-manylinux_2_28_x86_64"])
+def test_a_wheel_that_no_emulated_python_takes(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    wheel = tmp_path / f"edgeface-0.2.0-{name}.whl"
+    wheel.write_bytes(b"")
+    assert main(["wheel", str(wheel)]) == 1
+    assert "wheel must be for Python 3.11 or 3.13 on aarch64 or armv7l, but got" in capsys.readouterr().err
