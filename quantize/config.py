@@ -76,7 +76,8 @@ class LabelOptions(Table):
     """Sets whose faces are degraded and given a quality target."""
     quality_variants: Amount = 3
     pose_quantile: dict[str, Share] = {}
-    """Of each set named: the share of the teachers' rotations that is kept, lowest entropy first (SemiUHPE)."""
+    """Of each set named: the share of the teachers' rotations that is learned from, lowest entropy first (SemiUHPE).
+    Labels keep all of them: what is left out is decided where photos are read for training."""
 
 
 class ModelOptions(Table):
@@ -196,6 +197,8 @@ class MethodOptions(Table):
     mos_score: Share = 0.5
     mos_small: Share = 0.0
     """A stitched batch follows where small faces had less than this share of the box loss (MOS)."""
+    mos_pose: Weight = 0.0
+    """Weight of MOS's pose loss, 66 bins an angle, beside those of the tasks; 0 leaves it out."""
     uncertainty: bool = False
     """Task weights are learned (Kendall et al. 2018)."""
     tough_teacher: Path | None = None

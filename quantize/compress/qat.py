@@ -165,6 +165,7 @@ class Tuner:
             self.recipe.seed + 1,
             [(options.size, options.batch)],
             range(self.step, total),
+            pose_quantile=self.recipe.label.pose_quantile,
         )
         self.model.train()
         saved = time.monotonic()

@@ -27,6 +27,7 @@ from quantize.compress.qdq import quantize_onnx
 from quantize.compress.report import layer_report, write_report
 from quantize.compress.rounding import round_weights
 from quantize.data.sample import Sample, read_samples
+from quantize.label.entropy import drop_doubtful
 from quantize.models import Network, checkpoint_of, fuse, load_student
 from quantize.models.onnx import export_float
 from quantize.run import Run, StepError, bar, console, perform
@@ -72,6 +73,7 @@ def training_samples(run: Run) -> list[Sample]:
         StepError: one of them lies in ``evaluate.sets``: what is measured on may not be calibrated on.
     """
     samples = read_samples(_samples_file(run))
+    drop_doubtful(samples, run.recipe.label.pose_quantile)
     sets = run.recipe.evaluate.sets
     inside = [s for s in samples if sets is not None and s.path.resolve().is_relative_to(sets.resolve())]
     if inside:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from quantize.data.mean_face import refine_rotations
 from quantize.data.pack import pack, unlike
 from quantize.data.sample import Sample, read_samples, write_samples
 from quantize.engines import Engine, open_engine
-from quantize.label.entropy import drop_doubtful
+from quantize.label.entropy import drop_doubtful, keep_entropies
 from quantize.label.labeller import Labeller, cached
 from quantize.label.quality import make_tiles
 from quantize.run import Run, perform
@@ -48,7 +49,8 @@ class _Worker:
 def _label(run: Run, folder: Path) -> dict[str, Any]:
     options = run.recipe.label
     samples, dev = read_samples(run.need("data", "samples.jsonl")), read_samples(run.need("data", "dev.jsonl"))
-    unreadable = refined = dropped = 0
+    unreadable = refined = doubtful = 0
+    own = {(s.source, s.key): [f.rotation is not None for f in s.faces] for s in samples}
     if options.teachers is not None:
         engine = open_engine(run.engine, run.workers)
         try:
@@ -56,8 +58,10 @@ def _label(run: Run, folder: Path) -> dict[str, Any]:
             dev, more = _labelled(run, dev, engine)
             unreadable = missing + more
             refined = refine_rotations(samples)
-            dropped = drop_doubtful(samples, options.pose_quantile)
-            wanted = [s for s in samples if s.source in options.quality_sets]
+            keep_entropies(samples, own)
+            believed = copy.deepcopy(samples)
+            doubtful = drop_doubtful(believed, options.pose_quantile)
+            wanted = [s for s in believed if s.source in options.quality_sets]
             if wanted and options.quality_variants:
                 seed, variants = run.recipe.seed, options.quality_variants
                 samples += make_tiles(wanted, options.teachers, folder / "tiles", seed, variants, engine=engine)
@@ -73,7 +77,7 @@ def _label(run: Run, folder: Path) -> dict[str, Any]:
         "faces": sum(len(s.faces) for s in samples),
         "unreadable": unreadable + len(messages),
         "rotations_from_points": refined,
-        "rotations_dropped": dropped,
+        "rotations_doubtful": doubtful,
     }
 
 

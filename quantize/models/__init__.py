@@ -36,6 +36,15 @@ ARCHITECTURES = {
         branch="pool 56 56",
         neck=40,
     ),
+    # what a search for a shape at edgeface-n's cost begins with (`quantize.train.search`): its gated layers made wider
+    "edgeface-n-wide": Architecture(
+        stem="16/2 32/2",
+        stage8="pool 64 64 40",
+        stage16="pool 64 64 40",
+        stage32="pool 64 64",
+        branch="pool 96 96",
+        neck=40,
+    ),
 }
 """What recipes name."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from quantize.config import ViewOptions
 from quantize.data.pack import PackedPhotos
+from quantize.label.entropy import drop_doubtful
 from quantize.train.losses import Batch
 from quantize.train.methods.mos import Feedback
 from quantize.train.views import Targets, Views
@@ -60,7 +61,8 @@ def on_device(pixels: torch.Tensor, targets: Batch, device: torch.device | str) 
 class ViewBatches(IterableDataset):  # type: ignore[type-arg]
     """The batches of a run that ``order`` names. Batch ``k`` is of the ``k``-th of ``batches`` (view size, views),
     which take turns, and made of views k·n, k·n + 1 … (n is the largest batch), which the processes of a run share:
-    neither an interruption nor the number of processes changes what is seen.
+    neither an interruption nor the number of processes changes what is seen. ``pose_quantile`` is that of
+    ``[label]`` of the recipe: which of the teachers' rotations are learned from.
     """
 
     def __init__(
@@ -76,16 +78,20 @@ class ViewBatches(IterableDataset):  # type: ignore[type-arg]
         feedback: Feedback | None = None,
         hard: np.ndarray[Any, Any] | None = None,
         points_variance: float = 0.0,
+        *,
+        pose_quantile: Mapping[str, float],
     ) -> None:
         self.folder, self.options, self.chances, self.seed, self.batches = folder, options, chances, seed, batches
         self.order, self.rank, self.world, self.feedback = order, rank, world, feedback
-        self.hard, self.points_variance = hard, points_variance
+        self.hard, self.points_variance, self.pose_quantile = hard, points_variance, pose_quantile
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, Batch]]:
         cv2.setNumThreads(1)
         info = torch.utils.data.get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        views = Views(PackedPhotos(self.folder), self.options, self.chances, self.points_variance, self.hard)
+        photos = PackedPhotos(self.folder)
+        drop_doubtful(photos.samples, self.pose_quantile)
+        views = Views(photos, self.options, self.chances, self.points_variance, self.hard)
         for k in self.order[worker::workers]:
             size, batch = self.batches[k % len(self.batches)]
             start = k * max(batch for _, batch in self.batches)

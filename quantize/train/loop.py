@@ -21,7 +21,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from quantize.config import Recipe
+from quantize.config import Recipe, RecipeError
 from quantize.data.pack import PackedPhotos
 from quantize.files import replacing
 from quantize.models import Network, build_student, checkpoint_of, load_student
@@ -30,6 +30,7 @@ from quantize.train.loader import ViewBatches, loader, on_device
 from quantize.train.losses import Batch, Losses
 from quantize.train.methods.kd_loss import LandmarkTeachers
 from quantize.train.methods.mos import Feedback
+from quantize.train.methods.mos_pose import PoseBins
 from quantize.train.optimizers import optimizers_of
 from quantize.train.precision import has_bfloat16, prefer_bfloat16
 from quantize.train.sampling import photo_chances
@@ -87,11 +88,19 @@ class Trainer:
         run: folder that receives log and checkpoints; a run that stands there goes on.
         device: ``auto``, ``cpu``, ``cuda`` …
         init: weights to begin with, of `quantize.train.pretrain` or of a checkpoint; noise by default.
+
+    Raises:
+        RecipeError: the processes of ``torchrun`` cannot share a batch evenly.
     """
 
     def __init__(self, recipe: Recipe, packed: Path, run: Path, device: str = "auto", init: Path | None = None) -> None:
         self.recipe, self.options, self.packed, self.run = recipe, recipe.train, packed, run
         self.rank, self.world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        if uneven := sorted({b for phase in self.options.phases for _, b in phase.batches if b % self.world}):
+            raise RecipeError(
+                f"train.phases.batch must be multiples of {self.world}, the number of processes that share each batch, "
+                f"but got {', '.join(map(str, uneven))}"
+            )
         if self.world > 1 and not dist.is_initialized():
             dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
         self.device = pick_device(device)
@@ -100,14 +109,17 @@ class Trainer:
         begin = recipe.model.init or init
         model = load_student(begin) if begin else build_student(recipe.model.architecture)
         self.model = model.train().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.losses = Losses(self.options.losses, self.options.methods.uncertainty).to(self.device)
+        methods = self.options.methods
+        pose = PoseBins(self.model, methods.mos_pose) if methods.mos_pose else None
+        self.losses = Losses(self.options.losses, methods.uncertainty, pose).to(self.device)
         self.optimizers = optimizers_of(self.model, self.losses, self.options.optimizer)
         self.ema = Ema(self.model, self.options.ema)
+        if pose is not None:
+            pose.watch(self.model)
         wanted = self.options.precision
         self.bfloat16 = wanted == "bfloat16" or (wanted == "auto" and has_bfloat16(self.device))
         if self.bfloat16:
             prefer_bfloat16(self.model)
-        methods = self.options.methods
         self.teachers = None
         if methods.tough_teacher and methods.tolerant_teacher:
             self.teachers = LandmarkTeachers(methods.tough_teacher, methods.tolerant_teacher, self.device)
@@ -182,6 +194,7 @@ class Trainer:
                 feedback,
                 hard,
                 methods.points_variance,
+                pose_quantile=self.recipe.label.pose_quantile,
             )
             self._phase(model, iter(loader(data, self.options.loader_workers)), end, feedback)
             self.save()
@@ -227,6 +240,7 @@ class Trainer:
                     group["lr"] = lr
             loss, terms = self._loss(model, x.contiguous(memory_format=torch.channels_last), batch)
             loss.backward()
+            self._average_own()
             if feedback is not None:
                 self._give(feedback, batch)
             norm = nn.utils.clip_grad_norm_(self.model.parameters(), optim.clip)
@@ -254,6 +268,18 @@ class Trainer:
             guides = self.teachers(x) if self.teachers is not None else None
         loss, terms = self.losses(outputs, batch, guides)
         return loss, terms
+
+    def _average_own(self) -> None:
+        """Gradients of what the losses learn themselves, over all processes: these weights are no part of the network,
+        whose gradients PyTorch averages.
+        """
+        own = [p for p in self.losses.parameters() if p.requires_grad]
+        if self.world == 1 or not own:
+            return
+        every = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in own])
+        dist.all_reduce(every)
+        for p, mean in zip(own, (every / self.world).split([p.numel() for p in own]), strict=True):
+            p.grad = mean.view_as(p)
 
     def _give(self, feedback: Feedback, batch: Batch) -> None:
         """Views with a confident false positive come back; too little loss from small faces asks for stitched views

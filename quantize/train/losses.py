@@ -16,6 +16,7 @@ from quantize.models import BOX, LANDMARKS, QUALITY, ROTATION, SCORE
 from quantize.train.assignment import Grid, assign, decode_boxes, flatten, pair_iou
 from quantize.train.methods.kd_loss import Guides, kd_points_loss
 from quantize.train.methods.mos import SMALL
+from quantize.train.methods.mos_pose import LIMIT, PoseBins, angles, pose_loss
 
 RESOLVED = 40.0  # pixels of a face's side from which on its points and rotation count in full
 TASKS = ("score", "box", "points", "rotation", "quality")
@@ -83,11 +84,12 @@ def points_loss(pred: Tensor, target: Tensor, side: Tensor) -> Tensor:
 
 class Losses(nn.Module):
     """All tasks of one batch. ``weights``: fixed factors; with ``uncertainty`` each task is also weighted by a learned
-    exp(−s) (Kendall et al. 2018).
+    exp(−s) (Kendall et al. 2018). ``pose``: MOS's pose loss comes on top.
     """
 
-    def __init__(self, weights: LossOptions, uncertainty: bool = False) -> None:
+    def __init__(self, weights: LossOptions, uncertainty: bool = False, pose: PoseBins | None = None) -> None:
         super().__init__()
+        self.pose = pose
         self.weights = {t: float(getattr(weights, t)) for t in TASKS}
         self.false_positives = torch.zeros(0)
         """Of the last batch: the best score of a cell that should have been background, (n,)."""
@@ -169,6 +171,12 @@ class Losses(nn.Module):
             total = total + (
                 term * (-self.log_variance[i]).exp() + self.log_variance[i] if self.log_variance.requires_grad else term
             )
+        if self.pose is not None:
+            degrees = angles(target_rotation)
+            logits = self.pose(image, cell, stride)
+            within = (degrees.abs() < LIMIT).any(1)  # never of an unknown rotation, whose angles are NaN
+            terms["pose"] = _known_mean(lambda k: pose_loss(logits[k], degrees[k]), within, resolved)
+            total = total + self.pose.weight * terms["pose"]
         return total, {t: v.detach() for t, v in terms.items()} | {
             "positives": count / n,
             "iou": overlap.sum() / count,

@@ -71,8 +71,8 @@ class Muon(torch.optim.Optimizer):
 
 
 def optimizers_of(model: Student, losses: nn.Module, options: OptimizerOptions) -> list[torch.optim.Optimizer]:
-    """The optimizers of one run; ``options`` is ``[train.optimizer]`` of its recipe. Biases and the losses' own
-    parameters do not decay.
+    """The optimizers of one run; ``options`` is ``[train.optimizer]`` of its recipe. Biases and learned task weights
+    do not decay.
 
     With ``muon`` the dense convolutions between the image and the heads go to `Muon`. Depthwise ones are no matrices,
     and the rows of a head are different tasks: they stay with AdamW, as everything does without ``muon``.

@@ -57,6 +57,7 @@ def _pretrain(run: Run, folder: Path) -> dict[str, Any]:
         recipe.seed,
         [(options.size, options.batch)],
         range(first, steps),
+        pose_quantile=recipe.label.pose_quantile,
     )
     cells = options.size // PATCH
     done = first

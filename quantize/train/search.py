@@ -34,7 +34,8 @@ def search(run: Run) -> dict[str, Any]:
     """
     if not run.recipe.search.views:
         return {"views": 0}
-    return perform(run, "search", _search, [run.need("label", "pack/samples.jsonl")], ["data", "model", "search"])
+    inputs = [run.need("label", "pack/samples.jsonl")]
+    return perform(run, "search", _search, inputs, ["data", "label", "model", "search"])
 
 
 def _costs(run: Run) -> LayerCosts:
@@ -68,7 +69,13 @@ def _search(run: Run, folder: Path) -> dict[str, Any]:
 
     def views(which: Any, count: int) -> Any:
         data = ViewBatches(
-            packed, recipe.train.augment, chances * which, recipe.seed, [(options.size, options.batch)], range(count)
+            packed,
+            recipe.train.augment,
+            chances * which,
+            recipe.seed,
+            [(options.size, options.batch)],
+            range(count),
+            pose_quantile=recipe.label.pose_quantile,
         )
         return iter(loader(data, recipe.train.loader_workers))
 

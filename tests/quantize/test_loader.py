@@ -26,7 +26,7 @@ def packed(tmp_path: Path) -> Path:
 
 
 def test_batches_of_two_sizes_take_turns(packed: Path) -> None:
-    data = ViewBatches(packed, OPTIONS, np.ones(1), 7, [(96, 2), (64, 3)], [3, 4, 5])
+    data = ViewBatches(packed, OPTIONS, np.ones(1), 7, [(96, 2), (64, 3)], [3, 4, 5], pose_quantile={})
     made = [(tuple(x.shape), batch.number.tolist()) for x, batch in data]
     # the fourth to the sixth batch of the run, each with room for three
     assert made == [((3, 3, 64, 64), [9, 10, 11]), ((2, 3, 96, 96), [12, 13]), ((3, 3, 64, 64), [15, 16, 17])]
@@ -34,7 +34,7 @@ def test_batches_of_two_sizes_take_turns(packed: Path) -> None:
 
 def test_two_processes_share_the_views_of_a_step(packed: Path) -> None:
     def numbers(rank: int, world: int, batch: int) -> list[int]:
-        data = ViewBatches(packed, OPTIONS, np.ones(1), 7, [(64, batch)], range(2), rank, world)
+        data = ViewBatches(packed, OPTIONS, np.ones(1), 7, [(64, batch)], range(2), rank, world, pose_quantile={})
         return [n for _, b in data for n in b.number.tolist()]
 
     assert sorted(numbers(0, 2, 4) + numbers(1, 2, 4)) == numbers(0, 1, 4)

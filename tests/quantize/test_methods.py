@@ -14,7 +14,13 @@ torch = pytest.importorskip("torch", reason="the toolchain's extra is not instal
 from quantize.config import LossOptions  # noqa: E402
 from quantize.data.sample import FaceLabel, Sample  # noqa: E402
 from quantize.data.shape_model import ShapeModel  # noqa: E402
-from quantize.label.entropy import drop_doubtful, entropy  # noqa: E402
+from quantize.label.entropy import (  # noqa: E402
+    drop_doubtful,
+    dropped_before,
+    entropy,
+    has_entropies,
+    keep_entropies,
+)
 from quantize.models import build_student, fuse  # noqa: E402
 from quantize.train.losses import Batch, Losses  # noqa: E402
 from quantize.train.methods.kd_loss import TOLERANT, TOUGH, assistive, kd_points_loss, main  # noqa: E402
@@ -182,16 +188,34 @@ def test_entropy_of_a_known_spread() -> None:
     assert entropy(2) - entropy(1) == pytest.approx(3 * math.log(2))
 
 
-def test_doubtful_rotations_are_dropped_by_set() -> None:
-    def sample(source: str, spread: float | None) -> Sample:
-        extra = {} if spread is None else {"pose_spread": spread}
-        face = FaceLabel(np.array([0, 0, 9, 9], np.float32), None, np.eye(3, dtype=np.float32), extra=extra)
-        return Sample(Path("a.png"), 10, 10, [face], True, source)
+def spread(source: str, degrees: float | None) -> Sample:
+    """A photo of one head whose teachers lie so many degrees apart."""
+    extra = {} if degrees is None else {"pose_spread": degrees}
+    face = FaceLabel(np.array([0, 0, 9, 9], np.float32), None, np.eye(3, dtype=np.float32), extra=extra)
+    return Sample(Path(f"{source}{degrees}.png"), 10, 10, [face], True, source)
 
-    wild = [sample("wild", s) for s in (1, 2, 3, 4, 50)]
-    other = [sample("other", 60.0), sample("wild", None)]
+
+def test_doubtful_rotations_are_dropped_by_set() -> None:
+    wild = [spread("wild", s) for s in (1, 2, 3, 4, 50)]
+    other = [spread("other", 60.0), spread("wild", None)]
+    keep_entropies([*wild, *other], {})
     assert drop_doubtful([*wild, *other], {"wild": 0.75, "absent": 0.5}) == 1
     assert [s.faces[0].rotation is None for s in wild] == [False] * 4 + [True]
     assert all(s.faces[0].rotation is not None for s in other)
     with pytest.raises(ValueError, match="must be in 0 to 1"):
         drop_doubtful(wild, {"wild": 75})
+
+
+def test_rotations_are_dropped_once_and_those_of_people_never() -> None:
+    wild = [spread("wild", s) for s in (1, 2, 3, 4, 50)]
+    plain = [s.to_json() for s in wild]
+    keep_entropies(wild, {("wild", wild[-1].key): [True]})
+    assert has_entropies(wild) and not dropped_before(wild)
+    assert drop_doubtful(wild, {"wild": 0.5}) == 2  # of 1, 2, 3 and 4; 50 is a person's
+    assert [s.faces[0].rotation is None for s in wild] == [False, False, True, True, False]
+    assert not has_entropies(wild) and dropped_before(wild)
+    assert drop_doubtful(wild, {"wild": 0.5}) == 0
+    # to the last bit what an earlier version wrote
+    assert [s.to_json() | {"faces": [f.to_json() | {"rotation": None} for f in s.faces]} for s in wild] == [
+        p | {"faces": [f | {"rotation": None} for f in p["faces"]]} for p in plain
+    ]
