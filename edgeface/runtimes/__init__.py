@@ -80,8 +80,8 @@ NPUS: Final = {
     "rknn": _Entry("", "edgeface.runtimes.rknn", ("rknn",), "Rockchip's librknnrt.so, see docs/compile.md"),
 }
 
-#: Where the table of `edgeface.runtimes.cores` knows neither core nor runtime, or is not followed. tflite-runtime executes
-#: more than onnxruntime does: the last resort on boards that have nothing else.
+#: Where the table of `edgeface.runtimes.cores` knows neither core nor runtime, or is not followed. tflite-runtime
+#: executes more than onnxruntime does: the last resort on boards that have nothing else.
 _OTHERWISE: Final = ("litert", "ncnn", "onnxruntime", "tflite")
 _PRECISIONS: Final = ("int8", "float32")
 
