@@ -33,9 +33,16 @@ _MANIFEST = "manifest.json"
 _SUFFIX = ".efm"
 
 
-def bundled_models() -> dict[str, Path]:
-    """The bundles that came with the package: name -> path, sorted by name."""
-    return {path.stem: path for path in sorted((Path(__file__).parent / "models").glob(f"*{_SUFFIX}"))}
+def bundled_models(rule: str | None = None) -> dict[str, Path]:
+    """The bundles that came with the package: name -> path, sorted by name.
+
+    Args:
+        rule: only those of this decode rule, such as `edgeface.manifest.DECODE_RULE`; all if None.
+    """
+    found = {path.stem: path for path in sorted((Path(__file__).parent / "models").glob(f"*{_SUFFIX}"))}
+    if rule is None:
+        return found
+    return {name: path for name, path in found.items() if Bundle.open(path).manifest.decode.rule == rule}
 
 
 @dataclass(frozen=True, slots=True)

@@ -265,7 +265,7 @@ class Manifest:
         """
         if not self.finds_faces:
             raise BundleError(
-                f"{what} must be a bundle that finds faces (rule {DECODE_RULE}), but got {self.name} "
+                f"{what} must be one that finds faces (rule {DECODE_RULE}), but got {self.name} "
                 f"(rule {self.decode.rule}), which looks at one face's crop"
             )
 

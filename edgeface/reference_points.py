@@ -25,7 +25,7 @@ _FORESHORTENED = 0.25
 
 
 def face_crop(
-    landmarks: NDArray[Any], rotation: NDArray[Any], box: NDArray[Any], margin: float = 1.7
+    landmarks: NDArray[Any], rotation: NDArray[Any], box: NDArray[Any], margin: float = 1.5
 ) -> tuple[NDArray[np.float64], float]:
     """The square around a face that the per-face network sees.
 

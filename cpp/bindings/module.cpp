@@ -522,7 +522,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("decode", &decode, "outputs"_a, "strides"_a, "layouts"_a, "scales"_a, "zero_points"_a, "channel_scales"_a, "transform"_a, py::kw_only(),
         "min_score"_a, "nms_iou"_a, "max_faces"_a = 256);
   m.def("mean_face", &mean_face);
-  m.def("face_crop", &face_crop, "landmarks"_a, "rotations"_a, "boxes"_a, py::kw_only(), "margin"_a = 1.7);
+  m.def("face_crop", &face_crop, "landmarks"_a, "rotations"_a, "boxes"_a, py::kw_only(), "margin"_a = 1.5);
   m.def("preprocess_face", &preprocess_face, "planes"_a, "format"_a, "width"_a, "height"_a, "out"_a, "crop"_a, py::kw_only(), "layout"_a, "color"_a,
         "matrix"_a = "bt601", "range"_a = "limited", "scale"_a = 1.0 / 128, "zero_point"_a = 0);
   m.def("decode_points", &decode_points, "outputs"_a, "roles"_a, "scales"_a, "zero_points"_a, "crop"_a, "face_width"_a);

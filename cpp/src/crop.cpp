@@ -12,7 +12,7 @@ constexpr double kCentre[3] = {0, .055, .028};               // of the smallest 
 constexpr double kBoxSide = 1.05;                            // face widths: root of the area of a detector's box, at any yaw
 constexpr double kSmallest = .6, kLargest = 1.6;             // scale by the landmarks over scale by the box
 constexpr double kForeshortened = .25;                       // a head's axis that the picture shows shorter says little of its roll
-constexpr float kMargin = 1.7f, kLeastMargin = .5f, kMostMargin = 8;
+constexpr float kMargin = 1.5f, kLeastMargin = .5f, kMostMargin = 8;
 
 bool within(double value, double limit) { return value >= -limit && value <= limit; }
 

@@ -456,7 +456,7 @@ static void points(void) {
   fill_face(&f);
   EXPECT(ef_face_crop(&f.face, 0, &f.crop) == EF_OK);
   EXPECT(apart(f.crop.face_width, 15.3316) < 1e-3f);
-  EXPECT(apart(f.crop.m[0], 1.7 * 15.3316) < 1e-2f && apart(f.crop.m[1], 0) < 1e-6f && apart(f.crop.m[4], f.crop.m[0]) < 1e-6f);
+  EXPECT(apart(f.crop.m[0], 1.5 * 15.3316) < 1e-2f && apart(f.crop.m[1], 0) < 1e-6f && apart(f.crop.m[4], f.crop.m[0]) < 1e-6f);
   EXPECT(apart(f.crop.m[2], 32) < 1e-3f && apart(f.crop.m[5], 25.5) < 1e-3f); /* 55 mm below the eyes */
 
   fill(&pixels);

@@ -34,11 +34,12 @@ from support.ncnn_bundles import read_zip, write_zip
 
 from edgeface import _core
 from edgeface.bundle import Bundle, bundled_models
+from edgeface.manifest import DECODE_RULE
 
 SHIPPED = bundled_models()["edgeface-s"]
 
 
-@pytest.mark.parametrize("name", bundled_models())
+@pytest.mark.parametrize("name", bundled_models(DECODE_RULE))
 @pytest.mark.parametrize("form", ["path", "memory"])
 def test_it_says_what_python_says(library: c.CDLL, name: str, form: str) -> None:
     path = bundled_models()[name]

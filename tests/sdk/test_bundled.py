@@ -15,12 +15,13 @@ from edgeface.bundle import Bundle, bundled_models
 from edgeface.cli.app import main
 from edgeface.faces import Faces
 from edgeface.images import read_image
+from edgeface.manifest import DECODE_RULE
 from edgeface.runtimes import RUNTIMES, installed
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 WIDER = ROOT / "../shared/data/val/wider"
-NAMES = sorted(bundled_models())
+NAMES = sorted(bundled_models(DECODE_RULE))
 INSTALLED = [name for name in RUNTIMES if installed(name) and name != "tflite"]
 #: A face this sure is one; what a small network takes for a face between this and its threshold is not tested here.
 SURE = 0.6

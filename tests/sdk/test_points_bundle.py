@@ -27,7 +27,7 @@ RAW = points_bundle.manifest([points_bundle.entry("p.onnx", NETWORK)], metrics={
 
 def test_read_and_written_again(tmp_path: Path) -> None:
     manifest = Manifest.from_dict(RAW)
-    assert manifest.decode.margin == 1.7
+    assert manifest.decode.margin == 1.5
     assert manifest.decode.state == POINTS_STATE
     assert {o.role for o in manifest.models[0].outputs} == set(POINTS_OUTPUTS)
     assert not manifest.finds_faces
@@ -98,7 +98,7 @@ def test_refused(models: dict[str, Any], decode: dict[str, Any], message: str) -
 
 def test_it_finds_no_faces(tmp_path: Path) -> None:
     path = points_bundle.write_bundle(tmp_path / "p.efm")
-    with pytest.raises(BundleError, match=r"model must be a bundle that finds faces .*but got points "):
+    with pytest.raises(BundleError, match=r"model must be one that finds faces .*but got points "):
         FaceEngine(path)
 
 
@@ -136,9 +136,9 @@ def test_what_makes_other_sizes_wants_one_that_finds_faces(tmp_path: Path) -> No
     from edgeface.resizing import resize_bundle
 
     bundle = Bundle.open(points_bundle.write_bundle(tmp_path / "p.efm", made=MADE))
-    with pytest.raises(BundleError, match="bundle must be a bundle that finds faces"):
+    with pytest.raises(BundleError, match="bundle must be one that finds faces"):
         resize_bundle(bundle, [(320, 192)], tmp_path / "out.efm")
-    with pytest.raises(BundleError, match="bundle must be a bundle that finds faces"):
+    with pytest.raises(BundleError, match="bundle must be one that finds faces"):
         compile_bundle(bundle, "ethos-u55-128", tmp_path / "out.efm")
 
 

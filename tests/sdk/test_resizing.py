@@ -16,12 +16,13 @@ from edgeface.bundle import Bundle, bundled_models, write_bundle
 from edgeface.cli.app import main
 from edgeface.errors import BundleError, InvalidInputError, RuntimeUnavailableError
 from edgeface.images import read_image
+from edgeface.manifest import DECODE_RULE
 from edgeface.resizing import resize_bundle, resize_network
 
 interpreter = pytest.importorskip("ai_edge_litert.interpreter", reason="LiteRT is not installed")
 
 ROOT = Path(__file__).parents[2]
-INT8 = [name for name in bundled_models() if not name.endswith("float32")]
+INT8 = [name for name in bundled_models(DECODE_RULE) if not name.endswith("float32")]
 
 
 def _network(name: str, size: tuple[int, int]) -> bytes:

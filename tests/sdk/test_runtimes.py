@@ -21,6 +21,7 @@ from edgeface.bundle import Bundle, bundled_models
 from edgeface.engine import FaceEngine
 from edgeface.errors import BundleCorruptError, BundleError, RuntimeFailedError
 from edgeface.images import read_image
+from edgeface.manifest import DECODE_RULE
 from edgeface.runtimes import RUNTIMES, candidates, choose, installed
 from edgeface.runtimes.cores import core_of, ranking
 
@@ -190,7 +191,7 @@ def test_the_kind_of_core(machine: str, cores: list[str], features: str, cpus: A
 
 
 @ncnn
-@pytest.mark.parametrize("name", [n for n in bundled_models() if not n.endswith("-float32")])
+@pytest.mark.parametrize("name", [n for n in bundled_models(DECODE_RULE) if not n.endswith("-float32")])
 @pytest.mark.parametrize("size", ["320x240", "320x320", "640x480", "336x208"])
 def test_ncnn_in_float_is_the_float_network(name: str, size: str) -> None:
     """Sizes whose levels end in half a cell among them: a crop folded for another size reads the wrong cells."""

@@ -20,7 +20,7 @@ from support.tiny import pack
 
 SIDE = 112
 FIELD = SIDE // 4
-MARGIN = 1.7
+MARGIN = 1.5
 LENGTHS = {"points": 136, "depth": 68, "spread": 68, "visible": 68, "state": 9}
 STATE = ("eye_right_open", "eye_left_open", "mouth_open", "cover_eyes", "cover_nose", "cover_mouth")
 STATE += ("mask", "glasses", "sunglasses")

@@ -252,7 +252,7 @@ EF_API ef_status ef_preprocess(ef_context *context, const ef_image *image, const
 EF_API ef_status ef_decode(ef_context *context, const ef_output *outputs, uint32_t output_count, const ef_transform *transform,
                            const ef_decode_options *options, ef_faces *faces);
 
-/* The crop of a face that ef_decode found. `margin`: crop sides a face width, as the bundle of the per-face network says; 0: 1.7.
+/* The crop of a face that ef_decode found. `margin`: crop sides a face width, as the bundle of the per-face network says; 0: 1.5.
  * After a failure *crop is as before. Fails with NULL, STRUCT_SIZE, ARGUMENT (a number of `face` that is not finite or beyond a million pixels,
  * an empty box, a margin outside .5 to 8). */
 EF_API ef_status ef_face_crop(const ef_face *face, float margin, ef_crop *crop);
