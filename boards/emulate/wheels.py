@@ -88,6 +88,8 @@ def _root(machine: Machine, python: str) -> Path:
         include = f"--include={','.join([*packages, *machine.packages])}"
         mirror = f"deb {_mirror()} {SUITES[python]} main"
         rootfs.run_tool(["mmdebstrap", *options, include, SUITES[python], str(partial), mirror], "mmdebstrap")
+        if not (partial / "lib").exists():  # a link that Debian 13 makes when it is configured
+            (partial / "lib").symlink_to("usr/lib")
         platforms = [f"--platform={platform}" for platform in machine.platforms]
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(partial / "site"), "--no-deps"]
         pip += [*platforms, "--python-version", python, "--implementation", "cp", "--only-binary=:all:"]
@@ -125,7 +127,7 @@ def try_wheel(wheel: Path, picture: np.ndarray) -> str:
         np.save(Path(folder) / "picture.npy", picture)
         paths = [str(site), str(root / "site"), str(root / "usr/lib/python3/dist-packages")]
         command = [machine.emulator, "-cpu", machine.cpu, "-L", str(root), "-E", f"PYTHONPATH={':'.join(paths)}"]
-        command += [str(root / f"usr/bin/python{python}"), "-B", "-c", _DETECT, f"{folder}/picture.npy"]
+        command += [str(root / f"usr/bin/python{python}"), "-P", "-B", "-c", _DETECT, f"{folder}/picture.npy"]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         raise EmulationError(f"{wheel.name} must run on {machine.cpu}, but got:\n{done.stdout}{done.stderr[-3000:]}")
