@@ -48,7 +48,7 @@ rosidl_generate_interfaces({name} {files} DEPENDENCIES std_msgs geometry_msgs)
 def install(folder: Path) -> None:
     """Build what is not there yet below `folder`, and make ``import vision_msgs.msg`` and the like work."""
     for name, messages in PACKAGES.items():
-        digest = hashlib.sha256(json.dumps([messages, _PROJECT, sys.version]).encode()).hexdigest()[:12]
+        digest = hashlib.sha256(json.dumps([messages, _PROJECT, sys.version, sys.prefix]).encode()).hexdigest()[:12]
         built = folder / f"{name}-{digest}"
         if not (built / "done").exists():
             _build(name, messages, built)
