@@ -1,6 +1,8 @@
 """Write ``docs/boards``, a page a family, from ``docs/boards.toml``, ``boards/*.toml`` and ``boards/results``.
 
-python docs/make_boards.py
+    python docs/make_boards.py
+
+Needs jinja2, and the checkout for `boards`.
 """
 
 import json

@@ -18,7 +18,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:  # the list of _HOMES again, for type checkers and editors; tests/sdk/test_package.py compares the two
     from edgeface import errors as errors

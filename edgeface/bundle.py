@@ -10,13 +10,13 @@ import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from edgeface.errors import BundleCorruptError, BundleError
 from edgeface.files import written_whole
-from edgeface.manifest import FORMATS, DecodeSpec, InputSpec, Manifest, ModelSpec, OutputSpec
+from edgeface.manifest import FORMATS, DecodeSpec, InputSpec, Manifest, ModelSpec, OutputSpec, needed_sdk
 from edgeface.reading import open_regular, read_bounded
 from edgeface.selfcontained import check_selfcontained
 
@@ -171,12 +171,14 @@ def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> 
 
     Args:
         path: ``NAME.efm``; its folder is made.
-        manifest: with the sha256 of every network, which is not checked here.
+        manifest: with the sha256 of every network, which is not checked here. `min_sdk` is raised to what its networks
+            need.
         files: the networks by name.
 
     Raises:
         BundleError: it cannot be written there.
     """
+    manifest = replace(manifest, min_sdk=needed_sdk(manifest))
     text = json.dumps(manifest.to_dict(), indent=1, ensure_ascii=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -29,6 +29,7 @@ __all__ = [
     "ModelSpec",
     "OutputSpec",
     "WeightsSpec",
+    "needed_sdk",
 ]
 
 #: Newest schema that this SDK reads.
@@ -61,6 +62,9 @@ _FACE_KEYS: Final = ("rule", "strides", "channel_scale", "min_score", "nms_iou")
 _FILE, _SHA256 = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,120}", r"[0-9a-f]{64}"
 #: Networks that `edgeface compile` makes for one processor. Which one says `ModelSpec.target`.
 COMPILED: Final = ("tflm", "vela", "rknn")
+#: Formats that 0.1.0 reads; it calls any other a damaged manifest, so that bundles with one ask for a newer edgeface.
+_FIRST_FORMATS: Final = ("onnx", "tflite")
+_SECOND_SDK: Final = "0.2.0"
 #: Every format of a network file.
 FORMATS: Final = ("onnx", "tflite", "ncnn", *COMPILED)
 _DTYPES = ("uint8", "int8", "float32")
@@ -367,17 +371,30 @@ def _size(value: Any, where: str) -> tuple[int, int]:
     raise BundleError(f"{where} must be [width, height], each 1 to {MAX_SIDE}, but got {value!r:.80}")
 
 
+def needed_sdk(manifest: Manifest) -> str:
+    """The oldest edgeface that reads a manifest: its own `min_sdk`, or a later one that knows all of its formats.
+
+    Examples:
+        >>> from edgeface.bundle import Bundle
+        >>> needed_sdk(Bundle.find("edgeface-s").manifest)  # has networks for ncnn
+        '0.2.0'
+    """
+    known = all(model.format in _FIRST_FORMATS for model in manifest.models)
+    return manifest.min_sdk if known else max(manifest.min_sdk, _SECOND_SDK, key=_parts)
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    match = re.match(r"\d{1,9}(\.\d{1,9}){0,3}", version)
+    if match is None:
+        raise BundleError(f"manifest.min_sdk must be a version such as 0.1.0, but got {version!r:.80}")
+    numbers = [int(n) for n in match.group().split(".")]
+    return (*numbers, *[0] * (4 - len(numbers)))
+
+
 def _check_sdk(min_sdk: str) -> None:
     from edgeface import __version__
 
-    def parts(version: str) -> tuple[int, ...]:
-        match = re.match(r"\d{1,9}(\.\d{1,9}){0,3}", version)
-        if match is None:
-            raise BundleError(f"manifest.min_sdk must be a version such as 0.1.0, but got {version!r:.80}")
-        numbers = [int(n) for n in match.group().split(".")]
-        return (*numbers, *[0] * (4 - len(numbers)))
-
-    if parts(min_sdk) > parts(__version__):
+    if _parts(min_sdk) > _parts(__version__):
         raise BundleTooNewError(f"manifest.min_sdk must be at most {__version__}, but got {min_sdk}: update edgeface")
 
 

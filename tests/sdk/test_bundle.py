@@ -1,5 +1,6 @@
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from support import tiny
 
 from edgeface import bundle as bundle_module
-from edgeface.bundle import Bundle
+from edgeface.bundle import Bundle, write_bundle
 from edgeface.engine import FaceEngine
 from edgeface.errors import BundleCorruptError, BundleError, BundleTooNewError, EdgeFaceError
 from edgeface.manifest import Manifest
@@ -271,3 +272,13 @@ def test_random_damage_never_crashes_the_engine(tmp_path: Path, data: st.DataObj
         return
     with engine:
         assert len(engine.detect(tiny.red_squares((64, 64), [(16, 40)]), color="bgr")) == 1
+
+
+def test_a_written_bundle_asks_for_the_edgeface_that_knows_its_formats(tmp_path: Path) -> None:
+    """0.1.0 calls a network for ncnn a damaged manifest; told the version, it says that it must be updated."""
+    bundle = Bundle.find("edgeface-s")
+    for formats, wanted in (({"onnx", "tflite", "ncnn"}, "0.2.0"), ({"onnx", "tflite"}, "0.1.0")):
+        models = tuple(model for model in bundle.manifest.models if model.format in formats)
+        write_bundle(tmp_path / "b.efm", replace(bundle.manifest, models=models, min_sdk="0.1.0"), bundle.files())
+        assert Bundle.open(tmp_path / "b.efm").manifest.min_sdk == wanted
+    assert bundle.manifest.min_sdk == "0.2.0"

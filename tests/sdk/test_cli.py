@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from support import points_bundle, tiny
 
+import edgeface
 from edgeface.cli import app as cli
 from edgeface.cli.app import main
 from edgeface.gate import PRESETS
@@ -166,7 +167,7 @@ def test_help_lists_the_verbs_and_version_is_printed(capfd: pytest.CaptureFixtur
     assert {"detect", "models"} <= set(cli._verbs())
     assert main(["--version"]) == 0
     lines = capfd.readouterr().out.splitlines()
-    assert lines[0] == "edgeface 0.1.0"
+    assert lines[0] == f"edgeface {edgeface.__version__}"
     assert [line.split()[0] for line in lines[1:]] == list(RUNTIMES)
     for line in lines[1:]:
         name, said = line.split(" ", 1)

@@ -45,7 +45,7 @@ extern "C" {
 #endif
 
 #define EF_VERSION_MAJOR 0
-#define EF_VERSION_MINOR 1
+#define EF_VERSION_MINOR 2
 #define EF_VERSION_PATCH 0
 
 #define EF_MAX_SIDE 16384  /* largest width or height of a frame or a tensor */
