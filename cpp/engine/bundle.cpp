@@ -113,6 +113,13 @@ ef_status check_outputs(const ef_bundle& bundle, const Network& network, const e
   return EF_OK;
 }
 
+// Refuses a per-face network where strides are needed.
+ef_status finds_faces(const ef_bundle& bundle) {
+  if (bundle.manifest.margin == 0) return EF_OK;
+  return refuse(EF_ERROR_ARGUMENT, "bundle", "one that finds faces (rule edgeface-v1), but %s looks at one face's crop: ef_bundle_points_outputs",
+                bundle.manifest.name.c_str());
+}
+
 }  // namespace ef
 
 extern "C" {
@@ -228,6 +235,7 @@ ef_status ef_bundle_outputs(const ef_bundle* bundle, uint32_t index, uint32_t wi
     return ef::refuse(EF_ERROR_NULL, !bundle ? "bundle" : !outputs ? "outputs" : "count", "a pointer, but got NULL");
   const ef::Network* n = nullptr;
   if (const ef_status status = bundle->network(index, &n)) return status;
+  if (const ef_status status = ef::finds_faces(*bundle)) return status;
   if (const ef_status status = ef::choose_size(*bundle, *n, &width, &height)) return status;
   const uint32_t levels = static_cast<uint32_t>(n->outputs.size());
   if (*count < levels) return ef::refuse(EF_ERROR_ARGUMENT, "count", "at least %u, but got %u", levels, *count);
@@ -250,6 +258,26 @@ ef_status ef_bundle_outputs(const ef_bundle* bundle, uint32_t index, uint32_t wi
   return EF_OK;
 }
 
+ef_status ef_bundle_points_outputs(const ef_bundle* bundle, uint32_t index, ef_points_output* outputs, float* margin) {
+  if (!bundle || !outputs) return ef::refuse(EF_ERROR_NULL, bundle ? "outputs" : "bundle", "a pointer, but got NULL");
+  const ef::Network* n = nullptr;
+  if (const ef_status status = bundle->network(index, &n)) return status;
+  if (bundle->manifest.margin == 0)
+    return ef::refuse(EF_ERROR_ARGUMENT, "bundle", "one of a per-face network (rule edgeface-points-v1), but %s finds faces", bundle->manifest.name.c_str());
+  for (uint32_t i = 0; i < EF_POINTS_OUTPUTS; ++i)
+    if (outputs[i].struct_size < sizeof(ef_points_output))
+      return ef::refuse(EF_ERROR_STRUCT_SIZE, "outputs.struct_size", "sizeof(ef_points_output) in each");
+  for (uint32_t i = 0; i < EF_POINTS_OUTPUTS; ++i) {
+    const ef::Tensor& t = n->outputs[i];
+    outputs[i].role = t.role;
+    outputs[i].dtype = t.dtype;
+    outputs[i].scale = t.scale;
+    outputs[i].zero_point = t.zero_point;
+  }
+  if (margin) *margin = bundle->manifest.margin;
+  return EF_OK;
+}
+
 ef_status ef_bundle_decode_options(const ef_bundle* bundle, ef_decode_options* options) {
   if (!bundle || !options) return ef::refuse(EF_ERROR_NULL, bundle ? "options" : "bundle", "a pointer, but got NULL");
   if (options->struct_size < sizeof *options) return ef::refuse(EF_ERROR_STRUCT_SIZE, "options.struct_size", "sizeof(ef_decode_options)");
@@ -264,6 +292,7 @@ ef_status ef_bundle_decode(const ef_bundle* bundle, uint32_t index, ef_context* 
   if (!bundle || !outputs) return ef::refuse(EF_ERROR_NULL, bundle ? "outputs" : "bundle", "a pointer, but got NULL");
   const ef::Network* n = nullptr;
   if (const ef_status status = bundle->network(index, &n)) return status;
+  if (const ef_status status = ef::finds_faces(*bundle)) return status;
   if (const ef_status status = ef::check_outputs(*bundle, *n, outputs, output_count)) return status;
   const ef_decode_options own = {sizeof own, bundle->manifest.min_score, bundle->manifest.nms_iou};
   return ef_decode(context, outputs, output_count, transform, options ? options : &own, faces);

@@ -55,7 +55,9 @@ struct ef_engine {
 
   ef_status open(const ef_engine_config& config);
   ef_status open_network(const ef_engine_config& config);
+  ef_status open_points(const ef_engine_config& config);
   ef_status detect(const ef_image& image, float min_score, ef_faces* faces);
+  ef_status describe(const ef_image& image, const ef_face& face, ef_points* points);
 
   ef_bundle* bundle = nullptr;  // while opening
   ef_context* context = nullptr;
@@ -69,6 +71,10 @@ struct ef_engine {
   ef_decode_options options = {};
   float track_score = 0;
   uint32_t threads = 1, index = 0;
+  ef::NcnnNetwork points_network;
+  ef_input points_input = {};
+  ef_points_output points_outputs[EF_POINTS_OUTPUTS] = {};
+  float points_margin = 0;  // 0: no such network
   ef_face room[kRoom];
   std::string model, version, licence, file, sha256, precision, runtime;
 };
@@ -83,11 +89,37 @@ ef_status ef_engine::open(const ef_engine_config& config) {
   if (!(config.min_score >= 0 && config.min_score < 1)) return refuse(EF_ERROR_ARGUMENT, "config.min_score", "from 0 to 1, but got %g", config.min_score);
   if (!(config.nms_iou >= 0 && config.nms_iou <= 1)) return refuse(EF_ERROR_ARGUMENT, "config.nms_iou", "from 0 to 1, but got %g", config.nms_iou);
   if (config.isa > EF_ISA_AVX2) return refuse(EF_ERROR_ARGUMENT, "config.isa", "an ef_isa, but got %u", config.isa);
-  ef_status status = config.path ? ef_bundle_open(config.path, &bundle) : ef_bundle_open_memory(config.data, config.size, &bundle);
+  if (config.points_path && config.points_data) return refuse(EF_ERROR_ARGUMENT, "config.points_path", "left out, or config.points_data");
+  ef_status status = EF_OK;
+  if (config.points_path || config.points_data) {
+    status = config.points_path ? ef_bundle_open(config.points_path, &bundle) : ef_bundle_open_memory(config.points_data, config.points_size, &bundle);
+    if (status == EF_OK) status = open_points(config);
+    ef_bundle_close(bundle);
+    bundle = nullptr;
+  }
+  if (status != EF_OK) return status;
+  status = config.path ? ef_bundle_open(config.path, &bundle) : ef_bundle_open_memory(config.data, config.size, &bundle);
   if (status == EF_OK) status = open_network(config);
   ef_bundle_close(bundle);
   bundle = nullptr;
   return status;
+}
+
+// The per-face network of `bundle`; run once.
+ef_status ef_engine::open_points(const ef_engine_config& config) {
+  points_input.struct_size = sizeof points_input;
+  for (ef_points_output& o : points_outputs) o.struct_size = sizeof o;
+  ef_status status = EF_ERROR_MISSING;
+  uint32_t found = 0;
+  for (const char* wanted : precisions(EF_PRECISION_AUTO))
+    if (status == EF_ERROR_MISSING) status = ef_bundle_find(bundle, "ncnn", wanted, "", 0, 0, &found);
+  if (status != EF_OK) return status;
+  if ((status = ef_bundle_points_outputs(bundle, found, points_outputs, &points_margin))) return status;
+  if ((status = ef_bundle_input(bundle, found, 0, 0, &points_input))) return status;
+  const uint32_t computing = config.threads ? config.threads : 1;
+  if ((status = points_network.open(bundle, bundle->manifest.networks[found], points_input.width, points_input.height, computing))) return status;
+  points_input.data = points_network.input();
+  return points_network.run(points_outputs);
 }
 
 ef_status ef_engine::open_network(const ef_engine_config& config) {
@@ -116,8 +148,8 @@ ef_status ef_engine::open_network(const ef_engine_config& config) {
   core.struct_size = sizeof core;
   core.max_width = config.max_width ? config.max_width : kMaxFrame;
   core.max_height = config.max_height ? config.max_height : kMaxFrame;
-  core.tensor_width = width;
-  core.tensor_height = height;
+  core.tensor_width = width > points_input.width ? width : points_input.width;
+  core.tensor_height = height > points_input.height ? height : points_input.height;
   core.isa = config.isa;
   if ((status = ef_create(&core, &context))) {
     const std::string field = ef_last_error_field();
@@ -148,6 +180,21 @@ ef_status ef_engine::detect(const ef_image& image, float min_score, ef_faces* fa
     ef_decode_options now = options;
     now.min_score = min_score;
     status = ef_decode(context, outputs, output_count, &transform, &now, faces);
+  }
+  if (status == EF_OK) return status;
+  const std::string field = ef_last_error_field();  // refuse overwrites it
+  return ef::refuse(status, field.c_str(), "other: %s", ef_status_string(status));
+}
+
+ef_status ef_engine::describe(const ef_image& image, const ef_face& face, ef_points* points) {
+  if (points_margin == 0) return ef::refuse(EF_ERROR_MISSING, "config.points_path", "given to ef_engine_open for this call");
+  ef_crop crop = {};
+  crop.struct_size = sizeof crop;
+  ef_status status = ef_face_crop(&face, points_margin, &crop);
+  if (status == EF_OK) status = ef_preprocess_face(context, &image, &crop, &points_input, nullptr);
+  if (status == EF_OK) {
+    if ((status = points_network.run(points_outputs))) return status;
+    status = ef_decode_points(points_outputs, EF_POINTS_OUTPUTS, &crop, points);
   }
   if (status == EF_OK) return status;
   const std::string field = ef_last_error_field();  // refuse overwrites it
@@ -202,6 +249,13 @@ ef_status ef_engine_detect(ef_engine* engine, const ef_image* image, ef_faces* f
       memcpy(reinterpret_cast<unsigned char*>(faces->items) + size_t{faces->count} * faces->face_size, &all.items[faces->count], sizeof(ef_face));
     return EF_OK;
   });
+}
+
+ef_status ef_engine_points(ef_engine* engine, const ef_image* image, const ef_face* face, ef_points* points) {
+  if (!engine || !image) return ef::refuse(EF_ERROR_NULL, engine ? "image" : "engine", "a pointer, but got NULL");
+  if (!face || !points) return ef::refuse(EF_ERROR_NULL, face ? "points" : "face", "a pointer, but got NULL");
+  if (points->struct_size < sizeof *points) return ef::refuse(EF_ERROR_STRUCT_SIZE, "points.struct_size", "sizeof(ef_points)");
+  return ef::guarded([&]() -> ef_status { return engine->describe(*image, *face, points); });
 }
 
 ef_status ef_engine_track(ef_engine* engine, const ef_image* image, ef_tracks* tracks) {

@@ -10,7 +10,10 @@ namespace {
 
 constexpr int kSchema = 1;
 constexpr uint32_t kMaxSide = 8192;
-constexpr const char* kRule = "edgeface-v1";
+constexpr const char *kRule = "edgeface-v1", *kPointsRule = "edgeface-points-v1";
+constexpr const char* kRoles[EF_POINTS_OUTPUTS] = {"points", "depth", "spread", "visible", "state"};  // in the order of ef_points_role
+constexpr const char* kState[] = {"eye_right_open", "eye_left_open", "mouth_open", "cover_eyes", "cover_nose",
+                                  "cover_mouth",    "mask",          "glasses",    "sunglasses"};
 constexpr const char* kLandmarks[EF_LANDMARKS] = {"right_eye", "left_eye", "nose_tip", "right_mouth_corner", "left_mouth_corner"};
 constexpr const char* kDtypes[] = {"int8", "uint8", "float32"};  // in the order of ef_dtype, ef_layout, ef_color
 constexpr const char* kLayouts[] = {"NHWC", "NCHW"};
@@ -66,14 +69,28 @@ std::string file_name_of(const Json& json) {
   return text;
 }
 
-Tensor tensor_of(const Json& json) {
+Tensor tensor_of(const Json& json, bool row = false) {
   Tensor t;
   t.name = json.get("name").text();
   t.dtype = json.get("dtype").choice(kDtypes);
-  t.layout = json.get("layout").choice(kLayouts);
-  t.scale = json.get("scale").number(1e9);
+  t.layout = row ? uint32_t{EF_LAYOUT_NCHW} : json.get("layout").choice(kLayouts);
+  t.scale = json.get("scale").number(row ? 1e6 : 1e9);
   t.zero_point = static_cast<int32_t>(json.get("zero_point").integer(-128, 255));
   return t;
+}
+
+// The outputs of a per-face network: each role once.
+void rows_of(const Json& outputs, Network* n) {
+  bool seen[EF_POINTS_OUTPUTS] = {};
+  const size_t count = outputs.items(EF_POINTS_OUTPUTS, EF_POINTS_OUTPUTS);
+  for (size_t i = 0; i < count; ++i) {
+    Tensor t = tensor_of(outputs.item(i), true);
+    const Json role = outputs.item(i).get("role");
+    t.role = role.choice(kRoles);
+    if (seen[t.role]) role.fail("points, depth, spread, visible, state, each once");
+    seen[t.role] = true;
+    n->outputs.push_back(t);
+  }
 }
 
 Network network_of(const Json& json, const Manifest& manifest) {
@@ -90,6 +107,11 @@ Network network_of(const Json& json, const Manifest& manifest) {
   n.input = tensor_of(json.get("input"));
   n.input.color = json.get("input").get("color").choice(kColors);
   const Json outputs = json.get("outputs");
+  if (manifest.margin > 0) {
+    rows_of(outputs, &n);
+    if (!n.width || n.width != n.height) json.get("size").fail("a square, as a per-face network's is");
+    return n;
+  }
   const size_t count = outputs.items(manifest.strides.size(), manifest.strides.size());
   std::vector<bool> seen(manifest.strides.size());
   for (size_t i = 0; i < count; ++i) {
@@ -106,6 +128,15 @@ Network network_of(const Json& json, const Manifest& manifest) {
   if (!manifest.strides.empty() && n.size_multiple % manifest.strides[0]) json.get("size_multiple").fail("a multiple of the finest stride");
   if (n.width % n.size_multiple || n.height % n.size_multiple) json.get("size").fail("multiples of size_multiple");
   return n;
+}
+
+void points_of(const Json& json, Manifest* m) {
+  const Json margin = json.get("margin"), state = json.get("state");
+  m->margin = margin.number(8);
+  if (m->margin < .4999f) margin.fail("at least .5");
+  const size_t count = state.items(sizeof kState / sizeof *kState, sizeof kState / sizeof *kState);
+  for (size_t i = 0; i < count; ++i)
+    if (state.item(i).text() != kState[i]) state.fail("eye_right_open, eye_left_open, mouth_open, cover_eyes, cover_nose, cover_mouth, mask, glasses, sunglasses");
 }
 
 void decode_of(const Json& json, Manifest* m) {
@@ -149,17 +180,23 @@ ef_status Manifest::parse(const char* text, size_t size) {
   if (schema.integer(1, INT32_MAX) > kSchema) schema.fail("at most 1: update edgeface", EF_ERROR_TOO_NEW);
   check_sdk(top.get("min_sdk"));
   const Json rule = top.get("decode").get("rule");
-  if (rule.text() != kRule) rule.fail("edgeface-v1: update edgeface", EF_ERROR_TOO_NEW);
+  const bool points = rule.text() == kPointsRule;
+  if (!points && rule.text() != kRule) rule.fail("edgeface-v1 or edgeface-points-v1: update edgeface", EF_ERROR_TOO_NEW);
   if (status != EF_OK) return status;
-  const Json landmarks = top.get("landmarks");
-  for (size_t i = 0; i < landmarks.items(EF_LANDMARKS, EF_LANDMARKS); ++i)
-    if (landmarks.item(i).text() != kLandmarks[i]) landmarks.fail("right_eye, left_eye, nose_tip, right_mouth_corner, left_mouth_corner");
-  if (top.get("pose").get("rotation").text() != "head_to_camera_optical") top.get("pose").get("rotation").fail("head_to_camera_optical");
+  if (!points) {
+    const Json landmarks = top.get("landmarks");
+    for (size_t i = 0; i < landmarks.items(EF_LANDMARKS, EF_LANDMARKS); ++i)
+      if (landmarks.item(i).text() != kLandmarks[i]) landmarks.fail("right_eye, left_eye, nose_tip, right_mouth_corner, left_mouth_corner");
+    if (top.get("pose").get("rotation").text() != "head_to_camera_optical") top.get("pose").get("rotation").fail("head_to_camera_optical");
+  }
   name = top.get("name").text();
   version = top.get("version").text();
   licence = top.get("licence").text();
   size_of(top.get("default_size"), &width, &height);
-  decode_of(top.get("decode"), this);
+  if (points)
+    points_of(top.get("decode"), this);
+  else
+    decode_of(top.get("decode"), this);
   const Json models = top.get("models");
   const size_t count = models.items(1, 64);
   for (size_t i = 0; i < count && status == EF_OK; ++i) networks.push_back(network_of(models.item(i), *this));

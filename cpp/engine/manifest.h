@@ -12,7 +12,7 @@ namespace ef {
 
 struct Tensor {
   std::string name;
-  uint32_t dtype = 0, layout = 0, color = 0, stride = 0;
+  uint32_t dtype = 0, layout = 0, color = 0, stride = 0, role = 0;  // stride of a face network's output, role of a per-face one's
   float scale = 0;
   int32_t zero_point = 0;
 };
@@ -35,6 +35,7 @@ struct Manifest {
   std::string name, version, licence;
   uint32_t width = 0, height = 0;
   float min_score = 0, nms_iou = 0;
+  float margin = 0;  // of a per-face network (rule edgeface-points-v1); 0: one that finds faces
   std::vector<uint32_t> strides;
   std::vector<std::array<float, EF_HEAD_CHANNELS>> channel_scales;  // of each stride
   std::vector<Network> networks;

@@ -90,15 +90,37 @@ ef_status NcnnNetwork::open(ef_bundle* bundle, const Network& network, uint32_t 
 
 float* NcnnNetwork::input() { return static_cast<float*>(state_->input.data); }
 
-ef_status NcnnNetwork::run(ef_output* outputs) {
+ef_status NcnnNetwork::compute() {
   for (ncnn::Mat& mat : state_->outputs) mat.release();
   ncnn::Extractor extractor = state_->net.create_extractor();
   if (extractor.input(state_->input_name.c_str(), state_->input) != 0)
     return refuse(EF_ERROR_RUNTIME, state_->file.c_str(), "a network with the input %s", state_->input_name.c_str());
   for (size_t i = 0; i < state_->outputs.size(); ++i) {
-    ncnn::Mat& mat = state_->outputs[i];
     const char* name = state_->output_names[i].c_str();
-    if (extractor.extract(name, mat) != 0) return refuse(EF_ERROR_RUNTIME, state_->file.c_str(), "a network with the output %s", name);
+    if (extractor.extract(name, state_->outputs[i]) != 0) return refuse(EF_ERROR_RUNTIME, state_->file.c_str(), "a network with the output %s", name);
+  }
+  return EF_OK;
+}
+
+ef_status NcnnNetwork::run(ef_points_output* outputs) {
+  constexpr int kCounts[EF_POINTS_OUTPUTS] = {2 * EF_POINTS, EF_POINTS, EF_POINTS, EF_POINTS, 9};
+  if (const ef_status status = compute()) return status;
+  for (size_t i = 0; i < state_->outputs.size(); ++i) {
+    const ncnn::Mat& mat = state_->outputs[i];
+    const int wanted = kCounts[outputs[i].role];
+    if (mat.dims != 1 || mat.elempack != 1 || mat.elemsize != sizeof(float) || mat.w != wanted)
+      return refuse(EF_ERROR_RUNTIME, state_->file.c_str(), "one whose output %s is a row of %d, but got %d dimensions, %d wide",
+                    state_->output_names[i].c_str(), wanted, mat.dims, mat.w);
+    outputs[i].data = mat.data;
+  }
+  return EF_OK;
+}
+
+ef_status NcnnNetwork::run(ef_output* outputs) {
+  if (const ef_status status = compute()) return status;
+  for (size_t i = 0; i < state_->outputs.size(); ++i) {
+    const ncnn::Mat& mat = state_->outputs[i];
+    const char* name = state_->output_names[i].c_str();
     if (mat.dims != 3 || mat.elempack != 1 || mat.elemsize != sizeof(float) || mat.c != EF_HEAD_CHANNELS ||
         mat.w != static_cast<int>(outputs[i].columns) || mat.h != static_cast<int>(outputs[i].rows))
       return refuse(EF_ERROR_RUNTIME, state_->file.c_str(), "one whose output %s is %d x %u x %u, but got %d x %d x %d", name, EF_HEAD_CHANNELS,
@@ -123,6 +145,7 @@ ef_status NcnnNetwork::open(ef_bundle*, const Network&, uint32_t, uint32_t, uint
 }
 float* NcnnNetwork::input() { return nullptr; }
 ef_status NcnnNetwork::run(ef_output*) { return EF_ERROR_UNSUPPORTED; }
+ef_status NcnnNetwork::run(ef_points_output*) { return EF_ERROR_UNSUPPORTED; }
 const char* NcnnNetwork::version() { return "none"; }
 
 #endif

@@ -20,10 +20,14 @@ class NcnnNetwork {
   float* input();  // 3 * height * width, NCHW
   // Runs once; `outputs` have their `data` and steps set, valid until the next run.
   ef_status run(ef_output* outputs);
+  // The same of a per-face network, whose outputs are rows.
+  ef_status run(ef_points_output* outputs);
 
   static const char* version();
 
  private:
+  ef_status compute();
+
   struct State;
   std::unique_ptr<State> state_;
 };

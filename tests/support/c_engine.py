@@ -132,6 +132,31 @@ class EngineConfig(Struct):
         ("isa", c.c_uint32),
         ("reserved", c.c_uint32),
         ("tracker", TrackerConfig),
+        ("points_path", c.c_char_p),
+        ("points_data", c.c_void_p),
+        ("points_size", c.c_size_t),
+    )
+
+
+class PointsOutput(Struct):
+    _fields_ = (
+        *((name, c.c_uint32) for name in ("struct_size", "role", "dtype")),
+        ("scale", c.c_float),
+        ("zero_point", c.c_int32),
+        ("data", c.c_void_p),
+    )
+
+
+class Points(Struct):
+    _fields_ = (
+        ("struct_size", c.c_uint32),
+        ("points", c.c_float * 136),
+        ("points3d", c.c_float * 204),
+        ("spread", c.c_float * 68),
+        ("visible", c.c_float * 68),
+        ("eyes_open", c.c_float * 2),
+        ("mouth_open", c.c_float),
+        ("cover", c.c_float * 6),
     )
 
 
@@ -208,6 +233,8 @@ def load() -> c.CDLL:
     library.ef_bundle_decode.argtypes = [c.c_void_p, c.c_uint32, c.c_void_p, c.c_void_p, c.c_uint32, *[c.c_void_p] * 3]
     for name in ("ef_bundle_describe", "ef_engine_describe", "ef_bundle_decode_options"):
         getattr(library, name).argtypes = [c.c_void_p] * 2
+    library.ef_engine_points.argtypes = [c.c_void_p] * 4
+    library.ef_bundle_points_outputs.argtypes = [c.c_void_p, c.c_uint32, c.c_void_p, c.c_void_p]
     for name in ("ef_engine_detect", "ef_engine_track", "ef_engine_verify"):
         getattr(library, name).argtypes = [c.c_void_p] * 3
     return library

@@ -90,6 +90,11 @@ EF_API ef_status ef_bundle_input(const ef_bundle *bundle, uint32_t index, uint32
 EF_API ef_status ef_bundle_outputs(const ef_bundle *bundle, uint32_t index, uint32_t width, uint32_t height, ef_output *outputs,
                                    uint32_t *count);
 
+/* Of a per-face network (docs/bundle.md, rule edgeface-points-v1): fills everything of its EF_POINTS_OUTPUTS outputs but `data`, in the order of the
+ * manifest, for ef_decode_points. `margin` may be NULL: for ef_face_crop. outputs[i].struct_size must be set. For a network that finds faces use
+ * ef_bundle_outputs; each refuses the other's. Fails with NULL, STRUCT_SIZE, ARGUMENT (`index`, `bundle`). */
+EF_API ef_status ef_bundle_points_outputs(const ef_bundle *bundle, uint32_t index, ef_points_output *outputs, float *margin);
+
 /* The bundle's thresholds. Fails with NULL, STRUCT_SIZE. */
 EF_API ef_status ef_bundle_decode_options(const ef_bundle *bundle, ef_decode_options *options);
 
@@ -183,6 +188,9 @@ typedef struct ef_engine_config {
   uint32_t isa;                   /* ef_isa, of pre- and postprocessing */
   uint32_t reserved;
   ef_tracker_config tracker;      /* of ef_engine_track; all 0 (struct_size, too): the defaults */
+  const char *points_path;        /* bundle of a per-face network, for ef_engine_points; NULL: none, or it is in memory */
+  const void *points_data;        /* read during ef_engine_open only */
+  size_t points_size;
 } ef_engine_config;
 
 typedef struct ef_engine_info {
@@ -212,6 +220,11 @@ EF_API ef_status ef_engine_detect(ef_engine *engine, const ef_image *image, ef_f
  * 0.2 s counts as of the last frame's time. All tracks end at another width, height or rotation of the image. tracks->count is 0 after a failure; the
  * tracks are as before then. */
 EF_API ef_status ef_engine_track(ef_engine *engine, const ef_image *image, ef_tracks *tracks);
+
+/* What the per-face network says of a face of this image: of ef_engine_detect's or, as the track's face, of ef_engine_track's. One run a face. After a
+ * failure *points is as before. Fails as ef_face_crop, ef_preprocess_face and ef_decode_points do, and with MISSING (the engine was opened without such
+ * a network). */
+EF_API ef_status ef_engine_points(ef_engine *engine, const ef_image *image, const ef_face *face, ef_points *points);
 
 /* Ends all tracks of the engine. NULL is allowed. */
 EF_API void ef_engine_reset_tracks(ef_engine *engine);
