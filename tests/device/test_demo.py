@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import edgeface
+import edgeface.web
 from edgeface.cli import demo
 from edgeface.cli.app import main
 from edgeface.demo import CollageSource, portraits_path
@@ -130,3 +131,12 @@ def test_a_taken_port_is_no_end(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert len(opened) == 1
     assert f"at {opened[0]} " in capsys.readouterr().err
     assert main(["demo", "0", "--collage"]) == 1
+
+
+def test_a_turned_camera_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[int] = []
+    monkeypatch.setattr(edgeface.web.LiveView, "show", lambda self, frame, faces, **_: shown.append(faces.rotation))
+    command = ["demo", "--collage", "--frames", "2", "--no-open", "--port", "0"]
+    assert main([*command, "--rotation", "90"]) == 0
+    assert shown == [90, 90]
+    assert main([*command, "--rotation", "45"]) == 1
