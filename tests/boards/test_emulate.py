@@ -267,3 +267,11 @@ def test_a_wheel_that_no_emulated_python_takes(tmp_path: Path, name: str, capsys
     wheel.write_bytes(b"")
     assert main(["wheel", str(wheel)]) == 1
     assert "wheel must be for Python 3.11 or 3.13 on aarch64 or armv7l, but got" in capsys.readouterr().err
+
+
+def test_padding_is_not_taken_for_int8() -> None:
+    """16-bit floats are switched off for int8 alone; MediaPipe's detector has Padding layers with a parameter 8."""
+    from boards.emulate.guest.run_network import is_int8
+
+    assert is_int8("7767517\n1 2\nConvolutionDepthWise c 1 1 a b 0=8 1=3 6=72 7=8 8=1\n")
+    assert not is_int8("Padding p 1 1 a b 0=0 5=0.0 8=4\nConvolution c 1 1 b c 0=8 1=3 18=0.5\n")

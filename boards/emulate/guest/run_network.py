@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -69,12 +70,17 @@ def litert_session(path: str, width: int, height: int) -> Callable[[], list[np.n
     return run
 
 
+def is_int8(param: str) -> bool:
+    """Whether an ncnn network computes in int8: parameter 8 of a convolution says so."""
+    return re.search(r"^(Convolution|InnerProduct)\w* .* 8=[1-9]", param, re.MULTILINE) is not None
+
+
 def ncnn_session(path: str, width: int, height: int) -> Callable[[], list[np.ndarray]]:
     import ncnn
 
     net = ncnn.Net()
     net.opt.num_threads = 1
-    if "8=" in Path(path).read_text(encoding="utf-8"):  # int8, in the way of edgeface.runtimes.ncnn
+    if is_int8(Path(path).read_text(encoding="utf-8")):  # in the way of edgeface.runtimes.ncnn
         net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
     if net.load_param(path) or net.load_model(path.removesuffix("param") + "bin"):
         raise SystemExit(f"ncnn must load {path}, but did not")
