@@ -330,6 +330,8 @@ class PackageOptions(Table):
 class Recipe(Table):
     """One network, from photos to bundle."""
 
+    task: Literal["faces", "points"] = "faces"
+    """What it learns: to find faces, or the points of a found one (`quantize.points.config`)."""
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,60}$")
     seed: Amount = 1
     run: Path
@@ -388,10 +390,20 @@ def load_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
 
 def checked(values: dict[str, Any]) -> Recipe:
     """The recipe of parsed TOML. Raises RecipeError with every fault, each with its key."""
+    model = _model_of(values)
     try:
-        return Recipe.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
-        raise RecipeError("\n".join(_said(e) for e in error.errors())) from None
+        raise RecipeError("\n".join(_said(e, model) for e in error.errors())) from None
+
+
+def _model_of(values: dict[str, Any]) -> type[Recipe]:
+    """The schema that a recipe's ``task`` names: detectors need none."""
+    if values.get("task") != "points":
+        return Recipe
+    from quantize.points.config import PointsRecipe
+
+    return PointsRecipe
 
 
 def _said(error: Any, model: type[BaseModel] | None = None, prefix: str = "") -> str:
