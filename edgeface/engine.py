@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 import edgeface
 from edgeface.affinity import checked_cpus, pinned
 from edgeface.bundle import Bundle
-from edgeface.errors import EngineClosedError, must_be
+from edgeface.errors import BundleError, EngineClosedError, must_be
 from edgeface.faces import Faces
 from edgeface.forking import abandon, let_go_in_forks
 from edgeface.frame import Frame, as_frame
+from edgeface.manifest import DECODE_RULE
 from edgeface.runtimes import Runtime, choose_and_open
 from edgeface.sizing import choose_size
 from edgeface.turns import turn_matrix
@@ -161,6 +162,11 @@ class FaceEngine:
         isa = str(_core.isa())
         bundle = Bundle.find(model)
         manifest = bundle.manifest
+        if not manifest.finds_faces:
+            raise BundleError(
+                f"model must be one that finds faces (rule {DECODE_RULE}), but got {manifest.name} "
+                f"(rule {manifest.decode.rule}): give it as points="
+            )
         wanted = manifest.default_size
         if size == "auto":
             wanted = choose_size(bundle.sizes(), frame_size or (0, 0), min_face or 0)

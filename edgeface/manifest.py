@@ -19,6 +19,9 @@ __all__ = [
     "CHANNELS",
     "COMPILED",
     "DECODE_RULE",
+    "POINTS_OUTPUTS",
+    "POINTS_RULE",
+    "POINTS_STATE",
     "SCHEMA",
     "DecodeSpec",
     "InputSpec",
@@ -33,11 +36,28 @@ SCHEMA: Final = 1
 DECODE_RULE: Final = "edgeface-v1"
 #: Channels of every output tensor under `DECODE_RULE`.
 CHANNELS: Final = 22
+#: The rule of a per-face network: 68 points and the state of eyes and mouth of one aligned crop.
+POINTS_RULE: Final = "edgeface-points-v1"
+#: Outputs under `POINTS_RULE` by their role, and how many numbers each has.
+POINTS_OUTPUTS: Final = {"points": 136, "depth": 68, "spread": 68, "visible": 68, "state": 9}
+#: The numbers of the output "state", in order.
+POINTS_STATE: Final = (
+    "eye_right_open",
+    "eye_left_open",
+    "mouth_open",
+    "cover_eyes",
+    "cover_nose",
+    "cover_mouth",
+    "mask",
+    "glasses",
+    "sunglasses",
+)
 
 POSE: Final = {"rotation": "head_to_camera_optical", "angles": "300W-LP"}
 
 _KEYS = "schema name version min_sdk models default_size sizes decode landmarks pose quality".split()
 _KEYS += "training calibration metrics licence lineage".split()
+_FACE_KEYS: Final = ("rule", "strides", "channel_scale", "min_score", "nms_iou")
 _FILE, _SHA256 = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,120}", r"[0-9a-f]{64}"
 #: Networks that `edgeface compile` makes for one processor. Which one says `ModelSpec.target`.
 COMPILED: Final = ("tflm", "vela", "rknn")
@@ -64,7 +84,10 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """One output tensor: a stored q of channel c is `(q - zero_point) * scale * channel_scale[stride][c]`."""
+    """One output tensor: a stored q of channel c is `(q - zero_point) * scale * channel_scale[stride][c]`.
+
+    Under `POINTS_RULE` it is a row of `POINTS_OUTPUTS[role]` numbers, with neither stride nor channel scales.
+    """
 
     name: str
     stride: int
@@ -72,6 +95,7 @@ class OutputSpec:
     dtype: str
     scale: float
     zero_point: int
+    role: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +116,7 @@ class ModelSpec:
         format: "onnx", "tflite" or "ncnn".
         precision: "int8" or "float32" (others are listed but never chosen by themselves).
         size: (width, height) it is fixed to, or None for any size whose sides are multiples of `size_multiple`.
-        outputs: one a stride.
+        outputs: one a stride, or one a role under `POINTS_RULE`.
         weights: of an ncnn network: its ``.bin`` beside the ``.param`` that is `file`. None for other formats.
         target: of a compiled network: "name" of the processor, "tool" and its "version", and the tool's report. None
             for networks that run anywhere.
@@ -124,13 +148,24 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class DecodeSpec:
-    """How outputs become faces: rule, strides, and per stride the factor of each of the 22 channels."""
+    """How outputs become faces: rule, strides, and per stride the factor of each of the 22 channels.
+
+    Under `POINTS_RULE` the outputs are one face's points: `margin` is the side of its crop in face widths, `state` the
+    order of that output; the other attributes are empty.
+    """
 
     rule: str
-    strides: tuple[int, ...]
-    channel_scale: dict[int, tuple[float, ...]]
-    min_score: float
-    nms_iou: float
+    strides: tuple[int, ...] = ()
+    channel_scale: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    min_score: float = 0.0
+    nms_iou: float = 0.0
+    margin: float = 0.0
+    state: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The keys that the rule has."""
+        keys = ("rule", "margin", "state") if self.rule == POINTS_RULE else _FACE_KEYS
+        return {key: _plain(getattr(self, key)) for key in keys}
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,14 +221,17 @@ class Manifest:
         min_sdk = top.text("min_sdk")
         _check_sdk(min_sdk)
         decode = _decode_spec(top.child("decode"))
-        landmarks = tuple(str(name) for name in top.items("landmarks", len(LANDMARK_NAMES)))
-        if landmarks != LANDMARK_NAMES:
-            raise BundleError(f"manifest.landmarks must be {list(LANDMARK_NAMES)}, but got {list(landmarks)}")
-        pose = top.child("pose")
-        for key, value in POSE.items():
-            pose.choice(key, (value,))
+        landmarks: tuple[str, ...] = ()
+        pose = _Object({}, "manifest.pose")
+        if decode.rule == DECODE_RULE:
+            landmarks = tuple(str(name) for name in top.items("landmarks", len(LANDMARK_NAMES)))
+            if landmarks != LANDMARK_NAMES:
+                raise BundleError(f"manifest.landmarks must be {list(LANDMARK_NAMES)}, but got {list(landmarks)}")
+            pose = top.child("pose")
+            for key, value in POSE.items():
+                pose.choice(key, (value,))
         models = tuple(
-            _model_spec(_Object(model, f"manifest.models[{i}]"), decode.strides)
+            _model_spec(_Object(model, f"manifest.models[{i}]"), decode)
             for i, model in enumerate(top.items("models", maximum=64))
         )
         files = [file for model in models for file in model.files]
@@ -214,9 +252,15 @@ class Manifest:
             **{key: top.free(key) for key in ("quality", "training", "calibration", "metrics", "lineage")},
         )
 
+    @property
+    def finds_faces(self) -> bool:
+        """Whether the networks look at frames; those of `POINTS_RULE` look at one face's crop."""
+        return self.decode.rule == DECODE_RULE
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON object, keys in the order of the documentation."""
-        return {key: _plain(getattr(self, key)) for key in _KEYS}
+        left_out = () if self.finds_faces else ("landmarks", "pose", "quality")
+        return {key: _plain(getattr(self, key)) for key in _KEYS if key not in left_out}
 
 
 def _check_plain(raw: Any) -> None:
@@ -327,8 +371,16 @@ def _check_sdk(min_sdk: str) -> None:
 
 def _decode_spec(raw: _Object) -> DecodeSpec:
     rule = raw.text("rule")
+    if rule == POINTS_RULE:
+        state = tuple(str(name) for name in raw.items("state", len(POINTS_STATE)))
+        if state != POINTS_STATE:
+            raise BundleError(f"manifest.decode.state must be {list(POINTS_STATE)}, but got {list(state)}")
+        margin = _number(raw.get("margin"), "manifest.decode.margin", 0.4999, 8.0)
+        return DecodeSpec(rule=rule, margin=margin, state=state)
     if rule != DECODE_RULE:
-        raise BundleTooNewError(f"manifest.decode.rule must be {DECODE_RULE}, but got {rule}: update edgeface")
+        raise BundleTooNewError(
+            f"manifest.decode.rule must be {DECODE_RULE} or {POINTS_RULE}, but got {rule}: update edgeface"
+        )
     strides = raw.items("strides", maximum=8)
     if not all(isinstance(s, int) and not isinstance(s, bool) and 1 <= s <= 256 for s in strides):
         raise BundleError(f"manifest.decode.strides must be integers from 1 to 256, but got {strides!r:.80}")
@@ -351,7 +403,8 @@ def _decode_spec(raw: _Object) -> DecodeSpec:
     )
 
 
-def _model_spec(raw: _Object, strides: tuple[int, ...]) -> ModelSpec:
+def _model_spec(raw: _Object, decode: DecodeSpec) -> ModelSpec:
+    points, strides = decode.rule == POINTS_RULE, decode.strides
     image = raw.child("input")
     size = raw.raw.get("size")
     kind = raw.choice("format", FORMATS)
@@ -374,8 +427,8 @@ def _model_spec(raw: _Object, strides: tuple[int, ...]) -> ModelSpec:
             zero_point=image.integer("zero_point", -128, 255),
         ),
         outputs=tuple(
-            _output_spec(_Object(output, f"{raw.where}.outputs[{i}]"))
-            for i, output in enumerate(raw.items("outputs", len(strides)))
+            (_row_spec if points else _output_spec)(_Object(output, f"{raw.where}.outputs[{i}]"))
+            for i, output in enumerate(raw.items("outputs", len(POINTS_OUTPUTS) if points else len(strides)))
         ),
         weights=None if weights is None else WeightsSpec(weights.text("file", _FILE), weights.text("sha256", _SHA256)),
         target=_target(raw),
@@ -388,6 +441,9 @@ def _model_spec(raw: _Object, strides: tuple[int, ...]) -> ModelSpec:
         raise BundleError(f"{raw.where}.file must be a network, but got manifest.json")
     if weights is not None and model.weights is not None and model.weights.file == model.file:
         raise BundleError(f"{weights.where}.file must be another file than {model.file}, but got the same")
+    if points:
+        _check_points_model(raw, model)
+        return model
     if tuple(sorted(output.stride for output in model.outputs)) != strides:
         got = [output.stride for output in model.outputs]
         raise BundleError(f"{raw.where}.outputs must be one for each stride of {list(strides)}, but got {got}")
@@ -401,6 +457,16 @@ def _model_spec(raw: _Object, strides: tuple[int, ...]) -> ModelSpec:
             f"{raw.where}.size must be multiples of size_multiple {model.size_multiple}, but got {list(model.size)}"
         )
     return model
+
+
+def _check_points_model(raw: _Object, model: ModelSpec) -> None:
+    roles = [output.role for output in model.outputs]
+    if set(roles) != set(POINTS_OUTPUTS):
+        raise BundleError(f"{raw.where}.outputs must be one each of {', '.join(POINTS_OUTPUTS)}, but got {roles}")
+    if model.size is None or model.size[0] != model.size[1]:
+        raise BundleError(
+            f"{raw.where}.size must be a square under {POINTS_RULE}, but got {model.size and list(model.size)}"
+        )
 
 
 def _target(raw: _Object) -> dict[str, Any] | None:
@@ -423,12 +489,29 @@ def _output_spec(raw: _Object) -> OutputSpec:
     )
 
 
+def _row_spec(raw: _Object) -> OutputSpec:
+    """An output under `POINTS_RULE`."""
+    return OutputSpec(
+        name=raw.text("name"),
+        stride=0,
+        layout="",
+        dtype=raw.choice("dtype", _DTYPES),
+        scale=raw.number("scale", maximum=1e6),
+        zero_point=raw.integer("zero_point", -128, 255),
+        role=raw.choice("role", tuple(POINTS_OUTPUTS)),
+    )
+
+
 def _plain(value: Any) -> Any:
     """Dataclasses, tuples and integer keys as JSON has them."""
+    if isinstance(value, DecodeSpec):
+        return value.to_dict()
     if hasattr(value, "__dataclass_fields__"):
         fields = {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+        if fields.get("role") is not None:
+            del fields["stride"], fields["layout"]
         return {
-            k: v for k, v in fields.items() if v is not None or k not in ("target", "weights")
+            k: v for k, v in fields.items() if v is not None or k not in ("target", "weights", "role")
         }  # as older readers know it
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["decode", "preprocess"]
+__all__ = ["decode", "preprocess", "yuv_to_rgb"]
 
 _CHANNELS = 22
 _MAX_LOG_SIZE = 20.0
@@ -111,7 +111,7 @@ def preprocess(
         else:
             uv = resized(planes[1], 2, 2, 2)
             yuv = [resized(planes[0]), uv[..., ::-1] if format == "nv21" else uv]
-        picture = _yuv_to_rgb(np.concatenate(yuv, axis=2), matrix, range)
+        picture = yuv_to_rgb(np.concatenate(yuv, axis=2), matrix, range)
     picture = np.rot90(picture, -rotation // 90)
     if color == "bgr":
         picture = picture[..., ::-1]
@@ -157,7 +157,7 @@ def _resize(plane: NDArray[np.int64], across: _Axis, down: _Axis) -> NDArray[np.
     return result
 
 
-def _yuv_to_rgb(yuv: NDArray[np.int64], matrix: str, range: str) -> NDArray[np.int64]:  # noqa: A002
+def yuv_to_rgb(yuv: NDArray[np.int64], matrix: str, range: str) -> NDArray[np.int64]:  # noqa: A002
     """(h, w, 3) YUV to RGB with 6 fraction bits, as ITU-R BT.601 and BT.709 define it."""
     kr, kb = _KR_KB[matrix]
     kg = 1 - kr - kb

@@ -175,9 +175,9 @@ std::vector<PlaneShape> plane_shapes(uint32_t format, py::ssize_t w, py::ssize_t
   }
 }
 
-py::array preprocess(const py::sequence& planes, const std::string& format, int64_t width, int64_t height, const py::array& out, const std::string& layout,
-                     const std::string& color, const std::string& fit, int64_t rotation, const py::object& crop, const std::string& matrix,
-                     const std::string& range, double scale, int64_t zero_point, const std::string& filter) {
+// The frame; its arrays are kept alive in `kept`.
+ef_image image_of(const py::sequence& planes, const std::string& format, int64_t width, int64_t height, const std::string& matrix, const std::string& range,
+                  std::vector<py::array>& kept) {
   ef_image image = {};
   image.struct_size = sizeof image;
   image.format = choose("format", kFormats, format);
@@ -188,29 +188,21 @@ py::array preprocess(const py::sequence& planes, const std::string& format, int6
   if ((image.format == EF_FORMAT_YUYV || image.format == EF_FORMAT_UYVY) && width % 2) must_be("width", "even for " + format, std::to_string(width));
   image.width = static_cast<uint32_t>(width);
   image.height = static_cast<uint32_t>(height);
-  if (rotation != 0 && rotation != 90 && rotation != 180 && rotation != 270) must_be("rotation", "0, 90, 180 or 270", std::to_string(rotation));
-  image.rotation = static_cast<uint32_t>(rotation);
-
   const auto shapes = plane_shapes(image.format, width, height);
   if (planes.size() != shapes.size()) must_be("planes", std::to_string(shapes.size()) + " array(s) for " + format, std::to_string(planes.size()));
-  std::vector<py::array> kept;
   for (size_t i = 0; i < shapes.size(); ++i) {
     kept.push_back(array_of(planes[i], "plane " + std::to_string(i)));
     set_plane(image, static_cast<int>(i), kept.back(), shapes[i]);
   }
-  if (!crop.is_none()) {
-    const auto c = crop.cast<std::array<int64_t, 4>>();
-    if (c[0] < 0 || c[1] < 0 || c[2] < 1 || c[3] < 1 || c[2] > width || c[3] > height || c[0] > width - c[2] || c[1] > height - c[3])
-      must_be("crop", "(x, y, width, height) inside " + std::to_string(width) + "x" + std::to_string(height), py::str(crop).cast<std::string>());
-    for (int i = 0; i < 4; ++i) image.crop[i] = static_cast<uint32_t>(c[static_cast<size_t>(i)]);
-  }
+  return image;
+}
 
+// The tensor `out`, which is written in place.
+ef_input input_of(const py::array& out, const std::string& layout, const std::string& color, double scale, int64_t zero_point) {
   ef_input input = {};
   input.struct_size = sizeof input;
   input.layout = choose("layout", kLayouts, layout);
   input.color = choose("color", kColors, color);
-  input.fit = choose("fit", kFits, fit);
-  input.filter = choose("filter", kFilters, filter);
   const auto n = out.ndim();
   const bool planar = input.layout == EF_LAYOUT_NCHW;
   const py::ssize_t first = n - 3, channels = n < 3 ? 0 : out.shape(planar ? first : n - 1);
@@ -237,6 +229,25 @@ py::array preprocess(const py::sequence& planes, const std::string& format, int6
   input.scale = static_cast<float>(scale);
   input.zero_point = static_cast<int32_t>(zero_point);
   input.data = const_cast<void*>(out.data());
+  return input;
+}
+
+py::array preprocess(const py::sequence& planes, const std::string& format, int64_t width, int64_t height, const py::array& out, const std::string& layout,
+                     const std::string& color, const std::string& fit, int64_t rotation, const py::object& crop, const std::string& matrix,
+                     const std::string& range, double scale, int64_t zero_point, const std::string& filter) {
+  std::vector<py::array> kept;
+  ef_image image = image_of(planes, format, width, height, matrix, range, kept);
+  if (rotation != 0 && rotation != 90 && rotation != 180 && rotation != 270) must_be("rotation", "0, 90, 180 or 270", std::to_string(rotation));
+  image.rotation = static_cast<uint32_t>(rotation);
+  if (!crop.is_none()) {
+    const auto c = crop.cast<std::array<int64_t, 4>>();
+    if (c[0] < 0 || c[1] < 0 || c[2] < 1 || c[3] < 1 || c[2] > width || c[3] > height || c[0] > width - c[2] || c[1] > height - c[3])
+      must_be("crop", "(x, y, width, height) inside " + std::to_string(width) + "x" + std::to_string(height), py::str(crop).cast<std::string>());
+    for (int i = 0; i < 4; ++i) image.crop[i] = static_cast<uint32_t>(c[static_cast<size_t>(i)]);
+  }
+  ef_input input = input_of(out, layout, color, scale, zero_point);
+  input.fit = choose("fit", kFits, fit);
+  input.filter = choose("filter", kFilters, filter);
 
   ef_transform transform = {};
   transform.struct_size = sizeof transform;
@@ -250,6 +261,132 @@ py::array preprocess(const py::sequence& planes, const std::string& format, int6
   py::array_t<double> affine({2, 3});
   std::copy(transform.m, transform.m + 6, affine.mutable_data());
   return affine;
+}
+
+using Doubles = py::array_t<double, py::array::c_style | py::array::forcecast>;
+using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
+
+py::array mean_face() {
+  py::array_t<float> points({py::ssize_t{EF_POINTS}, py::ssize_t{3}});
+  std::copy(ef_mean_face(), ef_mean_face() + 3 * EF_POINTS, points.mutable_data());
+  return points;
+}
+
+// Crops of n faces: their matrices, and the faces' widths. The matrix of a face that has none is NaN.
+py::tuple face_crop(const Floats& landmarks, const Floats& rotations, const Floats& boxes, double margin) {
+  const py::ssize_t n = boxes.ndim() > 0 ? boxes.shape(0) : -1;
+  if (boxes.ndim() != 2 || boxes.shape(1) != 4) must_be("boxes", "of shape (n, 4)", shape_text(boxes));
+  if (landmarks.ndim() != 3 || landmarks.shape(0) != n || landmarks.shape(1) != EF_LANDMARKS || landmarks.shape(2) != 2)
+    must_be("landmarks", "of shape (n, 5, 2)", shape_text(landmarks));
+  if (rotations.ndim() != 3 || rotations.shape(0) != n || rotations.shape(1) != 3 || rotations.shape(2) != 3)
+    must_be("rotations", "of shape (n, 3, 3)", shape_text(rotations));
+  if (!(margin >= 0.5 && margin <= 8)) must_be("margin", "from 0.5 to 8", std::to_string(margin));
+  py::array_t<double> matrices({n, py::ssize_t{2}, py::ssize_t{3}});
+  py::array_t<float> widths(n);
+  for (py::ssize_t i = 0; i < n; ++i) {
+    ef_face face = {};
+    std::copy(boxes.data() + 4 * i, boxes.data() + 4 * i + 4, face.box);
+    std::copy(landmarks.data() + 2 * EF_LANDMARKS * i, landmarks.data() + 2 * EF_LANDMARKS * (i + 1), &face.landmarks[0][0]);
+    std::copy(rotations.data() + 9 * i, rotations.data() + 9 * i + 9, face.rotation);
+    ef_crop crop = {};
+    crop.struct_size = sizeof crop;
+    const bool found = ef_face_crop(&face, static_cast<float>(margin), &crop) == EF_OK;
+    for (int k = 0; k < 6; ++k) matrices.mutable_data()[6 * i + k] = found ? crop.m[k] : std::nan("");
+    widths.mutable_data()[i] = found ? crop.face_width : std::nanf("");
+  }
+  return py::make_tuple(matrices, widths);
+}
+
+ef_crop crop_of(const Doubles& matrix, double face_width) {
+  ef_crop crop = {};
+  crop.struct_size = sizeof crop;
+  if (matrix.ndim() != 2 || matrix.shape(0) != 2 || matrix.shape(1) != 3) must_be("crop", "a 2x3 array", shape_text(matrix));
+  std::copy(matrix.data(), matrix.data() + 6, crop.m);
+  crop.face_width = static_cast<float>(face_width);
+  return crop;
+}
+
+[[noreturn]] void refuse_crop(const Doubles& matrix) {
+  must_be("crop", "a turn, a scale and a shift of at most 16777216 pixels", py::str(matrix).cast<std::string>());
+}
+
+py::array preprocess_face(const py::sequence& planes, const std::string& format, int64_t width, int64_t height, const py::array& out, const Doubles& crop,
+                          const std::string& layout, const std::string& color, const std::string& matrix, const std::string& range, double scale,
+                          int64_t zero_point) {
+  std::vector<py::array> kept;
+  const ef_image image = image_of(planes, format, width, height, matrix, range, kept);
+  const ef_input input = input_of(out, layout, color, scale, zero_point);
+  if (input.width != input.height) must_be("out", "a square", shape_text(out));
+  const ef_crop square = crop_of(crop, 1);
+  ef_transform transform = {};
+  transform.struct_size = sizeof transform;
+  ef_status status;
+  {
+    const py::gil_scoped_release release;
+    Pool::Entry entry = pool().take(image.width, image.height, input.width, input.height);
+    status = ef_preprocess_face(entry.context.get(), &image, &square, &input, &transform);
+    pool().give(std::move(entry));
+  }
+  if (status == EF_ERROR_ARGUMENT) refuse_crop(crop);
+  expect_ok(status);
+  py::array_t<double> affine({2, 3});
+  std::copy(transform.m, transform.m + 6, affine.mutable_data());
+  return affine;
+}
+
+constexpr Name kRoles[] = {{"points", EF_POINTS_PLACE},
+                           {"depth", EF_POINTS_DEPTH},
+                           {"spread", EF_POINTS_SPREAD},
+                           {"visible", EF_POINTS_VISIBLE},
+                           {"state", EF_POINTS_STATE}};
+
+// None where an output holds a number that is not finite.
+py::object decode_points(const py::sequence& outputs, const py::sequence& roles, const py::sequence& scales, const py::sequence& zero_points,
+                         const Doubles& crop, double face_width) {
+  constexpr size_t kCount = EF_POINTS_OUTPUTS;
+  constexpr py::ssize_t kLengths[kCount] = {2 * EF_POINTS, EF_POINTS, EF_POINTS, EF_POINTS, 9};
+  if (outputs.size() != kCount || roles.size() != kCount || scales.size() != kCount || zero_points.size() != kCount)
+    must_be("outputs, roles, scales and zero_points", std::to_string(kCount) + " each", std::to_string(outputs.size()));
+  if (!(face_width > 0 && face_width <= 1 << 24)) must_be("face_width", "positive and at most 16777216", std::to_string(face_width));
+  ef_points_output raw[kCount] = {};
+  std::vector<py::array> kept;
+  bool seen[kCount] = {};
+  for (size_t i = 0; i < kCount; ++i) {
+    const std::string what = "output " + std::to_string(i);
+    ef_points_output& o = raw[i];
+    o.struct_size = sizeof o;
+    o.role = choose("role", kRoles, py::str(roles[i]).cast<std::string>());
+    if (seen[o.role]) must_be("roles", "each once", py::str(roles).cast<std::string>());
+    seen[o.role] = true;
+    kept.push_back(array_of(outputs[i], what));
+    const py::array& a = kept.back();
+    if (a.size() != kLengths[o.role] || !(a.flags() & py::array::c_style)) must_be(what, std::to_string(kLengths[o.role]) + " contiguous numbers", shape_text(a));
+    o.dtype = holds<int8_t>(a) ? EF_DTYPE_INT8 : holds<uint8_t>(a) ? EF_DTYPE_UINT8 : EF_DTYPE_FLOAT32;
+    if (o.dtype == EF_DTYPE_FLOAT32 && !holds<float>(a)) must_be(what, "int8, uint8 or float32", shape_text(a));
+    if (reinterpret_cast<uintptr_t>(a.data()) % static_cast<uintptr_t>(a.itemsize())) must_be(what, "aligned to its items", "an unaligned array");
+    o.data = a.data();
+    const double scale = py::float_(scales[i]).cast<double>();
+    o.scale = static_cast<float>(scale);
+    if (!(o.scale > 0) || o.scale > 1e6f) must_be("scale", "positive and at most 1e6", std::to_string(scale));
+    const int64_t zero_point = py::int_(zero_points[i]).cast<int64_t>();
+    if (zero_point < INT32_MIN || zero_point > INT32_MAX) must_be("zero_point", "a 32-bit number", std::to_string(zero_point));
+    o.zero_point = static_cast<int32_t>(zero_point);
+  }
+  const ef_crop square = crop_of(crop, face_width);
+  ef_points points = {};
+  points.struct_size = sizeof points;
+  const ef_status status = ef_decode_points(raw, kCount, &square, &points);
+  if (status == EF_ERROR_RUNTIME) return py::none();
+  if (status == EF_ERROR_ARGUMENT) refuse_crop(crop);
+  expect_ok(status);
+  const auto array = [](const float* first, std::vector<py::ssize_t> shape) {
+    py::array_t<float> a(shape);
+    std::copy(first, first + a.size(), a.mutable_data());
+    return a;
+  };
+  const py::ssize_t n = EF_POINTS;
+  return py::make_tuple(array(&points.points[0][0], {n, 2}), array(&points.points3d[0][0], {n, 3}), array(points.spread, {n}), array(points.visible, {n}),
+                        array(points.eyes_open, {2}), points.mouth_open, array(points.cover, {6}));
 }
 
 py::tuple decode(const py::sequence& outputs, const py::sequence& strides, const py::sequence& layouts, const py::sequence& scales, const py::sequence& zero_points,
@@ -384,6 +521,11 @@ PYBIND11_MODULE(_core, m) {
         "filter"_a = "bilinear");
   m.def("decode", &decode, "outputs"_a, "strides"_a, "layouts"_a, "scales"_a, "zero_points"_a, "channel_scales"_a, "transform"_a, py::kw_only(),
         "min_score"_a, "nms_iou"_a, "max_faces"_a = 256);
+  m.def("mean_face", &mean_face);
+  m.def("face_crop", &face_crop, "landmarks"_a, "rotations"_a, "boxes"_a, py::kw_only(), "margin"_a = 1.7);
+  m.def("preprocess_face", &preprocess_face, "planes"_a, "format"_a, "width"_a, "height"_a, "out"_a, "crop"_a, py::kw_only(), "layout"_a, "color"_a,
+        "matrix"_a = "bt601", "range"_a = "limited", "scale"_a = 1.0 / 128, "zero_point"_a = 0);
+  m.def("decode_points", &decode_points, "outputs"_a, "roles"_a, "scales"_a, "zero_points"_a, "crop"_a, "face_width"_a);
   m.def("isa", &isa);
   m.def("available_isas", &available_isas);
 }

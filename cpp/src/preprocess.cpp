@@ -6,46 +6,13 @@
 #include "context.h"
 #include "fault.h"
 #include "geometry.h"
-#include "memory.h"
+#include "planes.h"
+#include "writer.h"
 
 namespace ef {
 namespace {
 
 enum { kLumaX, kLumaY, kChromaX, kChromaY };
-
-struct Format {
-  int planes;
-  bool yuv;
-  int subsample_x, subsample_y;  // of chroma
-};
-
-bool format_of(uint32_t format, Format* out) {
-  switch (format) {
-    case EF_FORMAT_BGR:
-    case EF_FORMAT_RGB:
-    case EF_FORMAT_GRAY: *out = {1, false, 1, 1}; return true;
-    case EF_FORMAT_NV12:
-    case EF_FORMAT_NV21: *out = {2, true, 2, 2}; return true;
-    case EF_FORMAT_I420: *out = {3, true, 2, 2}; return true;
-    case EF_FORMAT_YUYV:
-    case EF_FORMAT_UYVY: *out = {1, true, 2, 1}; return true;
-    default: return false;
-  }
-}
-
-uint64_t row_bytes(uint32_t format, int plane, uint32_t width) {
-  const uint64_t half = (static_cast<uint64_t>(width) + 1) / 2;
-  switch (format) {
-    case EF_FORMAT_BGR:
-    case EF_FORMAT_RGB: return 3ull * width;
-    case EF_FORMAT_NV12:
-    case EF_FORMAT_NV21: return plane == 0 ? width : 2 * half;
-    case EF_FORMAT_I420: return plane == 0 ? width : half;
-    case EF_FORMAT_YUYV:
-    case EF_FORMAT_UYVY: return 4 * half;
-    default: return width;
-  }
-}
 
 // What a kernel sees of a plane: elements of `channels` interleaved components, every `step` bytes from `origin`.
 struct Component {
@@ -59,124 +26,6 @@ struct Component {
   int taps;               // kLumaX or kChromaX
   int64_t cached[2];      // which derived rows the two slots hold
   uint8_t* slots[2];
-};
-
-struct Quantiser {
-  bool flips;           // value = p ^ flip
-  uint8_t flip;
-  uint8_t table[256];   // else value = table[p]
-};
-
-// round(x), ties to even, for |x| < 2^51; x87 would need more, no supported target has it.
-double round_even(double x) {
-  const double magic = 6755399441055744.0;  // 1.5 * 2^52
-  volatile double shifted = x + magic;
-  return shifted - magic;
-}
-
-Quantiser quantiser_of(const ef_input& input) {
-  Quantiser q;
-  const double scale = input.scale == 0 ? 1.0 / 128 : input.scale;
-  const int low = input.dtype == EF_DTYPE_INT8 ? -128 : 0;
-  bool same = true, flipped = true;
-  for (int p = 0; p < 256; ++p) {
-    double real = (p - 128) / 128.0 / scale;
-    real = real > 1e6 ? 1e6 : real < -1e6 ? -1e6 : real;
-    double v = round_even(real) + input.zero_point;
-    v = v < low ? low : v > low + 255 ? low + 255 : v;
-    q.table[p] = static_cast<uint8_t>(static_cast<int>(v));
-    same = same && q.table[p] == p;
-    flipped = flipped && q.table[p] == (p ^ 0x80);
-  }
-  q.flips = same || flipped;
-  q.flip = flipped ? 0x80 : 0;
-  return q;
-}
-
-YuvCoefficients coefficients_of(uint32_t matrix, uint32_t range) {
-  // Kr, Kb of the standard; full range gains 2 (1 - Kr) and so on; limited range widens luma by 255/219 and chroma by 255/224.
-  const double kr = matrix == EF_MATRIX_BT709 ? 0.2126 : 0.299, kb = matrix == EF_MATRIX_BT709 ? 0.0722 : 0.114, kg = 1 - kr - kb;
-  const double luma = range == EF_RANGE_FULL ? 1 : 255.0 / 219, chroma = range == EF_RANGE_FULL ? 1 : 255.0 / 224;
-  YuvCoefficients k;
-  k.y_offset = range == EF_RANGE_FULL ? 0 : 16;
-  k.y_gain = static_cast<int16_t>(luma * 16384 + 0.5);
-  k.red_v = static_cast<int16_t>(2 * (1 - kr) * chroma * 8192 + 0.5);
-  k.green_u = static_cast<int16_t>(2 * (1 - kb) * kb / kg * chroma * 8192 + 0.5);
-  k.green_v = static_cast<int16_t>(2 * (1 - kr) * kr / kg * chroma * 8192 + 0.5);
-  k.blue_u = static_cast<int16_t>(2 * (1 - kb) * chroma * 8192 + 0.5);
-  return k;
-}
-
-// Writes horizontal pieces of finished pixels into the tensor.
-class Writer {
- public:
-  Writer(const ef_context& context, const ef_input& input)
-      : kernels_(*context.kernels), interleaved_(context.scratch.interleaved), input_(input), width_(input.width), plane_(static_cast<size_t>(input.width) * input.height) {
-    if (input.dtype != EF_DTYPE_FLOAT32) quantiser_ = quantiser_of(input);
-  }
-
-  void write(const uint8_t* const rgb[3], int n, size_t x, size_t y) const {
-    const size_t at = y * width_ + x;
-    if (input_.dtype == EF_DTYPE_FLOAT32) {
-      float* out = static_cast<float*>(input_.data);
-      if (input_.layout == EF_LAYOUT_NCHW) {
-        for (int c = 0; c < 3; ++c) kernels_.to_float(rgb[c], n, out + c * plane_ + at);
-      } else {
-        kernels_.interleave_flip(rgb[0], rgb[1], rgb[2], n, 0, interleaved_);
-        kernels_.to_float(interleaved_, 3 * n, out + 3 * at);
-      }
-      return;
-    }
-    uint8_t* out = static_cast<uint8_t*>(input_.data);
-    const uint8_t flip = quantiser_.flips ? quantiser_.flip : 0;
-    if (input_.layout == EF_LAYOUT_NCHW) {
-      for (int c = 0; c < 3; ++c) {
-        kernels_.copy_flip(rgb[c], n, flip, out + c * plane_ + at);
-        if (!quantiser_.flips) look_up(out + c * plane_ + at, n);
-      }
-    } else {
-      kernels_.interleave_flip(rgb[0], rgb[1], rgb[2], n, flip, out + 3 * at);
-      if (!quantiser_.flips) look_up(out + 3 * at, 3 * n);
-    }
-  }
-
-  // The letterbox border around the picture, real 0.
-  void border(const Geometry& g) const {
-    const size_t right = g.left + g.upright_width, bottom = g.top + g.upright_height;
-    fill(0, g.top * width_);
-    fill(bottom * width_, plane_);
-    if (g.upright_width == width_) return;
-    for (size_t y = g.top; y < bottom; ++y) {
-      fill(y * width_, y * width_ + g.left);
-      fill(y * width_ + right, (y + 1) * width_);
-    }
-  }
-
- private:
-  void look_up(uint8_t* p, int n) const {
-    for (int i = 0; i < n; ++i) p[i] = quantiser_.table[p[i]];
-  }
-
-  template <typename T>
-  void fill(size_t begin, size_t end, T value) const {
-    T* out = static_cast<T*>(input_.data);
-    const bool planar = input_.layout == EF_LAYOUT_NCHW;
-    for (int c = 0; c < (planar ? 3 : 1); ++c)
-      for (size_t i = planar ? begin : 3 * begin; i < (planar ? end : 3 * end); ++i) out[c * plane_ + i] = value;
-  }
-
-  void fill(size_t begin, size_t end) const {
-    if (input_.dtype == EF_DTYPE_FLOAT32)
-      fill(begin, end, 0.0f);
-    else
-      fill(begin, end, quantiser_.table[128]);
-  }
-
-  const Kernels& kernels_;
-  uint8_t* interleaved_;
-  const ef_input& input_;
-  size_t width_, plane_;
-  Quantiser quantiser_;
 };
 
 class Pass {
@@ -396,45 +245,6 @@ class Pass {
   YuvCoefficients coefficients_;
 };
 
-ef_status check(const ef_context& context, const ef_image& image, const ef_input& input, Format* format, Rect* crop) {
-  if (image.struct_size < sizeof(ef_image)) return fault(EF_ERROR_STRUCT_SIZE, "image.struct_size");
-  if (input.struct_size < sizeof(ef_input)) return fault(EF_ERROR_STRUCT_SIZE, "input.struct_size");
-  if (!format_of(image.format, format)) return fault(EF_ERROR_ARGUMENT, "image.format");
-  if (image.matrix > EF_MATRIX_BT709) return fault(EF_ERROR_ARGUMENT, "image.matrix");
-  if (image.range > EF_RANGE_FULL) return fault(EF_ERROR_ARGUMENT, "image.range");
-  if (image.rotation > 270 || image.rotation % 90) return fault(EF_ERROR_ARGUMENT, "image.rotation");
-  if (input.dtype > EF_DTYPE_FLOAT32) return fault(EF_ERROR_ARGUMENT, "input.dtype");
-  if (input.layout > EF_LAYOUT_NCHW) return fault(EF_ERROR_ARGUMENT, "input.layout");
-  if (input.color > EF_COLOR_BGR) return fault(EF_ERROR_ARGUMENT, "input.color");
-  if (input.fit > EF_FIT_STRETCH) return fault(EF_ERROR_ARGUMENT, "input.fit");
-  if (input.filter > EF_FILTER_AREA) return fault(EF_ERROR_ARGUMENT, "input.filter");
-  if (!(input.scale >= 0) || input.scale > 1e6f) return fault(EF_ERROR_ARGUMENT, "input.scale");
-  if (!input.data) return fault(EF_ERROR_NULL, "input.data");
-  if (input.dtype == EF_DTYPE_FLOAT32 && reinterpret_cast<uintptr_t>(input.data) % sizeof(float)) return fault(EF_ERROR_ARGUMENT, "input.data");
-  if (image.width < 1 || image.width > context.max_width) return fault(EF_ERROR_SIZE, "image.width");
-  if (image.height < 1 || image.height > context.max_height) return fault(EF_ERROR_SIZE, "image.height");
-  if (input.width < 1 || input.width > context.tensor_width) return fault(EF_ERROR_SIZE, "input.width");
-  if (input.height < 1 || input.height > context.tensor_height) return fault(EF_ERROR_SIZE, "input.height");
-  const bool packed = image.format == EF_FORMAT_YUYV || image.format == EF_FORMAT_UYVY;
-  if (packed && image.width % 2) return fault(EF_ERROR_SIZE, "image.width");
-  const uint32_t* c = image.crop;
-  *crop = {c[0], c[1], c[2], c[3]};
-  if (!(c[0] | c[1] | c[2] | c[3])) *crop = {0, 0, image.width, image.height};
-  if (!crop->width || !crop->height || crop->width > image.width || crop->height > image.height || crop->x > image.width - crop->width ||
-      crop->y > image.height - crop->height)
-    return fault(EF_ERROR_SIZE, "image.crop");
-  for (int p = 0; p < format->planes; ++p) {
-    if (!image.planes[p]) return fault(EF_ERROR_NULL, "image.planes");
-    const ptrdiff_t stride = image.strides[p];
-    const uint64_t row = row_bytes(image.format, p, image.width);
-    if (stride == PTRDIFF_MIN || static_cast<uint64_t>(stride < 0 ? -stride : stride) < row) return fault(EF_ERROR_STRIDE, "image.strides");
-    const uint32_t rows = p > 0 ? (image.height + 1) / 2 : image.height;
-    const Extent extents[] = {{rows, stride}, {static_cast<uint32_t>(row), 1}};
-    if (!reachable(image.planes[p], 1, extents)) return fault(EF_ERROR_STRIDE, "image.strides");
-  }
-  return EF_OK;
-}
-
 }  // namespace
 }  // namespace ef
 
@@ -443,7 +253,7 @@ extern "C" ef_status ef_preprocess(ef_context* context, const ef_image* image, c
   if (transform && transform->struct_size < sizeof(ef_transform)) return ef::fault(EF_ERROR_STRUCT_SIZE, "transform.struct_size");
   ef::Format format;
   ef::Rect crop;
-  if (const ef_status status = ef::check(*context, *image, *input, &format, &crop)) return status;
+  if (const ef_status status = ef::check_call(*context, *image, *input, &format, &crop)) return status;
   const ef::Geometry geometry = ef::Geometry::of(crop, image->rotation, input->width, input->height, input->fit == EF_FIT_LETTERBOX);
   ef::Pass(*context, *image, *input, geometry, format).run();
   if (transform) {

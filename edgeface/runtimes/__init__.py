@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgeface.bundle import Bundle, ModelSpec, OutputSpec
 from edgeface.errors import BundleError, EdgeFaceError, RuntimeUnavailableError, must_be
-from edgeface.manifest import CHANNELS
+from edgeface.manifest import CHANNELS, POINTS_OUTPUTS
 from edgeface.runtimes.cores import core_of, ranking
 from edgeface.runtimes.probing import is_installed
 
@@ -268,8 +268,10 @@ def tensor_shape(layout: str, channels: int, width: int, height: int) -> tuple[i
     return (1, channels, height, width) if layout == "NCHW" else (1, height, width, channels)
 
 
-def output_shape(output: OutputSpec, size: tuple[int, int]) -> tuple[int, int, int, int]:
+def output_shape(output: OutputSpec, size: tuple[int, int]) -> tuple[int, ...]:
     """Shape of an output for an input of (width, height); its last cells may reach beyond the input."""
+    if output.role is not None:
+        return 1, POINTS_OUTPUTS[output.role]
     width, height = (-(-side // output.stride) for side in size)
     return tensor_shape(output.layout, CHANNELS, width, height)
 

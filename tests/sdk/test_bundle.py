@@ -57,7 +57,10 @@ def test_newer_bundles_say_so(tmp_path: Path) -> None:
         [
             ({"schema": 2, "models": "laid out differently"}, r"manifest.schema must be at most 1, but got 2: update"),
             ({"min_sdk": "99.0"}, r"manifest.min_sdk must be at most .*, but got 99.0: update edgeface"),
-            ({"decode": {"rule": "edgeface-v2"}}, "manifest.decode.rule must be edgeface-v1, but got edgeface-v2"),
+            (
+                {"decode": {"rule": "edgeface-v2"}},
+                "decode.rule must be edgeface-v1 or edgeface-points-v1, but got edgeface-v2",
+            ),
         ]
     ):
         with pytest.raises(BundleTooNewError, match=message):

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import tiny
+from support.foreign import changed, flipped
 
 from edgeface.boards import load_boards, parse_board
 from edgeface.boards.board import data_folder
@@ -28,44 +29,6 @@ from edgeface.profiling.report import read_report
 from edgeface.sources.raw import RawSource
 
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-strange = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=6)
-    | st.sampled_from(["\ud800", "a\udcff", 2**70, -1, 1e308, ""]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
-    max_leaves=8,
-)
-
-
-def changed(draw: Any, document: Any) -> Any:
-    """A copy with one value, anywhere, replaced or left out."""
-    copy = json.loads(json.dumps(document))
-    place, key = None, None
-    here = copy
-    while isinstance(here, (dict, list)) and here:
-        keys = sorted(here) if isinstance(here, dict) else range(len(here))
-        place, key = here, draw(st.sampled_from(list(keys)))
-        here = here[key]
-        if draw(st.integers(0, 3)) == 0:
-            break
-    if place is not None:
-        if isinstance(place, dict) and draw(st.booleans()):
-            del place[key]
-        else:
-            place[key] = draw(strange)
-    return copy
-
-
-def flipped(draw: Any, data: bytes) -> bytes:
-    out = bytearray(data)
-    for _ in range(draw(st.integers(1, 6))):
-        out[draw(st.integers(0, len(out) - 1))] = draw(st.integers(0, 255))
-    return bytes(out[: draw(st.integers(0, len(out)))]) if draw(st.integers(0, 3)) == 0 else bytes(out)
-
 
 NETWORK = tiny.onnx_network()
 MANIFEST = tiny.manifest([tiny.model_entry("n.onnx", NETWORK, "uint8", "NCHW")], metrics={"a": [1, {"b": 2}]})

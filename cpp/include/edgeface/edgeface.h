@@ -52,6 +52,8 @@ extern "C" {
 #define EF_MAX_LEVELS 8    /* most output tensors of a network */
 #define EF_HEAD_CHANNELS 22
 #define EF_LANDMARKS 5
+#define EF_POINTS 68         /* of the per-face network, in iBUG's order */
+#define EF_POINTS_OUTPUTS 5  /* output tensors of that network */
 
 typedef EF_ENUM(ef_status) {
   EF_OK = 0,
@@ -62,7 +64,7 @@ typedef EF_ENUM(ef_status) {
   EF_ERROR_STRIDE = 5,       /* a row stride is shorter than a row, or a step leads out of the address space */
   EF_ERROR_MEMORY = 6,       /* the allocator returned NULL, or the caller's block is too small or not aligned */
   EF_ERROR_UNSUPPORTED = 7,  /* the CPU lacks the instruction set asked for, or the build what was asked for */
-  EF_ERROR_FILE = 8,         /* a file cannot be read (this and what follows: edgeface_engine.h) */
+  EF_ERROR_FILE = 8,         /* a file cannot be read (this and what follows, but RUNTIME: edgeface_engine.h) */
   EF_ERROR_BUNDLE = 9,       /* damaged, or no bundle */
   EF_ERROR_TOO_NEW = 10,     /* a bundle for a later version of the library */
   EF_ERROR_MISSING = 11,     /* the bundle does not hold what was asked for */
@@ -91,6 +93,15 @@ typedef EF_ENUM(ef_layout) { EF_LAYOUT_NHWC = 0, EF_LAYOUT_NCHW = 1 } ef_layout;
 typedef EF_ENUM(ef_dtype) { EF_DTYPE_INT8 = 0, EF_DTYPE_UINT8 = 1, EF_DTYPE_FLOAT32 = 2 } ef_dtype;
 typedef EF_ENUM(ef_color) { EF_COLOR_RGB = 0, EF_COLOR_BGR = 1 } ef_color;
 typedef EF_ENUM(ef_isa) { EF_ISA_AUTO = 0, EF_ISA_SCALAR = 1, EF_ISA_NEON = 2, EF_ISA_AVX2 = 3 } ef_isa;
+
+/* What an output of the per-face network says (docs/bundle.md, rule edgeface-points-v1), and how many numbers it has. */
+typedef EF_ENUM(ef_points_role) {
+  EF_POINTS_PLACE = 0,   /* 136: x, y of each point, in crop sides from the crop's centre */
+  EF_POINTS_DEPTH = 1,   /* 68: z away from the camera, in crop sides */
+  EF_POINTS_SPREAD = 2,  /* 68: natural log of the Laplace scale of a point's error, in crop sides */
+  EF_POINTS_VISIBLE = 3, /* 68: logits */
+  EF_POINTS_STATE = 4    /* 9: logits: right eye open, left eye open, mouth open, covered eyes, nose, mouth, mask, glasses, sunglasses */
+} ef_points_role;
 
 typedef struct ef_context ef_context;
 
@@ -182,6 +193,35 @@ typedef struct ef_faces {
   ef_face *items;     /* caller's array, filled in descending order of score */
 } ef_faces;
 
+/* The square around a face that the per-face network sees: the head's down axis points down in it, whatever the roll and ef_image.rotation.
+ * frame_x = m[0] * x + m[1] * y + m[2]; frame_y = m[3] * x + m[4] * y + m[5], with x and y in crop sides from the crop's centre (-.5 to .5). */
+typedef struct ef_crop {
+  uint32_t struct_size;
+  float face_width; /* pixels of the frame, of the mean face between its jaw points 0 and 16 */
+  double m[6];      /* a turn, a scale and a shift, no mirror */
+} ef_crop;
+
+/* One output tensor of the per-face network. A stored q is the real number (q - zero_point) * scale. */
+typedef struct ef_points_output {
+  uint32_t struct_size;
+  uint32_t role;  /* ef_points_role */
+  uint32_t dtype; /* ef_dtype */
+  float scale;    /* 0: 1 */
+  int32_t zero_point;
+  const void *data; /* as many numbers as the role has, contiguous; floats aligned to 4 bytes */
+} ef_points_output;
+
+typedef struct ef_points {
+  uint32_t struct_size;
+  float points[EF_POINTS][2];   /* x, y in pixels of the frame given */
+  float points3d[EF_POINTS][3]; /* face widths, axes of the optical frame of the camera as it is mounted, origin their mean */
+  float spread[EF_POINTS];      /* Laplace scale of a point's error, in pixels of the frame given */
+  float visible[EF_POINTS];     /* 0..1 */
+  float eyes_open[2];           /* 0..1, right and left OF THE PERSON; 1: a ratio of height to width of .30 or more */
+  float mouth_open;             /* 0..1; 1: an inner height of .6 of its width or more */
+  float cover[6];               /* 0..1: eyes, nose, mouth; mask, glasses, sunglasses */
+} ef_points; /* every number is finite */
+
 /* Bytes that ef_create will use for this configuration, exactly; 0 where the configuration is not valid. `memory`, `allocate` and `user` are
  * not looked at. */
 EF_API size_t ef_query_memory(const ef_config *config);
@@ -211,6 +251,28 @@ EF_API ef_status ef_preprocess(ef_context *context, const ef_image *image, const
  * tensor of ef_create's size has). */
 EF_API ef_status ef_decode(ef_context *context, const ef_output *outputs, uint32_t output_count, const ef_transform *transform,
                            const ef_decode_options *options, ef_faces *faces);
+
+/* The crop of a face that ef_decode found. `margin`: crop sides a face width, as the bundle of the per-face network says; 0: 1.7.
+ * After a failure *crop is as before. Fails with NULL, STRUCT_SIZE, ARGUMENT (a number of `face` that is not finite or beyond a million pixels,
+ * an empty box, a margin outside .5 to 8). */
+EF_API ef_status ef_face_crop(const ef_face *face, float margin, ef_crop *crop);
+
+/* ef_preprocess for the per-face network: the aligned crop straight from a frame's planes, in one pass. Beyond the frame's border, and in
+ * letterboxes, is real 0. Where the crop shrinks the frame by more than 2, each pixel is the mean of several bilinear samples.
+ * image->crop and image->rotation are checked and not used: the crop knows which way the head is. input->fit and input->filter likewise.
+ * `transform` may be NULL; it leads from the tensor to the frame. After a failure input->data and *transform are as before. Fails as
+ * ef_preprocess does, and with ARGUMENT (crop.m: not a turn, scale and shift, or beyond a million pixels; crop.face_width). */
+EF_API ef_status ef_preprocess_face(ef_context *context, const ef_image *image, const ef_crop *crop, const ef_input *input, ef_transform *transform);
+
+/* Turns the per-face network's outputs into points in the frame. `outputs`: EF_POINTS_OUTPUTS, each role once, in any order. `crop`: of the
+ * ef_preprocess_face call that made the input.
+ * After a failure *points is as before. Fails with NULL, STRUCT_SIZE, ARGUMENT (output_count, a member of outputs[i], crop.m,
+ * crop.face_width), RUNTIME (outputs[i].data holds a number that is not finite: the network failed). */
+EF_API ef_status ef_decode_points(const ef_points_output *outputs, uint32_t output_count, const ef_crop *crop, ef_points *points);
+
+/* The mean face of adults: EF_POINTS times x, y, z in metres, x to the person's left, y down, z to the back of the head, origin between the
+ * centres of the eyes, which are .063 m apart. Never NULL. */
+EF_API const float *ef_mean_face(void);
 
 /* What a status says, in a few words. A string of the library's; never NULL. */
 EF_API const char *ef_status_string(ef_status status);
