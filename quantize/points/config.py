@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from quantize.config import (
     Amount,
@@ -121,11 +121,11 @@ class PointsEvaluateOptions(Table):
     """Folder of labelled sets that nothing was trained or chosen on. Without one the dev split is measured alone."""
     detector: str = "edgeface-s"
     """Gives the crops "as found": a bundle's name or path."""
-    peers: list[Literal["mesh", "tddfa", "peppa"]] = []
+    peers: list[Literal["mesh", "tddfa", "peppa"]] = Field(default_factory=list)
     teachers: Path | None = None
     """Folder of the peers' weights."""
     ledger: Path | None = None
-    runtimes: list[Literal["onnxruntime", "litert", "ncnn"]] = ["onnxruntime"]
+    runtimes: list[Literal["onnxruntime", "litert", "ncnn"]] = Field(default_factory=lambda: ["onnxruntime"])
 
 
 class PointsPackageOptions(Table):
@@ -160,5 +160,3 @@ def recipe_of(run: Run) -> PointsRecipe:
     if not isinstance(run.recipe, PointsRecipe):
         raise TypeError(f"recipe must have task = 'points', but got {run.recipe.name}")
     return run.recipe
-
-

@@ -125,7 +125,11 @@ def mask(image: Image, points: NDArray[Any], rng: np.random.Generator, texture: 
     colour = rng.uniform(150, 255, 3) if light else rng.uniform(0, 130, 3)
     if rng.random() < 0.4:  # surgical: blue or green
         colour = np.array([rng.uniform(90, 180), rng.uniform(150, 215), rng.uniform(180, 240)])
-    fabric = texture * np.float32(0.4) + colour.astype(np.float32) * np.float32(0.6) if rng.random() < 0.2 else Shade.of(rng, colour)
+    fabric = (
+        texture * np.float32(0.4) + colour.astype(np.float32) * np.float32(0.6)
+        if rng.random() < 0.2
+        else Shade.of(rng, colour)
+    )
     covered = _paint(image, area, fabric)
     if rng.random() < 0.6:
         for t in rng.uniform(0.15, 0.9, int(rng.integers(1, 4))):
@@ -148,7 +152,8 @@ def _lenses(points: NDArray[Any], rng: np.random.Generator) -> list[NDArray[np.f
     down = np.array([-along[1], along[0]])
     tall, power = rng.uniform(0.26, 0.42), rng.choice([2.0, 3.0, 4.0])
     t = np.linspace(0, 2 * np.pi, 25)[:-1]
-    ring = np.stack([np.sign(np.cos(t)) * np.abs(np.cos(t)) ** (2 / power), np.sign(np.sin(t)) * np.abs(np.sin(t)) ** (2 / power)], 1)  # fmt: skip
+    c, s = np.cos(t), np.sin(t)
+    ring = np.stack([np.sign(v) * np.abs(v) ** (2 / power) for v in (c, s)], 1)
     height = float(np.linalg.norm(points[8] - points[27])) * tall * 0.5
     lenses = []
     for eye in (slice(36, 42), slice(42, 48)):
@@ -165,9 +170,7 @@ def _frame(image: Image, points: NDArray[Any], lenses: list[NDArray[np.float64]]
     rims = rng.random() < 0.85
 
     def line(*at: NDArray[Any]) -> None:
-        cv2.polylines(
-            image, [np.rint(np.stack(at) * LOSSLESS).astype(np.int32)], False, colour, width, cv2.LINE_AA, 4
-        )
+        cv2.polylines(image, [np.rint(np.stack(at) * LOSSLESS).astype(np.int32)], False, colour, width, cv2.LINE_AA, 4)
 
     for lens, end in zip(lenses, (0, 16), strict=True):
         if rims:

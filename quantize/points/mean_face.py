@@ -1,4 +1,4 @@
-"""The mean face: MediaPipe's canonical face model (Apache-2.0) in metres, in the head frame of `edgeface.angles`.
+"""The mean face of the core, and the whole mesh behind it: MediaPipe's canonical face model (Apache-2.0).
 
 ``face_mesh.npz`` holds the model's own vertices (cm; y up, z to the viewer) and triangles, as published.
 """
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Distance of the eye centres of an adult, metres.
-EYE_DISTANCE = 0.063
+from edgeface import _core
+
 #: The vertex of the mesh behind each iBUG point.
 # fmt: off
 VERTICES = (
@@ -33,20 +33,19 @@ MIRROR = (
 
 
 @cache
-def mesh() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Vertices (468, 3) in metres and triangles (898, 3) of the whole face."""
-    with np.load(Path(__file__).with_name("face_mesh.npz")) as stored:
-        vertices = stored["vertices"].astype(float) * [1, -1, -1]
-        triangles = stored["triangles"].astype(np.int64)
-    points = vertices[list(VERTICES)]
-    distance = np.linalg.norm(points[36:42].mean(0) - points[42:48].mean(0))
-    return vertices * (EYE_DISTANCE / distance), triangles
+def mean_face() -> NDArray[np.float64]:
+    """The core's 68 points (68, 3): metres, head frame of `edgeface.angles`, origin between the eyes."""
+    return np.asarray(_core.mean_face(), np.float64)
 
 
 @cache
-def mean_face() -> NDArray[np.float64]:
-    """The 68 points (68, 3), metres, of an adult whose eyes are `EYE_DISTANCE` apart."""
-    return mesh()[0][list(VERTICES)]
+def mesh() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Vertices (468, 3) of the whole face, in the frame of `mean_face`, and triangles (898, 3)."""
+    with np.load(Path(__file__).with_name("face_mesh.npz")) as stored:
+        vertices = stored["vertices"].astype(float) * [1, -1, -1]
+        triangles = stored["triangles"].astype(np.int64)
+    middle = five_of(vertices[list(VERTICES)])[:2].mean(0)
+    return (vertices - middle) * (face_width() / np.ptp(vertices[[VERTICES[0], VERTICES[16]], 0])), triangles
 
 
 def five_of(points: NDArray[Any]) -> NDArray[Any]:
@@ -58,5 +57,4 @@ def five_of(points: NDArray[Any]) -> NDArray[Any]:
 
 def face_width() -> float:
     """Distance of the jaw's ends, metres: the unit of ``points3d``."""
-    ends = mean_face()[[0, 16]]
-    return float(np.linalg.norm(ends[0] - ends[1]))
+    return float(np.ptp(mean_face()[[0, 16], 0]))

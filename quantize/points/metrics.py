@@ -12,8 +12,8 @@ FAILURE = 8.0
 
 
 def nme(found: NDArray[Any], truth: NDArray[Any], size: ArrayLike | None = None) -> NDArray[np.float64]:
-    """(n,) mean distance of ``found`` (n, k, 2) from ``truth`` in percent of ``size`` (n,); by default that of the outer
-    eye corners, of 68 points (300-W).
+    """(n,) mean distance of ``found`` (n, k, 2) from ``truth`` in percent of ``size`` (n,); by default the outer eye
+    corners' distance, of 68 points (300-W).
     """
     g = np.asarray(truth, float)
     by = np.linalg.norm(g[:, 36] - g[:, 45], axis=-1) if size is None else np.asarray(size, float)

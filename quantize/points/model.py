@@ -13,15 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from edgeface.manifest import POINTS_OUTPUTS
 from quantize.models.layers import ConvBNReLU, init_relu
 from quantize.models.student import fuse, sequence
-from quantize.points.crop import CENTRE, MARGIN
+from quantize.points.crop import MARGIN
 from quantize.points.mean_face import face_width, mean_face
-from quantize.points.state import STATE
 
 SIZE = 112
 """Side of the input, pixels."""
-OUTPUTS = {"points": 136, "depth": 68, "spread": 68, "visible": 68, "state": len(STATE)}
+OUTPUTS = POINTS_OUTPUTS
 """Names and lengths of the outputs, in order (docs/bundle.md)."""
 FIRST_SPREAD = -3.5
 """The spread's logarithm before training: 3 % of the crop's side."""
@@ -65,7 +65,8 @@ class PointsNet(nn.Module):
 
     def _begin(self) -> None:
         """The heads begin with a frontal mean face."""
-        shape = torch.tensor(mean_face() - CENTRE, dtype=torch.float32) / (MARGIN * face_width())
+        face = mean_face()
+        shape = torch.tensor(face - (face.min(0) + face.max(0)) / 2, dtype=torch.float32) / (MARGIN * face_width())
         first = {"points": shape[:, :2].reshape(-1), "depth": shape[:, 2] - shape[:, 2].mean(), "spread": FIRST_SPREAD}
         for name, head in zip(OUTPUTS, self.heads, strict=True):
             assert isinstance(head, nn.Conv2d) and head.bias is not None

@@ -54,20 +54,17 @@ class Writer:
 
     def add(self, image: NDArray[np.uint8], target: FaceTarget, source: int) -> None:
         """One face of ``image``, BGR (h, w, 3)."""
-        five = five_of(target.points)
-        matrix = face_crop(five, target.rotation, target.box, SIDE)
-        scale = float(np.sqrt(np.linalg.det(matrix[:, :2]))) / SIDE
-        wide = matrix.copy()
-        wide[:, :2] /= SHARE
-        wide[:, 2] = SIDE / 2 + (matrix[:, 2] - SIDE / 2) / SHARE
-        self.crops.append(sample_crop(image, wide, SIDE)[:, :, ::-1])
+        matrix, _ = face_crop(five_of(target.points), target.rotation, target.box)
+        side = float(np.hypot(*matrix[:, 0]))
+        wide = matrix * [SHARE, SHARE, 1]
+        self.crops.append(sample_crop(image, wide, SIDE))
         nothing = np.full((68, 2), np.nan)
-        taught = {k: carried(v, matrix, SIDE) for k, v in target.taught.items()}
-        angle = np.eye(3)
-        angle[:2, :2] = matrix[:, :2] / (scale * SIDE)
+        taught = {k: carried(v, matrix) for k, v in target.taught.items()}
+        upright = np.eye(3)
+        upright[:2, :2] = matrix[:, :2].T / side
         self.rows.append([
-            carried(target.points, matrix, SIDE), target.depth * scale, target.visible, target.weight, target.state,
-            angle @ target.rotation, target.box[3] - target.box[1], target.drawn, source,
+            carried(target.points, matrix), target.depth / side, target.visible, target.weight, target.state,
+            upright @ target.rotation, target.box[3] - target.box[1], target.drawn, source,
             taught.get("tddfa", nothing), taught.get("mesh", nothing),
         ])  # fmt: skip
 

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeface.manifest import POINTS_STATE
+
 #: The order of the network's output ``state``.
-STATE = (
-    "eye_right_open", "eye_left_open", "mouth_open",
-    "cover_eyes", "cover_nose", "cover_mouth", "mask", "glasses", "sunglasses",
-)  # fmt: skip
+STATE = POINTS_STATE
 OPEN_EYE, OPEN_MOUTH = 0.30, 0.6
 """The eye aspect ratio, and the inner mouth's height over its width, that count as wide open."""
 #: What a label of the mask sets says of the states from ``cover_eyes`` on; NaN: nothing.

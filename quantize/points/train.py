@@ -29,8 +29,8 @@ from quantize.train.precision import has_bfloat16, prefer_bfloat16
 
 MEASURED = 40_000
 """Views between two measurements on the dev split."""
-FREE = ("train.threads", "train.checkpoint_minutes")
-"""What may change while a run is interrupted."""
+FREE = ("train.threads", "train.checkpoint_minutes", "train.views")
+"""What may change while a run is interrupted; the learning rate follows the new length."""
 
 
 def train(run: Run) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def _begin(run: Run, recipe: PointsRecipe, folder: Path) -> None:
         for name in ("last.pt", "log.jsonl"):
             (folder / name).unlink(missing_ok=True)
     elif (folder / "last.pt").is_file() and begun.is_file():
-        before = json.loads(begun.read_text())
+        before = {k: v for k, v in json.loads(begun.read_text()).items() if k not in FREE}
         if other := sorted(k for k in wanted.keys() | before.keys() if wanted.get(k) != before.get(k)):
             raise StepError(
                 f"{folder} must have been begun by the same recipe, but {', '.join(other[:5])} changed: "
@@ -102,7 +102,9 @@ class PointsTrainer:
         methods = self.options.methods
         self.teachers: tuple[PointsNet, PointsNet] | None = None
         if methods.tolerant_teacher and methods.tough_teacher:
-            self.teachers = tuple(load_points(p, self.device) for p in (methods.tolerant_teacher, methods.tough_teacher))  # type: ignore[assignment]
+            self.teachers = tuple(
+                load_points(p, self.device) for p in (methods.tolerant_teacher, methods.tough_teacher)
+            )  # type: ignore[assignment]
         self.views = FaceViews(packed, self.options.augment, methods.points_variance)
         self.step = self.seen = 0
         run.mkdir(parents=True, exist_ok=True)

@@ -69,7 +69,7 @@ def cut(face: NDArray[np.uint8], jitter: Jitter, mirror: bool = False) -> NDArra
 
 
 class FaceViews:
-    """Draws views: a seed and a number give a view, always the same one. ``folder`` is a pack of `quantize.points.pack`.
+    """Draws views: a seed and a number give a view, always the same one. ``folder``: of `quantize.points.pack`.
 
     ``points_variance`` above 0 replaces all points by what a shape model says of them (KD-Loss's tolerant teacher).
     """
@@ -92,18 +92,15 @@ class FaceViews:
         """An error as the options have it."""
         o = self.options.jitter
         k = 2.0 if rng.random() < o.wild else 1.0
-        return Jitter(
-            rng.normal(0, k * o.shift, 2), float(np.exp(rng.normal(0, k * o.scale))), float(np.radians(rng.normal(0, k * o.turn)))
-        )  # fmt: skip
+        shift, scale, turn = rng.normal(0, k * o.shift, 2), rng.normal(0, k * o.scale), rng.normal(0, k * o.turn)
+        return Jitter(shift, float(np.exp(scale)), float(np.radians(turn)))
 
     def view(self, seed: int, number: int) -> tuple[NDArray[np.uint8], tuple[NDArray[np.float32], ...]]:
         """RGB (112, 112, 3) and the values of a `Batch`'s row."""
         rng = np.random.default_rng([seed, number])
         i, t = self.draw(rng), self.targets
         jitter, mirror = self.jitter(rng), bool(rng.random() < 0.5)
-        points, depth, visible, weight, state = (
-            a[i].copy() for a in (t.points, t.depth, t.visible, t.weight, t.state)
-        )
+        points, depth, visible, weight, state = (a[i].copy() for a in (t.points, t.depth, t.visible, t.weight, t.state))
         if mirror:
             points = points[list(MIRROR)] * np.float32([-1, 1])
             depth, visible, weight = (a[list(MIRROR)] for a in (depth, visible, weight))

@@ -149,7 +149,7 @@ def test_show_has_every_value_and_its_source() -> None:
     assert rows["seed"] == ["5", "command line"]
     assert rows["train.ema"] == ["0.9995", "_base.toml"]
     assert rows["model.architecture"] == ['"edgeface-n"', "edgeface-n.toml"]
-    assert rows["data.sets.0.reader"] == ['"jsonl"', "_base.toml"]
+    assert rows["data.sets.0.reader"] == ['"jsonl"', "_sets.toml"]
     tables = {key.partition(".")[0] for key in rows}
     assert tables == set(Recipe.model_fields)
     wide = StringIO()
