@@ -131,7 +131,9 @@ def _peer(name: str, folder: Path) -> Peer:
 
 
 def _sets(run: Run, recipe: PointsRecipe) -> Iterator[tuple[str, list[Sample]]]:
-    dev = [s for s in read_samples(run.need("label", "dev.jsonl")) if any(f.extra.get("points68") for f in s.faces)]
+    kinds = ("points68", "label")
+    everything = read_samples(run.need("label", "dev.jsonl"))
+    dev = [s for s in everything if any(f.extra.get(kind) for f in s.faces for kind in kinds)]
     if dev:
         yield "dev", dev
     for name in SETS:
