@@ -125,7 +125,9 @@ class PointsEvaluateOptions(Table):
     teachers: Path | None = None
     """Folder of the peers' weights."""
     ledger: Path | None = None
-    runtimes: list[Literal["onnxruntime", "litert", "ncnn"]] = Field(default_factory=lambda: ["onnxruntime"])
+    runtimes: tuple[Literal["onnxruntime", "litert", "ncnn"], ...] = ("onnxruntime",)
+    photos: Amount = 0
+    """The most of each held-out set, spread evenly; 0 for all of them."""
 
 
 class PointsPackageOptions(Table):

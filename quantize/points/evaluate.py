@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from quantize.compress.control import BudgetError
 from quantize.data.detections import Found
+from quantize.data.photos import every_nth
 from quantize.data.readers import read_set
 from quantize.data.sample import Sample, read_samples
 from quantize.points.collect import Measured, Peer, collect
@@ -52,10 +53,12 @@ def _evaluate(run: Run, folder: Path) -> dict[str, Any]:
     networks = _networks(run, recipe)
     sha256 = hashlib.sha256(run.need("export", f"{recipe.name}.efm").read_bytes()).hexdigest()
     detect, peers = _detector(recipe), _peers(recipe)
-    results: dict[str, dict[str, Figures]] = {}
+    results = _begun(folder, sha256)
     opened = recipe.evaluate.sets is not None and recipe.evaluate.sets.is_dir()
     try:
         for name, samples in _sets(run, recipe):
+            if name in results:  # before an interruption
+                continue
             faces = collect(samples, detect, peers, boxes=name in ("dev", "afw"))
             results[name], curves = _of_set(faces, networks)
             if curves:
@@ -68,6 +71,18 @@ def _evaluate(run: Run, folder: Path) -> dict[str, Any]:
     if broken := over_budget(results, recipe.compress.budget.nme):
         raise BudgetError(f"int8 broke its budget: {'; '.join(broken)}")
     return {"table": str(folder / "table.md"), "sha256": sha256}
+
+
+def _begun(folder: Path, sha256: str) -> dict[str, dict[str, Figures]]:
+    """What an interrupted evaluation of the same bundle has measured already, a set each."""
+    table, measured = folder / "table.json", folder / "measured.json"
+    done: dict[str, dict[str, Figures]] = {}
+    if table.is_file() and measured.is_file() and json.loads(measured.read_text())["sha256"] == sha256:
+        done = json.loads(table.read_text())
+    else:
+        table.unlink(missing_ok=True)
+    measured.write_text(json.dumps({"sha256": sha256}))
+    return done
 
 
 def _of_set(
@@ -139,7 +154,8 @@ def _sets(run: Run, recipe: PointsRecipe) -> Iterator[tuple[str, list[Sample]]]:
     for name in SETS:
         path = recipe.evaluate.sets / name if recipe.evaluate.sets else None
         if path is not None and path.is_dir():
-            yield name, read_set("jsonl", path, name)[0]
+            samples = read_set("jsonl", path, name)[0]
+            yield name, every_nth(samples, recipe.evaluate.photos) if recipe.evaluate.photos else samples
 
 
 def over_budget(results: dict[str, dict[str, Figures]], most: float) -> list[str]:

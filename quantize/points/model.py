@@ -57,7 +57,7 @@ class PointsNet(nn.Module):
         self.trunk, channels = sequence(a.trunk, 3)
         self.squeeze = ConvBNReLU(channels, a.gather, 1)
         self.gather = ConvBNReLU(a.gather, a.gather, SIZE // 16, groups=a.gather, act=False)
-        self.gather[0].padding = (0, 0)  # all cells at once, none outside
+        self.gather[0].padding = (0, 0)  # type: ignore[assignment]  # all cells at once, none outside
         self.hidden = ConvBNReLU(a.gather, a.hidden, 1)
         init_relu(self)
         self.heads = nn.ModuleList(nn.Conv2d(a.hidden, length, 1) for length in OUTPUTS.values())
