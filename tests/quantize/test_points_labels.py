@@ -14,7 +14,7 @@ from quantize.points.bridge import bare, bridge_edge
 from quantize.points.crop import carried, face_crop, placed, sample_crop
 from quantize.points.labels import outline_corrected
 from quantize.points.mean_face import MIRROR, five_of, mean_face
-from quantize.points.pack import SHARE, SIDE, load
+from quantize.points.pack import SHARE, SIDE, load, save_targets
 from quantize.points.shapes import smooth_points
 from quantize.points.state import STATE, aspect_ratios, openness, state_of_attributes
 from quantize.points.visibility import visible_points
@@ -134,3 +134,16 @@ def test_a_bridge_over_the_nose_is_an_edge() -> None:
     edges = np.array([bridge_edge(image, points) for image in (without, worn)])
     assert edges[1] > 2 * edges[0]
     assert bare(edges).tolist() == [True, False]
+
+
+def test_once_packed_half_of_the_faces_teach_nothing_about_glasses(tmp_path: Path) -> None:
+    from quantize.points.label import MASKED, finish
+
+    write_pack(tmp_path, 8)
+    targets = load(tmp_path)[1]
+    targets.state[0, [STATE.index(name) for name in ("mask", "cover_nose", "cover_mouth")]] = 1
+    save_targets(tmp_path, targets)
+    finish(tmp_path, targets)
+    done = load(tmp_path)[1]
+    assert np.isnan(done.state[:, STATE.index("glasses")]).sum() == 4
+    assert not done.visible[0, MASKED].any() and done.visible[0, 36:48].all() and done.visible[1].all()
