@@ -127,7 +127,7 @@ class PointsEvaluateOptions(Table):
     ledger: Path | None = None
     runtimes: tuple[Literal["onnxruntime", "litert", "ncnn"], ...] = ("onnxruntime",)
     photos: Amount = 0
-    """The most of each held-out set, spread evenly; 0 for all of them."""
+    """About so many of each held-out set, spread evenly; 0 for all of them."""
 
 
 class PointsPackageOptions(Table):
