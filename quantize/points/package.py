@@ -15,6 +15,7 @@ from edgeface.bundle import Bundle, write_bundle
 from quantize.label.teachers import MESH
 from quantize.package.lineage import lineage_of
 from quantize.points.config import PointsRecipe, recipe_of
+from quantize.points.evaluate import DETECTOR_SIZE
 from quantize.points.export import make_manifest
 from quantize.points.tables import markdown
 from quantize.run import Run, StepError, perform
@@ -68,6 +69,7 @@ def _package(run: Run, folder: Path) -> dict[str, Any]:
         environment.from_string(CARD.read_text()).render(
             m=manifest,
             size=size,
+            detector=f"{recipe.evaluate.detector} at {'x'.join(map(str, DETECTOR_SIZE))}",
             parameters=sum(v.numel() for v in state["weights"].values()),
             tables=markdown(results).replace("## ", "### ").rstrip(),
             sets=lineage["data"],
