@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from quantize.run import Run
 
 app = typer.Typer(
@@ -48,6 +50,17 @@ def _run(
     return Run(wanted, engine, workers, device, again)
 
 
+def _step(run: Run, name: str) -> Callable[..., dict[str, Any]]:
+    """The work of a step, by what the recipe is for."""
+    from importlib import import_module
+
+    place = f"quantize.points.{name}" if run.recipe.task == "points" else f"quantize.{name}.step"
+    if name in ("data", "search", "pretrain"):  # the data of all networks are read alike
+        place = "quantize.data.step" if name == "data" else f"quantize.train.{name}"
+    work: Callable[..., dict[str, Any]] = getattr(import_module(place), name)
+    return work
+
+
 @app.command()
 def data(recipe: RecipeFile, settings: Setting = None, folder: Folder = None, again: Again = False) -> None:
     """Read the labelled sets and keep a part of them for decisions (dev)."""
@@ -66,9 +79,8 @@ def label(
     again: Again = False,
 ) -> None:
     """Let teachers fill in what labels leave open, and pack the photos."""
-    from quantize.label.step import label as step
-
-    step(_run(recipe, settings, folder, engine, workers, again=again))
+    run = _run(recipe, settings, folder, engine, workers, again=again)
+    _step(run, "label")(run)
 
 
 @app.command()
@@ -96,9 +108,8 @@ def train(
     recipe: RecipeFile, settings: Setting = None, folder: Folder = None, device: Device = "auto", again: Again = False
 ) -> None:
     """Train the network (torchrun -m quantize train … for several processes)."""
-    from quantize.train.step import train as step
-
-    step(_run(recipe, settings, folder, device=device, again=again))
+    run = _run(recipe, settings, folder, device=device, again=again)
+    _step(run, "train")(run)
 
 
 @app.command()
@@ -111,17 +122,15 @@ def compress(
     again: Again = False,
 ) -> None:
     """Make the weights int8, within the recipe's budget."""
-    from quantize.compress.step import compress as step
-
-    step(_run(recipe, settings, folder, device=device, again=again), checkpoint)
+    run = _run(recipe, settings, folder, device=device, again=again)
+    _step(run, "compress")(run, checkpoint)
 
 
 @app.command()
 def export(recipe: RecipeFile, settings: Setting = None, folder: Folder = None, again: Again = False) -> None:
     """Write the network for each runtime, and compare what they answer."""
-    from quantize.export.step import export as step
-
-    step(_run(recipe, settings, folder, again=again))
+    run = _run(recipe, settings, folder, again=again)
+    _step(run, "export")(run)
 
 
 @app.command()
@@ -134,17 +143,15 @@ def evaluate(
     again: Again = False,
 ) -> None:
     """Measure the bundle, its float network and peers on held-out photos."""
-    from quantize.evaluate.step import evaluate as step
-
-    step(_run(recipe, settings, folder, engine, workers, again=again))
+    run = _run(recipe, settings, folder, engine, workers, again=again)
+    _step(run, "evaluate")(run)
 
 
 @app.command()
 def package(recipe: RecipeFile, settings: Setting = None, folder: Folder = None, again: Again = False) -> None:
     """Write bundle and model card into the run folder."""
-    from quantize.package.step import package as step
-
-    step(_run(recipe, settings, folder, again=again))
+    run = _run(recipe, settings, folder, again=again)
+    _step(run, "package")(run)
 
 
 @app.command("all")
@@ -165,29 +172,10 @@ def everything(
     lacks = {str(f): f for step in STEPS for f in missing(run.recipe, step, engine, device)}
     if lacks:
         raise StepError("\n".join(f"{f.step} needs {text}" for text, f in lacks.items()))
-    from quantize.compress.step import compress
-    from quantize.data.step import data
-    from quantize.evaluate.step import evaluate
-    from quantize.export.step import export
-    from quantize.label.step import label
-    from quantize.package.step import package
-    from quantize.train.step import train
-
-    data(run)
-    label(run)
-    if run.recipe.search.views:
-        from quantize.train.search import search
-
-        search(run)
-    if run.recipe.pretrain.views:
-        from quantize.train.pretrain import pretrain
-
-        pretrain(run)
-    train(run)
-    compress(run)
-    export(run)
-    evaluate(run)
-    package(run)
+    for step in STEPS:
+        if step in ("search", "pretrain") and not getattr(run.recipe, step).views:
+            continue
+        _step(run, step)(run)
 
 
 @app.command()
@@ -253,6 +241,13 @@ def dev(
     from quantize.train.dev import measure
 
     run = _run(recipe, settings, folder)
+    if run.recipe.task == "points":
+        from quantize.points.dev import measure as measure_points
+        from quantize.points.model import load_points
+
+        points = load_points(checkpoint or run.need("train", "ema.pt"))
+        typer.echo(json.dumps(measure_points(points, run.path("label", "dev-pack")), indent=1))
+        return
     model = load_student(checkpoint or run.need("train", "ema.pt"))
     samples = read_samples(run.need("label", "dev.jsonl"))
     typer.echo(json.dumps(measure(model, samples, {s.name: s.use for s in run.recipe.data.sets}, photos), indent=1))
@@ -339,7 +334,8 @@ def publish(
     """Copy a packaged bundle and its card into the checkout."""
     from quantize.package.publish import publish as work
 
-    for path in work(_run(recipe, settings, folder), replace, models, docs):
+    run = _run(recipe, settings, folder)
+    for path in work(run, replace, models, docs, _step(run, "package")):
         typer.echo(path)
 
 

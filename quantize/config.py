@@ -66,6 +66,18 @@ class DataOptions(Table):
     """The largest share that one event may have of the views drawn from detection sets."""
     events_together: list[list[str]] = []
     """Events that count as one, by a part of their names."""
+    left_out: list[str] = []
+    """Sets of the recipe's base that it does without; empty once they are gone."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out(cls, values: Any) -> Any:
+        names, sets = (values.get(k) for k in ("left_out", "sets")) if isinstance(values, dict) else (None, None)
+        if not (isinstance(names, list) and isinstance(sets, list) and all(isinstance(s, dict) for s in sets)):
+            return values  # what is wrong with them is said by the fields
+        if unknown := [n for n in names if n not in [s.get("name") for s in sets]]:
+            raise ValueError(f"left_out must name sets of data.sets, but got {', '.join(map(str, unknown))}")
+        return {**values, "sets": [s for s in sets if s.get("name") not in names], "left_out": []}
 
 
 class LabelOptions(Table):
@@ -340,6 +352,8 @@ class PackageOptions(Table):
 class Recipe(Table):
     """One network, from photos to bundle."""
 
+    task: Literal["faces", "points"] = "faces"
+    """What it learns: to find faces, or the points of a found one (`quantize.points.config`)."""
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,60}$")
     seed: Amount = 1
     run: Path
@@ -404,10 +418,20 @@ def load_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
 
 def checked(values: dict[str, Any]) -> Recipe:
     """The recipe of parsed TOML. Raises RecipeError with every fault, each with its key."""
+    model = _model_of(values)
     try:
-        return Recipe.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
-        raise RecipeError("\n".join(_said(e) for e in error.errors())) from None
+        raise RecipeError("\n".join(_said(e, model) for e in error.errors())) from None
+
+
+def _model_of(values: dict[str, Any]) -> type[Recipe]:
+    """The schema that a recipe's ``task`` names: detectors need none."""
+    if values.get("task") != "points":
+        return Recipe
+    from quantize.points.config import PointsRecipe
+
+    return PointsRecipe
 
 
 def _said(error: Any, model: type[BaseModel] | None = None, prefix: str = "") -> str:

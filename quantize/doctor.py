@@ -40,6 +40,7 @@ TEACHERS = (
     "tddfa_param_mean_std.npz",
 )
 QUALITY_TEACHER = "mobilefacenet_112.onnx"
+MESH_TEACHER = "face_landmark.tflite"
 RUNTIMES = {"onnxruntime": "onnxruntime", "litert": "ai_edge_litert", "ncnn": "ncnn"}
 LITERT = "EDGEFACE_LITERT_PYTHON"
 LEAST_DISK, LEAST_MEMORY = 2 << 30, 2 << 30
@@ -122,6 +123,9 @@ def _label(recipe: Recipe | None) -> Iterator[Finding]:
     folder = recipe.label.teachers
     assert folder is not None
     files = [*TEACHERS, *([QUALITY_TEACHER] if recipe.label.quality_sets else [])]
+    if recipe.task == "points":
+        files.append(MESH_TEACHER)
+        yield Finding("label", "the package ai-edge-litert (teacher of depth)", _module("ai_edge_litert"), INSTALL)
     for file in files:
         yield _path(
             "label",

@@ -61,6 +61,7 @@ def quantize_onnx(
     float_outputs: bool = True,
     percentile: float | None = PERCENTILE,
     cache: Path | None = None,
+    outputs: Sequence[str] = OUTPUTS,
 ) -> None:
     """Post-training quantisation by ONNX Runtime: weights int8 per channel, activations uint8 per tensor, QDQ.
 
@@ -73,6 +74,7 @@ def quantize_onnx(
         percentile: of the values seen, that ranges cover; None for all of them. A few outliers cost every other value
             precision; but one in a hundred thousand is what says that a face fills the frame.
         cache: a file that keeps the ranges; a second call with other ``keep_float`` reads them there.
+        outputs: names of the network's outputs, each made by a convolution.
     """
     scale, zero = np.array(INPUT_SCALE, np.float32), np.array(INPUT_ZERO, np.uint8)
     overrides = {INPUT: [{"quant_type": QuantType.QUInt8, "scale": scale, "zero_point": zero}]}
@@ -80,7 +82,7 @@ def quantize_onnx(
         # folded channel scales bring what matters of every output into −1…1
         overrides |= {
             o: [{"quant_type": QuantType.QUInt8, "rmin": np.array(-1, np.float32), "rmax": np.array(1, np.float32)}]
-            for o in OUTPUTS
+            for o in outputs
         }
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
@@ -106,7 +108,7 @@ def quantize_onnx(
             )
     network = onnx.load(path)
     if float_outputs:
-        _drop_output_rounding(network)
+        _drop_output_rounding(network, outputs)
     _take_bytes(network)
     onnx.checker.check_model(network, full_check=True)
     onnx.save(tidy(network), path)
@@ -134,11 +136,11 @@ def _take_bytes(network: Any) -> None:
     graph.node.insert(0, helper.make_node("DequantizeLinear", [INPUT, *names], [by]))
 
 
-def _drop_output_rounding(network: Any) -> None:
+def _drop_output_rounding(network: Any, outputs: Sequence[str]) -> None:
     """Lets the convolution before each output write it: the QuantizeLinear and DequantizeLinear between them go."""
     graph = network.graph
     maker = {o: n for n in graph.node for o in n.output}
-    for output in OUTPUTS:
+    for output in outputs:
         dequantize = maker[output]
         if dequantize.op_type != "DequantizeLinear":
             continue

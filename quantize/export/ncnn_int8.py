@@ -23,12 +23,13 @@ from quantize.export.qdq_layers import QuantisedConv, dequantised
 _WINOGRAD_GAIN = 24 * 24
 
 
-def convert_int8(qdq: Path, out: Path) -> NcnnFiles:
+def convert_int8(qdq: Path, out: Path, size: tuple[int, int] | None = None) -> NcnnFiles:
     """Convert an int8 network.
 
     Args:
         qdq: what `quantize.compress.qdq.quantize_onnx` wrote.
         out: path of the result without its suffixes.
+        size: (width, height) of a network for one size; None for a student, which takes any.
 
     Returns:
         ``OUT.param`` and ``OUT.bin``. The input is float: real values, as for the float network.
@@ -37,7 +38,7 @@ def convert_int8(qdq: Path, out: Path) -> NcnnFiles:
         ConversionError: pnnx is missing or failed, or the result is not the network that was given.
     """
     real, convs = dequantised(onnx.load(qdq))
-    layers = _float_layers(real, None)
+    layers = _float_layers(real, size)
     quantised = _quantise(layers, convs)
     if quantised != len(convs):
         raise ConversionError(f"{len(convs)} convolutions must be found in what pnnx wrote, but got {quantised}")

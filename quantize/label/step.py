@@ -54,8 +54,8 @@ def _label(run: Run, folder: Path) -> dict[str, Any]:
     if options.teachers is not None:
         engine = open_engine(run.engine, run.workers)
         try:
-            samples, missing = _labelled(run, samples, engine)
-            dev, more = _labelled(run, dev, engine)
+            samples, missing = labelled(run, samples, engine)
+            dev, more = labelled(run, dev, engine)
             unreadable = missing + more
             refined = refine_rotations(samples)
             keep_entropies(samples, own)
@@ -81,7 +81,7 @@ def _label(run: Run, folder: Path) -> dict[str, Any]:
     }
 
 
-def _labelled(run: Run, samples: list[Sample], engine: Engine) -> tuple[list[Sample], int]:
+def labelled(run: Run, samples: list[Sample], engine: Engine) -> tuple[list[Sample], int]:
     """The labelled samples, and how many photos could not be read."""
     options = run.recipe.label
     assert options.teachers is not None

@@ -22,6 +22,7 @@ CENTERFACE = Teacher("CenterFace", "boxes, landmarks", "MIT", "Star-Clouds/Cente
 RETINAFACE = Teacher("RetinaFace mobilenet0.25", "boxes, landmarks", "MIT", "biubug6/Pytorch_Retinaface")
 FSANET = Teacher("FSA-Net (three networks)", "rotation", "Apache-2.0", "shamangary/FSA-Net")
 TDDFA = Teacher("3DDFA_V2 mb05", "landmarks, rotation", "MIT", "cleardusk/3DDFA_V2")
+MESH = Teacher("MediaPipe Face Mesh", "landmarks, depth", "Apache-2.0", "google/mediapipe")
 MOBILEFACENET = Teacher("MobileFaceNet", "quality targets", "Apache-2.0", "foamliu/MobileFaceNet")
 
 

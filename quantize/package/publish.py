@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from quantize.files import replacing
 from quantize.package.step import package
@@ -12,7 +14,13 @@ from quantize.run import Run, StepError
 MODELS, DOCS = Path("edgeface/models"), Path("docs")
 
 
-def publish(run: Run, replace: bool = False, models: Path = MODELS, docs: Path = DOCS) -> list[Path]:
+def publish(
+    run: Run,
+    replace: bool = False,
+    models: Path = MODELS,
+    docs: Path = DOCS,
+    step: Callable[[Run], dict[str, Any]] = package,
+) -> list[Path]:
     """Copies the bundles of step ``package`` to ``models`` and the card to ``docs``; packages first where need be.
 
     Args:
@@ -20,6 +28,7 @@ def publish(run: Run, replace: bool = False, models: Path = MODELS, docs: Path =
         replace: whether files that stand there with another content may be replaced.
         models: receives ``NAME.efm`` and ``NAME-float32.efm``.
         docs: receives ``model-card-NAME.md``.
+        step: that of ``package``, by what the recipe is for.
 
     Returns:
         The files that were written; none where the same ones stand there already.
@@ -27,7 +36,7 @@ def publish(run: Run, replace: bool = False, models: Path = MODELS, docs: Path =
     Raises:
         StepError: a file stands there and ``replace`` is not set, or a folder is missing; nothing is written then.
     """
-    package(run)
+    step(run)
     made = run.path("package")
     wanted = {path: models / path.name for path in sorted(made.glob("*.efm"))}
     wanted |= {path: docs / path.name for path in sorted(made.glob("model-card-*.md"))}

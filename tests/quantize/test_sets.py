@@ -60,3 +60,14 @@ def test_only_labelled_sets_are_measured_on(tmp_path: Path) -> None:
     run = Run(recipe(tmp_path, {"name": "labelled"}, {"name": "people", "use": "unlabelled"}))
     assert data(run)["photos"] == 19
     assert [s.source for s in read_samples(run.path("data", "dev.jsonl"))] == ["labelled"]
+
+
+def test_sets_of_a_base_are_left_out(tmp_path: Path) -> None:
+    whole = recipe(tmp_path, {"name": "a"}, {"name": "b"}).model_dump(mode="json")
+    whole["data"]["left_out"] = ["b"]
+    rest = checked(whole)
+    assert [s.name for s in rest.data.sets] == ["a"]
+    assert checked(rest.model_dump(mode="json")) == rest
+    whole["data"]["left_out"] = ["c"]
+    with pytest.raises(RecipeError, match="left_out must name sets of data.sets, but got c"):
+        checked(whole)
