@@ -32,6 +32,10 @@ WORDS: Final[Mapping[Reason, str]] = {
     Reason.TOO_BRIGHT: "too bright: less light, or a shorter exposure",
     Reason.LOW_CONTRAST: "low in contrast: no light behind people, and clean the lens",
     Reason.OCCLUDED: "partly covered: look for what stands between camera and people",
+    Reason.EYES_CLOSED: "with shut eyes: no lamp or sun that dazzles people",
+    Reason.MOUTH_OPEN: "with an open mouth: wait, or tell people what the camera is for",
+    Reason.GLASSES: "with glasses: use a preset that takes them",
+    Reason.SUNGLASSES: "with sunglasses: shade the place, or ask for them to be taken off",
     Reason.SEVERAL_FACES: "not alone in the picture: narrow the view, or tell a --roi",
 }
 #: Pixels, degrees, and shares.

@@ -19,6 +19,8 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> Any:
     memory, soak = importlib.import_module("memory"), importlib.import_module("soak")
     if not memory.can_look():
         pytest.skip("the C library has no mallinfo2 (glibc 2.33)")
+    # a minute of notes on where faces are would fill for as long as the test runs
+    monkeypatch.setattr("edgeface.web.placing._SPAN_S", 0.5)
     return soak
 
 

@@ -69,5 +69,5 @@ def test_sets_of_a_base_are_left_out(tmp_path: Path) -> None:
     assert [s.name for s in rest.data.sets] == ["a"]
     assert checked(rest.model_dump(mode="json")) == rest
     whole["data"]["left_out"] = ["c"]
-    with pytest.raises(RecipeError, match="left_out must name sets of data.sets, but got c"):
+    with pytest.raises(RecipeError, match=r"left_out must name sets of data\.sets, but got c"):
         checked(whole)
