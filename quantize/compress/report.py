@@ -18,7 +18,6 @@ from torch import nn
 
 from quantize.compress.calibration import Images, as_real
 from quantize.compress.rounding import rounded_result
-from quantize.models import Network
 from quantize.models.layers import ConvBNReLU
 from quantize.models.onnx import INPUT
 from quantize.run import console
@@ -26,7 +25,7 @@ from quantize.run import console
 RELUS = ("Relu", "Clip")  # the latter is ReLU6
 
 
-def layer_report(model: Network, float_path: Path, int8_path: Path, images: Images) -> list[dict[str, Any]]:
+def layer_report(model: nn.Module, float_path: Path, int8_path: Path, images: Images) -> list[dict[str, Any]]:
     """What eight bits do to each convolution, in dB of signal to noise, worst first.
 
     ``alone_db``: at the network's outputs, with only this layer's weights and results quantised. ``weight_db``: of its
@@ -54,7 +53,7 @@ def layer_report(model: Network, float_path: Path, int8_path: Path, images: Imag
 
 
 @torch.no_grad()
-def sensitivities(model: Network, images: Images) -> dict[str, float]:
+def sensitivities(model: nn.Module, images: Images) -> dict[str, float]:
     """dB at the outputs with one layer at a time quantised: weights per channel, results (after ReLU) per tensor. Names
     of the convolutions in the order in which they run, which is the order of the ONNX graph.
     """

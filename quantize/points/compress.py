@@ -56,7 +56,7 @@ def inexact(views: FaceViews, which: NDArray[Any], seed: int) -> tuple[NDArray[n
 
 def _control_faces(targets: Targets, count: int) -> NDArray[np.int64]:
     drawn = np.flatnonzero(targets.drawn > 0)
-    return np.array(every_nth(drawn if len(drawn) else np.arange(len(targets)), count))
+    return np.array(every_nth(drawn.tolist() or range(len(targets)), count))
 
 
 def _compress(run: Run, folder: Path, source: Path, foreign: bool) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def _compress(run: Run, folder: Path, source: Path, foreign: bool) -> dict[str, 
     torch.set_num_threads(recipe.train.threads)
     model = fuse(load_points(source))
     views = FaceViews(run.path("label", "pack"), recipe.train.augment)
-    calibration, _ = inexact(views, np.array(every_nth(np.arange(len(views.targets)), options.photos)), recipe.seed)
+    calibration, _ = inexact(views, np.array(every_nth(range(len(views.targets)), options.photos)), recipe.seed)
     held, truth = inexact(views, _control_faces(views.targets, options.control_faces), recipe.seed + 1)
     maps, int8_maps, int8 = folder / "maps.onnx", folder / "int8-maps.onnx", folder / "int8.onnx"
     export_points(model, maps)

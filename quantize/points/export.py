@@ -69,7 +69,7 @@ def _export(run: Run, folder: Path) -> dict[str, Any]:
         models = [ncnn_spec(*eight, "int8"), ncnn_spec(*full, "float32"), *models]
         predictors |= {"ncnn float32": of_ncnn(*full), "ncnn int8": of_ncnn(*eight, int8=True)}
     views = FaceViews(run.path("label", "pack"), recipe.train.augment)
-    crops, _ = inexact(views, np.array(every_nth(np.arange(len(views.targets)), PARITY_FACES)), recipe.seed + 2)
+    crops, _ = inexact(views, np.array(every_nth(range(len(views.targets)), PARITY_FACES)), recipe.seed + 2)
     answers = {key: predict(crops)["points"] for key, predict in predictors.items()}
     real = answers["onnx float32"]
     parity = {

@@ -85,9 +85,9 @@ def finish(folder: Path, reference: Targets) -> None:
     unbiased(targets, reference)
     pixels = (targets.points / SHARE + 0.5) * SIDE
     surely = bare(np.array([bridge_edge(c, p) for c, p in zip(crops, pixels, strict=True)]))
-    names = [STATE.index("glasses"), STATE.index("sunglasses")]
+    names = np.array([STATE.index("glasses"), STATE.index("sunglasses")])
     unsure = np.ix_(np.flatnonzero(~surely), names)
     targets.state[unsure] = np.where(targets.state[unsure] == 0, np.nan, targets.state[unsure])
     masked = (targets.state[:, STATE.index("mask")] == 1) & (targets.state[:, STATE.index("cover_nose")] == 1)
-    targets.visible[np.ix_(np.flatnonzero(masked), MASKED)] = 0
+    targets.visible[np.ix_(np.flatnonzero(masked), np.array(MASKED))] = 0
     save_targets(folder, targets)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -53,7 +53,7 @@ def _train(run: Run, folder: Path) -> dict[str, Any]:
     finally:
         if (folder / "log.jsonl").is_file():
             draw_log(folder / "log.jsonl", folder)
-    return {"checkpoint": str(folder / "ema.pt"), "views": trainer.seen, **measure(trainer.ema.model, dev)}
+    return {"checkpoint": str(folder / "ema.pt"), "views": trainer.seen, **measure(trainer.average, dev)}
 
 
 def _begin(run: Run, recipe: PointsRecipe, folder: Path) -> None:
@@ -111,6 +111,11 @@ class PointsTrainer:
         if (run / "last.pt").is_file():
             self._resume(run / "last.pt")
 
+    @property
+    def average(self) -> PointsNet:
+        """The network of the moving average."""
+        return cast(PointsNet, self.ema.model)
+
     def _resume(self, path: Path) -> None:
         state = torch.load(path, map_location=self.device, weights_only=True)
         self.model.load_state_dict(state["model"])
@@ -130,7 +135,7 @@ class PointsTrainer:
             "step": self.step,
             "seen": self.seen,
         }
-        small = checkpoint_of_points(self.ema.model, seen=self.seen, seed=self.recipe.seed)
+        small = checkpoint_of_points(self.average, seen=self.seen, seed=self.recipe.seed)
         for name, content in (("last.pt", state), ("ema.pt", small)):
             with replacing(self.run / name) as part:
                 torch.save(content, part)
@@ -158,7 +163,7 @@ class PointsTrainer:
                 self.save()
                 saved = time.monotonic()
             if validate and before // MEASURED != self.seen // MEASURED:
-                self.log(**validate(self.ema.model))
+                self.log(**validate(self.average))
         self.save()
 
     def _step(self, pixels: torch.Tensor, batch: Any, lr: float) -> dict[str, float]:

@@ -102,7 +102,7 @@ class FaceViews:
         jitter, mirror = self.jitter(rng), bool(rng.random() < 0.5)
         points, depth, visible, weight, state = (a[i].copy() for a in (t.points, t.depth, t.visible, t.weight, t.state))
         if mirror:
-            points = points[list(MIRROR)] * np.float32([-1, 1])
+            points = points[list(MIRROR)] * np.array([-1, 1], np.float32)
             depth, visible, weight = (a[list(MIRROR)] for a in (depth, visible, weight))
             state = state[MIRROR_STATE]
         points = jitter.moved(points)
