@@ -64,7 +64,7 @@ def test_the_bundles_in_the_wheel_are_small() -> None:
     from edgeface.bundle import bundled_models
 
     shipped = [path for name, path in bundled_models().items() if not name.endswith("-float32")]  # not in wheels
-    assert sum(path.stat().st_size for path in shipped) < 3_500_000  # of a wheel of less than 4 MB
+    assert sum(path.stat().st_size for path in shipped) < 4_300_000  # of a wheel of less than 5 MB
 
 
 @pytest.mark.parametrize("name", sorted(set(edgeface.__all__) - {"__version__"}))
