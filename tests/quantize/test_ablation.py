@@ -45,6 +45,11 @@ name = "mask_crowd"
 reader = "jsonl"
 path = "{root}/mask_crowd"
 use = "negatives"
+[[data.sets]]
+name = "stanford40_more"
+reader = "jsonl"
+path = "{root}/more"
+use = "unlabelled"
 [label]
 pose_quantile = {{people = 0.95}}
 [model]
@@ -112,6 +117,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ablation")
     write_set(folder / "people", 5, 1)
     write_set(folder / "mask_web", 4, 2)
+    write_set(folder / "more", 4, 4)
     write_set(folder / "mask_crowd", 4, 3, faces=0)
     (folder / "r.toml").write_text(RECIPE.format(root=folder))
     run = Run(load_recipe(folder / "r.toml"))

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="the toolchain's extra is not installed (pip install -e '.[quantize]')")
+
 from points_faces import photo, target
 
 from edgeface.angles import rotation_to_angles

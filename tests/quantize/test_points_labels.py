@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="the toolchain's extra is not installed (pip install -e '.[quantize]')")
+
 from points_faces import face_points, photo, target, write_pack
 
 from edgeface.angles import angles_to_rotation

@@ -6,6 +6,9 @@ import math
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="the toolchain's extra is not installed (pip install -e '.[quantize]')")
+
 import torch
 
 from quantize.points.config import PointsLossOptions
