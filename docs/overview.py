@@ -30,6 +30,7 @@ NETWORKS = {
     "edgeface-s": ("edgeface-s int8 onnxruntime", ("edgeface-s-int8", "edgeface-s-float32")),
     "edgeface-n": ("edgeface-n int8 onnxruntime", ("edgeface-n-int8", "edgeface-n-float32")),
     "YuNet n": ("yunet_n_dynamic", ("yunet_n_dynamic",)),
+    "SCRFD-500M": ("scrfd_500m", ("scrfd_500m_kps",)),
 }
 WIDE, SMALL = "wider+wider2, letterbox 640x640", "wider+wider2, letterbox 320x320"
 EMPTY, POINTS, HEADS = "background, letterbox 640x640", "afw, letterbox 640x640", "aflw2000, letterbox 320x320"
@@ -47,21 +48,24 @@ ROWS = [
 
 
 def measured(table: str) -> dict[str, dict[str, float | None]]:
-    """Figures by row of the README and network, out of `compare`'s table.
+    """Figures by row of the README and network, out of `compare`'s table; of the networks that it has.
 
     Raises:
-        ValueError: a row or a network is missing.
+        ValueError: it has none of them, or lacks a row that one of them was measured for.
     """
     lines = [
         [cell.strip() for cell in line.strip().strip("|").split("|")] for line in table.splitlines() if "|" in line
     ]
     head, found = lines[0], {tuple(cells[:2]): cells for cells in lines}
+    columns = {name: head.index(column) for name, (column, _) in NETWORKS.items() if column in head}
+    if not columns:
+        raise ValueError(f"table must hold one of {', '.join(NETWORKS)}, but its head is {', '.join(head)}")
     figures: dict[str, dict[str, float | None]] = {}
     for trial, figure, label, _, _ in ROWS:
         cells = found.get((trial, figure))
-        if cells is None or any(column not in head for column, _ in NETWORKS.values()):
-            raise ValueError(f"table must hold {trial}, {figure} for each network, but does not")
-        values = {name: cells[head.index(column)] for name, (column, _) in NETWORKS.items()}
+        if cells is None and trial != HEADS:  # peers say no rotation
+            raise ValueError(f"table must hold {trial}, {figure}, but does not")
+        values = {name: "–" if cells is None else cells[column] for name, column in columns.items()}
         figures[label] = {name: None if value == "–" else float(value) for name, value in values.items()}
     return figures
 
@@ -99,7 +103,7 @@ def table(kept: dict[str, Any]) -> str:
 def bullets(kept: dict[str, Any]) -> str:
     """Three lines with numbers for the head of the README."""
     figures, costs = kept["figures"], kept["costs"]
-    s, n, y = NETWORKS
+    s, n, y, *_ = NETWORKS
     ap, points, pose = (figures[ROWS[i][2]] for i in (1, 5, 6))
     cost = [[f"{costs[name][core]['millions']:.0f}" for core in CORES] for name in (s, n, y)]
     return (
@@ -161,11 +165,12 @@ def draw(kept: dict[str, Any]) -> None:
     import matplotlib.pyplot as plt
 
     label = next(label for trial, _, label, _, _ in ROWS if trial == SMALL)
-    # above, to the right, below: the three lie close together on some cores
-    sides = (((0, 9), "center", "bottom"), ((9, 0), "left", "center"), ((0, -9), "center", "top"))
+    # above, to the right, below: they lie close together on some cores
+    below = ((0, -9), "center", "top")
+    sides = (((0, 9), "center", "bottom"), ((9, 0), "left", "center"), below, below)
     places = dict(zip(NETWORKS, sides, strict=True))
     figure, panels = plt.subplots(1, len(CORES), figsize=(9, 3.2), sharey=True, layout="constrained")
-    colors = dict(zip(NETWORKS, ("#00695c", "#26a69a", "#b0552d"), strict=True))
+    colors = dict(zip(NETWORKS, ("#00695c", "#26a69a", "#b0552d", "#6a4c93"), strict=True))
     for panel, (core, title) in zip(panels, CORES.items(), strict=True):
         for name in NETWORKS:
             cost = kept["costs"][name][core]
@@ -193,11 +198,11 @@ def main() -> None:
     if options.table:
         if not options.command:
             parser.error("--command must be given with a table, but is missing: paste the command that printed it")
-        kept = {
-            "command": options.command,
-            "figures": measured(options.table.read_text(encoding="utf-8")),
-            "costs": counted(instructions),
-        }
+        kept = json.loads(KEPT.read_text(encoding="utf-8"))
+        for label, values in measured(options.table.read_text(encoding="utf-8")).items():
+            kept["figures"][label] |= values
+        kept["commands"] = sorted({*kept["commands"], options.command})
+        kept["costs"] = counted(instructions)
         KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     kept = json.loads(KEPT.read_text(encoding="utf-8"))
     readme = options.readme.read_text(encoding="utf-8")
