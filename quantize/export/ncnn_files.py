@@ -13,8 +13,10 @@ _MAGIC = "7767517"
 _FLOAT32, _INT8 = 0, 0x000D4B38  # tags before weights
 #: Layers that have weights and are understood, and those without any.
 CONVOLUTIONS = ("Convolution", "ConvolutionDepthWise")
-_PLAIN = ("Input", "Split", "Pooling", "BinaryOp", "ReLU", "Interp", "Concat", "Sigmoid", "Crop", "Padding")
-_PLAIN += ("Flatten", "Reshape")
+_PLAIN = (
+    *("Input", "Split", "Pooling", "BinaryOp", "ReLU", "Interp", "Concat", "Sigmoid", "Crop", "Padding"),
+    *("Flatten", "Reshape"),
+)
 #: Keys of a convolution in the .param file.
 OUTPUTS, BIAS, WEIGHTS, INT8 = 0, 5, 6, 8
 FEATURES, NO_WINOGRAD = 31, 64
