@@ -161,7 +161,7 @@ def test_a_table_without_a_row_of_the_overview_is_refused(monkeypatch: pytest.Mo
             "| set, input | figure | scrfd_500m |\n|---|---|---|\n| wider, letterbox 640x640 | AP all | 0.5 |\n"
         )
     with pytest.raises(
-        ValueError, match="table must hold one of edgeface-s, .*, but its head is set, input, figure, a"
+        ValueError, match=r"table must hold one of edgeface-s, .*, but its head is set, input, figure, a"
     ):
         overview.measured("| set, input | figure | a |\n|---|---|---|\n| wider, letterbox 640x640 | AP all | 0.5 |\n")
 
