@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,20 @@ import numpy as np
 from edgeface.bundle import Bundle
 from edgeface.bundle import write_bundle as write
 from quantize.models.bundles import make_manifest
+from quantize.run import Run, StepError
+
+
+def measured_bundle(run: Run) -> Path:
+    """The bundle of step ``export``, if it is the one that step ``evaluate`` measured.
+
+    Raises:
+        StepError: it is not, or one of both steps is missing.
+    """
+    bundle = run.need("export", f"{run.recipe.name}.efm")
+    evaluated = json.loads(run.need("evaluate", "done.json").read_text())["result"]  # a broken budget leaves none
+    if evaluated["sha256"] != hashlib.sha256(bundle.read_bytes()).hexdigest():
+        raise StepError(f"evaluate must have measured {bundle}, but measured another one: run step `evaluate` again")
+    return bundle
 
 
 def complete(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ import torch
 from edgeface.bundle import Bundle
 from edgeface.golden import add_golden
 from quantize.compress.step import METHODS
-from quantize.package.bundle import complete
+from quantize.package.bundle import complete, measured_bundle
 from quantize.package.card import card_of
 from quantize.package.lineage import lineage_of
-from quantize.run import Run, StepError, perform
+from quantize.run import Run, perform
 
 QUALITY = {"target": "similarity of face-recognition embeddings to clean photos of the same person, 0 to 1"}
 
@@ -29,11 +28,7 @@ def package(run: Run) -> dict[str, Any]:
     Raises:
         StepError: an earlier step is missing, or the networks were exported anew after step ``evaluate``.
     """
-    bundle = run.need("export", f"{run.recipe.name}.efm")
-    evaluated = json.loads(run.need("evaluate", "done.json").read_text())["result"]  # a broken budget leaves none
-    if evaluated["sha256"] != hashlib.sha256(bundle.read_bytes()).hexdigest():
-        raise StepError(f"evaluate must have measured {bundle}, but measured another one: run step `evaluate` again")
-    inputs = [bundle, run.need("evaluate", "table.json"), run.need("compress", "weights.pt")]
+    inputs = [measured_bundle(run), run.need("evaluate", "table.json"), run.need("compress", "weights.pt")]
     tables = ["package", "data", "label", "model", "pretrain", "train"]
     return perform(run, "package", _package, inputs, tables)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -13,12 +12,13 @@ import torch
 
 from edgeface.bundle import Bundle, write_bundle
 from quantize.label.teachers import MESH
+from quantize.package.bundle import measured_bundle
 from quantize.package.lineage import lineage_of
 from quantize.points.config import PointsRecipe, recipe_of
 from quantize.points.evaluate import DETECTOR_SIZE
 from quantize.points.export import make_manifest
 from quantize.points.tables import markdown
-from quantize.run import Run, StepError, perform
+from quantize.run import Run, perform
 
 CARD = Path(__file__).with_name("points-card.md.j2")
 QUANTISATION = "static, after training"
@@ -33,11 +33,7 @@ def package(run: Run) -> dict[str, Any]:
     Raises:
         StepError: an earlier step is missing, or the networks were exported anew after step ``evaluate``.
     """
-    bundle = run.need("export", f"{run.recipe.name}.efm")
-    evaluated = json.loads(run.need("evaluate", "done.json").read_text())["result"]  # a broken budget leaves none
-    if evaluated["sha256"] != hashlib.sha256(bundle.read_bytes()).hexdigest():
-        raise StepError(f"evaluate must have measured {bundle}, but measured another one: run step `evaluate` again")
-    inputs = [bundle, run.need("evaluate", "table.json"), run.need("compress", "weights.pt")]
+    inputs = [measured_bundle(run), run.need("evaluate", "table.json"), run.need("compress", "weights.pt")]
     return perform(run, "package", _package, inputs, ["package", "data", "label", "model", "train"])
 
 
