@@ -104,8 +104,8 @@ class OptimizerOptions(Table):
     weight_decay: Weight = 0.02
     warmup: Amount = 200
     decay: Share = 1.0
-    """The share of the views, the last ones, over which the learning rate falls; before, it stays. What was trained
-    before the fall may go on under a recipe of more views (Hu et al. 2024, arXiv 2404.06395)."""
+    """The share of the views, the last ones, over which the learning rate falls; before, it stays (Hu et al. 2024,
+    arXiv 2404.06395)."""
     final: Share = 0.01
     """The last learning rate, as a share of ``lr``."""
     clip: Positive = 5.0
