@@ -274,7 +274,8 @@ def test_a_pipeline_that_is_dropped_stops_playing() -> None:
     source.open()
     source.read()
     pipeline = source._pipeline
-    assert pipeline.get_state(0).state.value_nick == "playing"
+    # a pipeline says that it plays after its first frame: GStreamer is asked to wait for it, at most 10 s
+    assert pipeline.get_state(10 * source._gst.SECOND).state.value_nick == "playing"
     del source
     gc.collect()
     assert pipeline.get_state(0).state.value_nick == "null"
