@@ -21,7 +21,7 @@ from quantize.train.curves import draw_log
 from quantize.train.dev import measure
 from quantize.train.loop import Trainer
 
-DEV_PHOTOS = 150
+DEV_PHOTOS = 60
 """Of each kind, for the curves; `python -m quantize dev` takes all of them."""
 FREE = ("train.threads", "train.loader_workers", "train.checkpoint_minutes")
 """What may change while a run is interrupted: none of it changes the network."""
