@@ -1,6 +1,6 @@
 """Other people's detectors, so that they can be measured on the same photos with the same scorer.
 
-A peer is named ``ADAPTER:FILE.onnx``. To add one, write a class with ``name``, ``rule`` (the input rule, for the table)
+A peer is named ``ADAPTER:FILE``. To add one, write a class with ``name``, ``rule`` (the input rule, for the table)
 and ``detect``, as in `quantize.evaluate.peers.yunet`, and name it in `ADAPTERS`.
 """
 
@@ -11,7 +11,11 @@ from pathlib import Path
 
 from quantize.models.detector import Detector
 
-ADAPTERS = {"yunet": "quantize.evaluate.peers.yunet:YuNetPeer", "scrfd": "quantize.evaluate.peers.scrfd:ScrfdPeer"}
+ADAPTERS = {
+    "yunet": "quantize.evaluate.peers.yunet:YuNetPeer",
+    "scrfd": "quantize.evaluate.peers.scrfd:ScrfdPeer",
+    "mediapipe": "quantize.evaluate.peers.mediapipe:MediaPipePeer",
+}
 
 
 def open_peer(spec: str, size: tuple[int, int], min_score: float) -> Detector:
