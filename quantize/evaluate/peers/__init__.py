@@ -18,11 +18,16 @@ ADAPTERS = {
 }
 
 
+class OtherInputError(ValueError):
+    """A peer's file has one input size, and it is not the trial's."""
+
+
 def open_peer(spec: str, size: tuple[int, int], min_score: float) -> Detector:
     """Opens ``ADAPTER:FILE`` for an input of ``size`` (width, height).
 
     Raises:
         ValueError: there is no such adapter.
+        OtherInputError: the file has another input size, and only that.
         FileNotFoundError: there is no such file.
     """
     adapter, _, file = spec.partition(":")

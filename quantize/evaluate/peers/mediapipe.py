@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from quantize.data.boxes import iou_matrix
 from quantize.data.detections import Array, Found
 from quantize.data.jsonl import read_jsonl
+from quantize.evaluate.peers import OtherInputError
 
 #: Stride and anchors of each of its cells, by the side of the input.
 GRIDS = {128: ((8, 2), (16, 6)), 192: ((4, 1),)}
@@ -40,7 +41,7 @@ class MediaPipePeer:
         """``shape``: as in `SHAPES`; that of the input's side if None.
 
         Raises:
-            ValueError: ``size`` is not that of the file.
+            OtherInputError: ``size`` is not that of the file.
             FileNotFoundError: there is no such file.
         """
         from ai_edge_litert.interpreter import Interpreter
@@ -52,7 +53,7 @@ class MediaPipePeer:
         given = self.net.get_input_details()[0]
         height, width = (int(side) for side in given["shape"][1:3])
         if size != (width, height) or height != width or width not in GRIDS:
-            raise ValueError(
+            raise OtherInputError(
                 f"the input of {file.name} must be {width}x{height}, but got {size[0]}x{size[1]}: "
                 f"name trials of that size, such as --trial wider+wider2@{width}x{height}"
             )
