@@ -7,6 +7,7 @@ import pytest
 
 from edgeface.angles import angles_to_rotation
 from edgeface.errors import EdgeFaceError, InvalidInputError
+from edgeface.positions import rotation_spread
 from edgeface.ros import (
     Head,
     detections,
@@ -19,7 +20,6 @@ from edgeface.ros import (
     to_message,
     transforms,
 )
-from edgeface.ros.heads import rotation_spread
 
 pytest.importorskip("rosbags", reason="message definitions come with in a checkout pip install '.[ros]'")
 from support import ros_messages
@@ -118,7 +118,7 @@ def test_detections_with_positions_and_quality() -> None:
     pose = first.results[0].pose
     assert (pose.pose.position.x, pose.pose.position.y, pose.pose.position.z) == (0.1, 0.2, 1.5)
     assert pose.pose.orientation.w == 1
-    turn = rotation_spread(TWO[0]) ** 2
+    turn = rotation_spread(TWO[0].yaw) ** 2
     np.testing.assert_allclose(np.diag(pose.covariance.reshape(6, 6)), [0.01, 0.02, 0.03, turn, turn, turn])
     assert np.isinf(second.results[0].pose.covariance[0])
 
