@@ -1,8 +1,8 @@
 """MediaPipe's face detectors (google/mediapipe, Apache-2.0): the TFLite files of its wheel, in LiteRT.
 
-Short range is fed 128×128 pixels, full range 192×192: the files have no other size. One of their six points is the middle
-of the mouth, so there are no five landmarks to measure. Their boxes are square; people's boxes in WIDER FACE are not, so
-each is brought to their shape by four constants, medians of a training set. They are printed by
+Short range is fed 128×128 pixels, full range 192×192: the files have no other size. One of their six points is the
+middle of the mouth, so there are no five landmarks to measure. Their boxes are square; people's boxes in WIDER FACE are
+not, so each is brought to their shape by four constants, medians of a training set. They are printed by
 `python -m quantize.evaluate.peers.mediapipe FILE SIDE FOLDER`.
 """
 
@@ -22,8 +22,8 @@ from quantize.evaluate.peers import OtherInputError
 
 #: Stride and anchors of each of its cells, by the side of the input.
 GRIDS = {128: ((8, 2), (16, 6)), 192: ((4, 1),)}
-#: By the side of the input, of train/wider, in sizes of the found box: how far the labelled centre lies from the found one
-#: (x, y), and the labelled size (width, height).
+#: By the side of the input, of train/wider, in sizes of the found box: how far the labelled centre lies from the found
+#: one (x, y), and the labelled size (width, height).
 SHAPES = {128: (0.0, -0.096, 0.874, 1.187), 192: (0.02, -0.052, 0.869, 1.179)}
 NMS_IOU = 0.3
 
