@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -13,8 +15,12 @@ pytest.importorskip("torch", reason="the toolchain's extra is not installed")
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from quantize.evaluate.peers import open_peer  # noqa: E402
+from quantize.data.detections import Found  # noqa: E402
+from quantize.evaluate.detectors import DetectorSpec  # noqa: E402
+from quantize.evaluate.evaluation import evaluate  # noqa: E402
+from quantize.evaluate.peers import OtherInputError, open_peer  # noqa: E402
 from quantize.evaluate.peers.mediapipe import MediaPipePeer, anchors, averaged  # noqa: E402
+from quantize.evaluate.trials import FolderSets, Trial  # noqa: E402
 
 
 def _constant(path: Path, shape: list[int], outputs: dict[str, np.ndarray[Any, Any]]) -> None:
@@ -105,3 +111,30 @@ def test_unknown_peers_are_refused(tmp_path: Path) -> None:
         open_peer(f"scrfd:{tmp_path / 'none.onnx'}", (96, 64), 0.1)
     with pytest.raises(FileNotFoundError):
         open_peer(f"mediapipe:{tmp_path / 'none.tflite'}", (128, 128), 0.1)
+
+
+def test_a_peer_of_one_size_is_measured_where_a_trial_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fixed:
+        name, rule = "fixed", "letterbox 128x128"
+
+        def detect(self, image: np.ndarray[Any, Any]) -> Found:
+            return Found(np.array([[10.0, 10, 50, 50]]), np.array([0.9]))
+
+    def opened(spec: DetectorSpec) -> Fixed:
+        if spec.size != (128, 128):
+            raise OtherInputError("the input of fixed must be 128x128")
+        return Fixed()
+
+    monkeypatch.setattr(DetectorSpec, "open", opened)
+    folder = tmp_path / "wider"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), np.zeros((64, 64, 3), np.uint8))
+    line = {"file": "a.png", "width": 64, "height": 64, "complete": True, "faces": [{"box": [10, 10, 50, 50]}]}
+    (folder / "labels.jsonl").write_text(json.dumps(line))
+    (tmp_path / "x.tflite").write_bytes(b"x")
+    given = ([f"mediapipe:{tmp_path / 'x.tflite'}"], FolderSets(tmp_path), tmp_path / "out")
+    small, fitting = Trial("wider", (64, 64)), Trial("wider", (128, 128))
+    results = evaluate(*given, [small, fitting])
+    assert [(r["rule"], r["ap_ge32"]) for r in results] == [("letterbox 128x128", 1.0)]
+    with pytest.raises(OtherInputError, match="must be 128x128"):
+        evaluate(*given, [small])
