@@ -16,9 +16,16 @@ runtime and no OpenCV.
 from __future__ import annotations
 
 import importlib
+from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
+
+if PathFinder.find_spec(f"{__name__}._core", __path__) is None:
+    # Python was started in a checkout and sees its sources first: the compiled core is the installed package's
+    from pkgutil import extend_path
+
+    __path__ = extend_path(__path__, __name__)
 
 if TYPE_CHECKING:  # the list of _HOMES again, for type checkers and editors; tests/sdk/test_package.py compares the two
     from edgeface import errors as errors

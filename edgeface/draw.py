@@ -53,7 +53,8 @@ def draw_faces(
     """Draw every face of one picture.
 
     The pose axes start between the eyes and the mouth: red to the person's left, green down, and a thicker blue one the
-    way the nose points. Labels give the track id if there is one, the score, and the quality as q. The 68 points of
+    way the nose points. Labels give the track id if there is one, the score, and the quality as q; those of small faces
+    leave out what has no room. The 68 points of
     described faces are joined along brows, eyes, nose, lips and jaw; lines leave out what is hidden, whose dots are
     hollow.
 
@@ -172,14 +173,19 @@ def _axes(canvas: NDArray[np.uint8], face: Face, line: int) -> None:
 def _label(canvas: NDArray[np.uint8], face: Face, line: int) -> None:
     cv2 = opencv()
 
-    text = f"{face.score:.2f} q{face.quality:.2f}"
-    if face.track_id is not None:
-        text = f"#{face.track_id} {text}"
     height, width = canvas.shape[:2]
-    # as wide as the face where that can be read, so that labels of a crowd do not hide each other
-    scale = max(0.34, min(face.width / 130, 0.0011 * min(height, width)))
+    side = min(height, width)
+    # the second: what can still be read on a phone that shows the whole picture
+    scale = max(0.34, min(face.width / 60, 0.0011 * side), min(face.width / 130, 0.0016 * side))
     weight = max(1, round(scale))
-    (text_width, text_height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, weight)
+    quality, score = f"q{face.quality:.2f}", f"{face.score:.2f}"
+    texts = [f"{score} {quality}", score]
+    if face.track_id is not None:
+        texts = [f"#{face.track_id} {score} {quality}", f"#{face.track_id} {quality}", f"#{face.track_id}"]
+    for text in texts:  # less of a small face, so that labels of a crowd do not hide each other
+        (text_width, text_height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, weight)
+        if text_width <= 1.5 * face.width:
+            break
     x, y = (int(np.clip(v, -1e6, 1e6)) for v in face.box[:2])
     x = max(0, min(x, width - text_width))
     top = y - text_height - below - line

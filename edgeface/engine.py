@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 try:
     from edgeface import _core
-except ImportError as error:  # mostly a Python that was started in a checkout, and sees its sources first
+except ImportError as error:
     raise ImportError(
         "edgeface must be installed with its extension (in a checkout: pip install .), "
         f"but got {edgeface.__path__[0]} with none that fits this Python: {error}"

@@ -8,6 +8,7 @@ farther away.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -19,7 +20,7 @@ from edgeface.errors import must_be
 if TYPE_CHECKING:
     from edgeface.faces import Faces
 
-__all__ = ["EYE_SPREAD", "Positions", "camera_matrix", "locate"]
+__all__ = ["EYE_SPREAD", "Positions", "camera_matrix", "locate", "locate_by_rays", "rotation_spread"]
 
 #: Relative standard deviation of the distance of adults' eyes: 3.7 mm of 63 mm.
 EYE_SPREAD: Final = 0.06
@@ -27,7 +28,9 @@ EYE_SPREAD: Final = 0.06
 #: Points of the 68 that neither speech nor a smile moves: brows, nose, eyes. The jaw of drawn points slides as the head
 #: turns.
 _RIGID: Final = tuple(range(17, 48))
-_POSE_SIGMA: Final = math.radians(6)  # of the rotation that the first network gave
+#: |yaw| in degrees -> standard deviation of the first network's rotation about each axis, 1.25 times the model card's
+#: mean error.
+_TURNS: Final = ((15.0, 45.0, 80.0), (3.7, 6.1, 15.0))
 _FIVE_SIGMA: Final = 0.03  # of a landmark's place, in face widths
 _POINT_SIGMA: Final = 0.015  # of a point's, where its own spread says less: faces differ from the mean face
 _ROUNDS: Final = 12
@@ -40,8 +43,8 @@ class Positions:
     Attributes:
         points: (n, 3) float64, the middle between the eyes, in metres.
         covariances: (n, 3, 3) float64, square metres: what the fit leaves open, and how much heads differ in size.
-        directions: (n, 3) float64 unit vectors, which way the nose points: the ray from `points` is where the head (not
-            the eyes) looks.
+        rotations: (n, 3, 3) float64, head to that frame. Unlike `Faces.camera_rotations` they say where heads point in
+            space: who looks into the lens from the picture's edge looks along the line of sight, not along the axis.
         from_points: (n,) bools: whether the 68 points were used; if not, the five landmarks were.
 
     A row is NaN where no head fits the points.
@@ -49,8 +52,13 @@ class Positions:
 
     points: NDArray[np.float64]
     covariances: NDArray[np.float64]
-    directions: NDArray[np.float64]
+    rotations: NDArray[np.float64]
     from_points: NDArray[np.bool_]
+
+    @property
+    def directions(self) -> NDArray[np.float64]:
+        """(n, 3) unit vectors, which way noses point: the ray from `points` is where the head (not the eyes) looks."""
+        return -self.rotations[:, :, 2]
 
     @property
     def distances(self) -> NDArray[np.float64]:
@@ -114,11 +122,29 @@ def camera_matrix(
     return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
 
 
+def rotation_spread(yaw: float) -> float:
+    """Standard deviation of a head's rotation about each axis in radians, at a yaw in degrees, by the model card."""
+    return float(np.radians(np.interp(abs(yaw), *_TURNS)))
+
+
 def locate(faces: Faces, matrix: ArrayLike) -> Positions:
     """See `edgeface.faces.Faces.positions`."""
     k = _checked(matrix)
+    return locate_by_rays(faces, lambda points: _rays(points, k), math.sqrt(k[0, 0] * k[1, 1]))
+
+
+def locate_by_rays(
+    faces: Faces, rays_of: Callable[[NDArray[np.float32]], NDArray[np.float64]], focal: float
+) -> Positions:
+    """The same for any camera.
+
+    Args:
+        faces: of one frame.
+        rays_of: from points (m, 2) in edgeface's pixels to x / z and y / z of their rays, (m, 2).
+        focal: pixels; how long an error of a point is in rays.
+    """
     n = len(faces)
-    found = Positions(np.full((n, 3), np.nan), np.full((n, 3, 3), np.nan), np.full((n, 3), np.nan), faces.described)
+    found = Positions(np.full((n, 3), np.nan), np.full((n, 3, 3), np.nan), np.full((n, 3, 3), np.nan), faces.described)
     rotations = faces.camera_rotations.astype(np.float64)
     model = _mean_face()
     width = float(model[16, 0] - model[0, 0])
@@ -134,17 +160,19 @@ def locate(faces: Faces, matrix: ArrayLike) -> Positions:
         else:
             points, shape = faces.landmarks[i], five
             weights = np.full(5, (_FIVE_SIGMA * width * scale) ** -2)
-        rays = _rays(points, k)
-        focal = math.sqrt(k[0, 0] * k[1, 1])
-        rotation = _line_of_sight(np.append(_rays(faces.landmarks[i], k).mean(0), 1.0)) @ rotations[i]
+        rays, middle = rays_of(points), rays_of(faces.landmarks[i]).mean(0)
+        if not (np.isfinite(rays).all() and np.isfinite(middle).all()):
+            continue
+        rotation = _line_of_sight(np.append(middle, 1.0)) @ rotations[i]
         start = np.append(rays.mean(0), 1.0) * focal / scale - rotation @ shape.mean(0)
-        fitted = _fit(rays, shape, rotation, start, weights * focal**2)
+        spread = rotation_spread(float(faces.angles[i, 0]))
+        fitted = _fit(rays, shape, rotation, start, weights * focal**2, spread)
         if fitted is None:
             continue
         rotation, position, covariance = fitted
         found.points[i] = position
         found.covariances[i] = covariance + EYE_SPREAD**2 * np.outer(position, position)
-        found.directions[i] = -rotation[:, 2]
+        found.rotations[i] = rotation
     return found
 
 
@@ -203,6 +231,7 @@ def _fit(
     rotation: NDArray[np.float64],
     start: NDArray[np.float64],
     weights: NDArray[np.float64],
+    spread: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None:
     """Rotation, position and the position's covariance by Gauss-Newton, the rotation held near the one that is known.
 
@@ -212,6 +241,7 @@ def _fit(
         rotation: (3, 3) head to camera, to begin with.
         start: (3,) metres.
         weights: (m,) one over the variance of a coordinate of `rays`.
+        spread: radians, standard deviation of the rotation about each axis.
     """
     from edgeface.tracking.so3 import from_vector
 
@@ -234,7 +264,7 @@ def _fit(
         jacobian = np.concatenate([by_place @ cross, by_place], 2).reshape(-1, 6)
         w = np.repeat(weights, 2)
         normal = jacobian.T @ (jacobian * w[:, None])
-        prior = np.concatenate([np.full(3, _POSE_SIGMA**-2), np.zeros(3)])
+        prior = np.concatenate([np.full(3, spread**-2), np.zeros(3)])
         normal[np.diag_indices(6)] += prior
         right = jacobian.T @ (w * error) - prior * np.concatenate([turn, np.zeros(3)])
         try:

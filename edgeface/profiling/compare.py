@@ -11,7 +11,7 @@ from edgeface.errors import InvalidInputError, must_be
 from edgeface.profiling.measure import TOTAL
 from edgeface.profiling.statistics import Ratio, compare_runs
 
-__all__ = ["Column", "Group", "Row", "columns_of", "compare_columns", "compare_groups", "groups_of"]
+__all__ = ["Column", "Group", "Row", "columns_of", "compare_groups", "groups_of"]
 
 # Shorter stages (grab from memory) are the clock's tick, 52 ns on many boards, and the cost of asking it.
 _SHORTEST_MS: Final = 0.001
@@ -99,15 +99,6 @@ def columns_of(reports: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Column]
         Column(f"{column.title} ({i + 1})" if titles.count(column.title) > 1 else column.title, column.entry)
         for i, column in enumerate(columns)
     ]
-
-
-def compare_columns(
-    columns: Sequence[Column], *, allow_different: bool = False, confidence: float = 0.95, seed: int = 0
-) -> list[Row]:
-    """As `compare_groups`, of one group."""
-    return compare_groups(
-        [Group("", tuple(columns))], allow_different=allow_different, confidence=confidence, seed=seed
-    )[0]
 
 
 def compare_groups(

@@ -89,14 +89,15 @@ def render_compare(
         "Geometric mean of the runs' medians; ratio to the first row of a stage, with its interval from a bootstrap "
         f"over runs. The intervals' confidence is {confidence:.4g} for the whole page."
     )
-    columns = {c.title: c for group in groups for c in group.columns}
+    columns = dict.fromkeys(c.title for group in groups for c in group.columns)
     infos = [
         [Cell(group.key or c.title, "text"), *[Cell(_fact(c.entry["info"].get(k)), "text") for k in _INFO]]
         for group in groups
         for c in (group.columns if not group.key else group.columns[:1])
     ]
-    sections.append(Section("What was compared", table=Table(["", *_INFO], infos)))
-    return _page("edgeface compare", " against ".join(columns), [], sections, created)
+    sections.append(Section("What was compared", table=Table(["", *(key.replace("_", " ") for key in _INFO)], infos)))
+    first, *others = columns
+    return _page("edgeface compare", f"{', '.join(others)} against {first}", [], sections, created)
 
 
 def _compare_table(columns: Sequence[Column], rows: Sequence[Row]) -> Table:

@@ -3,7 +3,7 @@
 from edgeface.ros.camera import Camera
 from edgeface.ros.convert import detections, to_detection_array
 from edgeface.ros.heads import Head, head_positions
-from edgeface.ros.humans import face_id, facial_landmarks, ids_list, normalized_roi, transforms
+from edgeface.ros.humans import cropped, face_id, facial_landmarks, ids_list, normalized_roi, transforms
 from edgeface.ros.images import frame_from_compressed, frame_from_image
 from edgeface.ros.messages import fill, header_of, message_class, to_message
 from edgeface.ros.quaternions import quaternion
@@ -11,6 +11,7 @@ from edgeface.ros.quaternions import quaternion
 __all__ = [
     "Camera",
     "Head",
+    "cropped",
     "detections",
     "face_id",
     "facial_landmarks",

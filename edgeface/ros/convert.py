@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from edgeface.errors import must_be
 from edgeface.faces import Face, Faces
-from edgeface.ros.heads import Head, rotation_spread
+from edgeface.positions import rotation_spread
+from edgeface.ros.heads import Head
 from edgeface.ros.messages import to_message
 from edgeface.ros.quaternions import quaternion
 
@@ -122,7 +123,7 @@ def _pose(face: Face, head: Head | None, orientation: str) -> dict[str, Any]:
     else:
         rotation, position = head.rotation, head.position
         covariance[:3, :3] = head.covariance
-    covariance[range(3, 6), range(3, 6)] = rotation_spread(face) ** 2
+    covariance[range(3, 6), range(3, 6)] = rotation_spread(face.yaw) ** 2
     return {
         "pose": {
             "position": dict(zip("xyz", map(float, position), strict=True)),

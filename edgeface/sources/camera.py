@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -74,6 +75,12 @@ class CameraSource(CaptureSource):
         self._strides = strides
         self._colors: dict[str, Any] = color_options(pixel_format, matrix, range) if self._raw and pixel_format else {}
         self._driver: DriverFormat | None = None
+
+    @property
+    def _hint(self) -> str:
+        if Path(self.name).exists():
+            return " (does another program use it, and may you read it?)"
+        return ": no such device (is the camera connected? ls /dev/video* shows those that are)"
 
     def _make(self) -> Any:
         cv2 = opencv()

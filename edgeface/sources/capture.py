@@ -18,11 +18,14 @@ __all__ = ["CaptureSource"]
 class CaptureSource(Source):
     """Opens a ``cv2.VideoCapture`` and turns what it gives into frames."""
 
-    _hint = ""  #: for the error of an opening that fails
-
     def __init__(self) -> None:
         self._capture: Any = None
         self._count = 0
+
+    @property
+    def _hint(self) -> str:
+        """For the error of an opening that fails."""
+        return ""
 
     @abc.abstractmethod
     def _make(self) -> Any:

@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -32,7 +33,6 @@ class VideoSource(CaptureSource):
     """
 
     live = False
-    _hint = " (is it a video? for bare frames say their color and size)"
 
     def __init__(self, path: str | os.PathLike[str], *, loop: bool = False) -> None:
         super().__init__()
@@ -40,6 +40,11 @@ class VideoSource(CaptureSource):
         self._loop = loop
         self._stamps = RisingStamps(0)
         self._some = False  # whether this round had a frame that could be decoded
+
+    @property
+    def _hint(self) -> str:
+        there = "%" in self.name or Path(self.name).exists()  # a pattern such as shot%03d.jpg names many files
+        return " (is it a video? for bare frames say their color and size)" if there else ": no such file"
 
     @property
     def fps(self) -> float:
@@ -100,7 +105,10 @@ class NetworkSource(CaptureSource):
     """
 
     live = True
-    _hint = " (is the address right, the camera reachable, the login known to it?)"
+
+    @property
+    def _hint(self) -> str:
+        return " (is the address right, the camera reachable, the login known to it?)"
 
     def __init__(self, address: str, *, transport: str = "tcp", timeout: float = 5.0) -> None:
         super().__init__()

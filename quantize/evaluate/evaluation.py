@@ -14,6 +14,7 @@ from quantize.evaluate.detectors import DetectorSpec
 from quantize.evaluate.discard import score_quality
 from quantize.evaluate.intervals import Resamples
 from quantize.evaluate.lightness import by_lightness
+from quantize.evaluate.peers import OtherInputError
 from quantize.evaluate.predict import name_of, predict
 from quantize.evaluate.tables import write_table
 from quantize.evaluate.trials import LIGHTNESS_SETS, Sets, SplitSets, Trial
@@ -42,7 +43,8 @@ def evaluate(
         specs: bundles (path or name), peers (``ADAPTER:FILE``), checkpoints (``float:FILE``).
         sets: where the labelled sets are.
         folder: receives predictions, ``table.json`` and ``table.md``.
-        trials: sets and input sizes; one whose sets are not all there is left out.
+        trials: sets and input sizes; one whose sets are not all there is left out, and for a peer of one input size
+            those of other sizes.
         runtime, precision: of bundles.
         min_score: the default threshold, for what is found by lightness.
         engine: where photos are worked on; this process if None.
@@ -53,15 +55,24 @@ def evaluate(
         One result a detector and trial: ``model``, ``rule``, ``set`` and the figures of `quantize.data.metrics`, with
         ``resamples`` also ``between``, the lowest and highest of each in 95 % of them. Of several detectors that say
         the same name all but the first have what ``specs`` calls them besides.
+
+    Raises:
+        OtherInputError: a peer has an input size that no trial has.
     """
     results: list[dict[str, Any]] = []
     named: dict[str, str] = {}  # two bundles may say the same name: each gets a column of its own
     for model in specs:
-        for trial in trials:
-            if not all(member in sets for member in trial.members):
-                continue
+        here = [trial for trial in trials if all(member in sets for member in trial.members)]
+        refused = []
+        for trial in here:
             spec = DetectorSpec(model, trial.size, runtime, precision, trial.turn)
-            detector = spec.open()
+            try:
+                detector = spec.open()
+            except OtherInputError as error:
+                refused.append(error)
+                if len(refused) == len(here):
+                    raise
+                continue
             samples, found = _predicted(spec, detector, sets, trial, folder, engine)
             if not samples:
                 continue

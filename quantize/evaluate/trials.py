@@ -66,6 +66,8 @@ class Trial:
 WIDER = ("wider", "wider2", "wider+wider2", f"wider+wider2:{CROWD}")
 VAL = (
     *(Trial(name, (side, side)) for side in (640, 320) for name in WIDER),
+    Trial("wider+wider2", (192, 192)),
+    Trial("wider+wider2", (128, 128)),
     Trial("wider", (640, 640), 90),
     Trial("mask_web", (640, 640)),
     Trial("aflw2000", (320, 320)),

@@ -7,17 +7,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import torch
 
 from edgeface.bundle import Bundle, write_bundle
+from edgeface.manifest import Manifest
 from quantize.label.teachers import MESH
 from quantize.package.bundle import measured_bundle
 from quantize.package.lineage import lineage_of
+from quantize.package.rendering import render
 from quantize.points.config import PointsRecipe, recipe_of
 from quantize.points.evaluate import DETECTOR_SIZE
 from quantize.points.export import make_manifest
-from quantize.points.tables import markdown
+from quantize.points.tables import short_table, tables_by_set
 from quantize.run import Run, perform
 
 CARD = Path(__file__).with_name("points-card.md.j2")
@@ -60,19 +61,33 @@ def _package(run: Run, folder: Path) -> dict[str, Any]:
     write_bundle(path, manifest, draft.files())
     Bundle.open(path)
     size = path.stat().st_size
-    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False)
-    card.write_text(
-        environment.from_string(CARD.read_text()).render(
-            m=manifest,
-            size=size,
-            detector=f"{recipe.evaluate.detector} at {'x'.join(map(str, DETECTOR_SIZE))}",
-            parameters=sum(v.numel() for v in state["weights"].values()),
-            tables=markdown(results).replace("## ", "### ").rstrip(),
-            sets=lineage["data"],
-            teachers=lineage["teachers"],
-        )
-    )
+    parameters = sum(v.numel() for v in state["weights"].values())
+    found_by = f"{recipe.evaluate.detector} at {'x'.join(map(str, DETECTOR_SIZE))}"
+    card.write_text(card_of(manifest, size, found_by, parameters))
     return {"bundle": str(path), "bytes": size, "card": str(card)}
+
+
+def card_of(manifest: Manifest, size: int, detector: str, parameters: int) -> str:
+    """The card as Markdown.
+
+    Args:
+        manifest: of the packaged bundle.
+        size: bytes of its file.
+        detector: what found the faces, and at which input.
+        parameters: of the network.
+    """
+    results = manifest.metrics["results"]
+    return render(
+        CARD,
+        m=manifest,
+        size=size,
+        detector=detector,
+        parameters=parameters,
+        short=short_table(results),
+        tables=tables_by_set(results),
+        sets=manifest.lineage["data"],
+        teachers=manifest.lineage["teachers"],
+    )
 
 
 def _training(recipe: PointsRecipe, state: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -244,11 +245,23 @@ def test_a_reader_that_hangs_does_not_keep_it_from_stopping(bundle: Path, folder
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.readline()
-        time.sleep(2)
+        _until_full(process)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
         assert "results of" in process.stderr.read()
     assert len(list(shots.iterdir())) == 1
+
+
+def _until_full(process: subprocess.Popen[str]) -> None:
+    """Wait until the pipe behind a process' stdout takes no more."""
+    end = os.open(f"/proc/{process.pid}/fd/1", os.O_WRONLY | os.O_NONBLOCK)
+    deadline = time.monotonic() + 60
+    try:
+        while select.select([], [end], [], 0)[1]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        os.close(end)
 
 
 @pytest.mark.parametrize("output_format", ["line", "jsonl"])

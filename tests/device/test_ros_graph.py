@@ -65,6 +65,7 @@ class Graph:
             (NormalizedRegionOfInterest2D, f"{face}/roi"),
             (FacialLandmarks, f"{face}/landmarks"),
             (Float32, f"{face}/quality"),
+            (Image, f"{face}/cropped"),
         ):
             self.heard[topic] = []
             self.other.create_subscription(kind, topic, self.heard[topic].append, 10)  # reliable, as libhri's are
@@ -169,6 +170,11 @@ def test_images_become_detections_topics_and_frames(graph: Callable[..., Graph])
     assert (roi.xmin + roi.xmax) / 2 == pytest.approx(12 / 64, abs=0.02)
     assert sum(point.c > 0 for point in g.heard["/humans/faces/f1/landmarks"][-1].landmarks) == 5
     assert g.heard["/humans/faces/f1/quality"][-1].data == pytest.approx(tiny.QUALITY, abs=0.02)
+    cropped = g.heard["/humans/faces/f1/cropped"][-1]
+    assert (cropped.width, cropped.height, cropped.encoding) == (128, 128, "bgr8")
+    assert cropped.header.frame_id == "camera_optical_frame"
+    blue, green, red = np.frombuffer(cropped.data, np.uint8).reshape(128, 128, 3)[64, 64].tolist()
+    assert red > 100 > max(blue, green)  # the face is a red square
 
 
 def test_without_a_calibration_the_place_is_unknown(graph: Callable[..., Graph]) -> None:

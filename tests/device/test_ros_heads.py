@@ -6,12 +6,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from support.heads import FIVE
 
 from edgeface.angles import angles_to_rotation
 from edgeface.errors import InvalidInputError
 from edgeface.faces import Faces
+from edgeface.positions import rotation_spread
 from edgeface.ros import Camera, head_positions
-from edgeface.ros.heads import MEAN_FACE, rotation_spread
 
 SIZE = (640, 480)
 MATRIX = np.array([[600.0, 0, 330], [0, 610, 235], [0, 0, 1]])
@@ -44,7 +45,7 @@ def seen(
     """A face of `size` times the mean one, which looks as `angles` say to who looks at it."""
     place = np.asarray(place, float)
     looks = (np.eye(3) if turn is None else turn) @ angles_to_rotation(angles)
-    model = size * MEAN_FACE
+    model = size * FIVE
     aim = aimed(place + aimed(place) @ angles_to_rotation(angles) @ model.mean(axis=0))
     points = model @ (aim @ angles_to_rotation(angles)).T + place
     given, zero = np.array(distortion or (0.0,) * 4), np.zeros(3)
@@ -102,7 +103,7 @@ def test_the_covariance_is_that_of_the_errors() -> None:
     camera = Camera(MATRIX, size=SIZE)
     for place, angles in PLACES[:3]:
         squares, along = [], []
-        spread = rotation_spread(seen(place, angles)[0])
+        spread = rotation_spread(seen(place, angles)[0].yaw)
         for _ in range(400):
             faces = seen(
                 place,

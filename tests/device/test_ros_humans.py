@@ -1,5 +1,6 @@
 """ROS4HRI: topics' messages and frames, with the definitions of hri_msgs and over the wire."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,10 @@ import pytest
 
 from edgeface.angles import angles_to_rotation
 from edgeface.errors import EdgeFaceError, InvalidInputError
+from edgeface.positions import rotation_spread
 from edgeface.ros import (
     Head,
+    cropped,
     detections,
     face_id,
     facial_landmarks,
@@ -19,10 +22,10 @@ from edgeface.ros import (
     to_message,
     transforms,
 )
-from edgeface.ros.heads import rotation_spread
 
 pytest.importorskip("rosbags", reason="message definitions come with in a checkout pip install '.[ros]'")
 from support import ros_messages
+from support.heads import faces_of
 from support.moving import Person, faces
 
 HEADER = {"stamp": {"sec": 3, "nanosec": 5}, "frame_id": "camera_optical_frame"}
@@ -73,6 +76,48 @@ def test_five_of_seventy_landmarks() -> None:
     assert 0 < sum(point["c"] > 0 for point in outside["landmarks"]) < 5
 
 
+def test_seventy_landmarks_of_a_described_face() -> None:
+    matrix = np.array([[600.0, 0, 320], [0, 600, 240], [0, 0, 1]])
+    face = faces_of(matrix, (0, 0, 1), np.eye(3), size=(640, 480))[0]
+    message = sent("hri_msgs/FacialLandmarks", facial_landmarks(face, HEADER, (640, 480)))
+    assert face.points68 is not None and face.visibility is not None
+    for i in range(68):
+        point = message.landmarks[i]
+        assert (point.x * 640, point.y * 480) == pytest.approx(tuple(face.points68[i]), abs=1e-3)
+        assert point.c == pytest.approx(face.visibility[i])
+    pupil = message.landmarks[68]
+    assert (pupil.x * 640, pupil.y * 480) == pytest.approx(tuple(face.landmarks[0]), abs=1e-3)
+    # RIGHT_EAR, MENTON, LEFT_EAR: image-left, lowest, image-right of somebody who looks into the lens
+    xs, ys = ([getattr(message.landmarks[i], axis) for i in (0, 8, 16)] for axis in "xy")
+    assert xs[0] < xs[1] < xs[2] and max(ys) == ys[1]
+
+
+@pytest.mark.parametrize(
+    ("box", "size", "filled"),
+    [
+        ((10, 20, 50, 100), (80, 40), (30, 50, 0, 40)),  # high: 20 wide, in the middle
+        ((10, 20, 50, 30), (20, 20), (0, 20, 8, 12)),  # 5 high; half of 15 is 7 or 8
+        ((-40, 20, 20, 40), (16, 16), (0, 16, 0, 16)),  # half of it outside
+        ((300, 300, 320, 320), (16, 16), None),
+    ],
+)
+def test_cropped_faces_lie_in_the_middle_of_black(box: Any, size: Any, filled: Any) -> None:
+    image = np.full((120, 160, 3), (50, 100, 150), np.uint8)
+    one = faces([Person(1, 1, 5)], track_ids=[1])
+    face = replace(one, boxes=np.array([box], np.float32))[0]
+    values = cropped(face, image, HEADER, size)
+    message = sent("sensor_msgs/Image", values | {"data": np.frombuffer(values["data"], np.uint8)})
+    assert (message.width, message.height, message.encoding, message.step) == (*size, "bgr8", 3 * size[0])
+    picture = np.asarray(message.data).reshape(size[1], size[0], 3)
+    if filled is None:
+        assert not picture.any()
+        return
+    rows, columns = np.nonzero(picture.any(axis=2))
+    found = (columns.min(), columns.max() + 1, rows.min(), rows.max() + 1)
+    np.testing.assert_allclose(found, filled, atol=1)
+    assert (picture[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] == (50, 100, 150)).all()
+
+
 def turned(rotation: Any) -> np.ndarray:
     """(3, 3) of a quaternion message."""
     x, y, z, w = rotation.x, rotation.y, rotation.z, rotation.w
@@ -118,7 +163,7 @@ def test_detections_with_positions_and_quality() -> None:
     pose = first.results[0].pose
     assert (pose.pose.position.x, pose.pose.position.y, pose.pose.position.z) == (0.1, 0.2, 1.5)
     assert pose.pose.orientation.w == 1
-    turn = rotation_spread(TWO[0]) ** 2
+    turn = rotation_spread(TWO[0].yaw) ** 2
     np.testing.assert_allclose(np.diag(pose.covariance.reshape(6, 6)), [0.01, 0.02, 0.03, turn, turn, turn])
     assert np.isinf(second.results[0].pose.covariance[0])
 

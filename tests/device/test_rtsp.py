@@ -84,5 +84,5 @@ def test_a_stream_outlives_its_server() -> None:
             results += result is not None
             if stream.stats.reconnects and result is not None:
                 break
-        assert stream.stats.reconnects == 1
+        assert stream.stats.reconnects >= 1  # a busy machine may lose the new server once more
         assert results

@@ -332,11 +332,11 @@ def test_a_second_thread_is_refused() -> None:
     def hold() -> None:
         with tracker._exclusive():
             inside.set()
-            go_on.wait(5)
+            go_on.wait(60)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert inside.wait(5)
+    assert inside.wait(60)
     try:
         with pytest.raises(EdgeFaceError, match="one thread at a time"):
             tracker.update(Faces.empty(SIZE))

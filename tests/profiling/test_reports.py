@@ -18,7 +18,7 @@ from edgeface.boards.schemas import read_schema
 from edgeface.cli.app import main
 from edgeface.cli.bench import print_report
 from edgeface.errors import InvalidInputError
-from edgeface.profiling.compare import columns_of, compare_columns, compare_groups, groups_of
+from edgeface.profiling.compare import Column, Group, Row, columns_of, compare_groups, groups_of
 from edgeface.profiling.html import render_compare, render_report
 from edgeface.profiling.layers import Layer
 from edgeface.profiling.litert_layers import medians
@@ -180,10 +180,14 @@ def only(report: Report, index: int) -> Report:
     return {**report, "subjects": [report["subjects"][index]]}
 
 
+def compared(columns: list[Column], *, allow_different: bool = False) -> list[Row]:
+    return compare_groups([Group("", tuple(columns))], allow_different=allow_different)[0]
+
+
 def test_compare_finds_what_was_put_in(report: Report) -> None:
     columns = columns_of([("a", only(report, 0)), ("b", only(slower(report, 10), 0))])
     assert [column.title for column in columns] == ["here (1)", "here (2)"]
-    rows = {row.stage: row for row in compare_columns(columns)}
+    rows = {row.stage: row for row in compared(columns)}
     ratio = rows["infer"].ratios[0]
     assert ratio is not None
     assert ratio.ratio == pytest.approx(10, rel=0.01)
@@ -195,22 +199,22 @@ def test_compare_finds_what_was_put_in(report: Report) -> None:
 
 
 def test_a_report_does_not_differ_from_itself(report: Report) -> None:
-    rows = compare_columns(columns_of([("a", only(report, 0)), ("a", only(report, 0))]))
+    rows = compared(columns_of([("a", only(report, 0)), ("a", only(report, 0))]))
     assert all(ratio is None or (ratio.ratio == 1 and not ratio.significant) for row in rows for ratio in row.ratios)
 
 
 def test_different_networks_are_refused_unless_told(report: Report) -> None:
     columns = columns_of([("a", only(report, 0)), ("b", only(report, 2))])
     with pytest.raises(InvalidInputError, match=r"networks must be the same .*\(--allow-different"):
-        compare_columns(columns)
-    assert len(compare_columns(columns, allow_different=True)) == 5
+        compared(columns)
+    assert len(compared(columns, allow_different=True)) == 5
     resized = copy.deepcopy(report)
     resized["subjects"][0]["info"]["size"] = [128, 96]
     columns = columns_of([("a", only(report, 0)), ("b", only(resized, 0))])
     with pytest.raises(InvalidInputError, match=r"input sizes must be the same .* got \[64, 64\] and \[128, 96\]"):
-        compare_columns(columns)
+        compared(columns)
     with pytest.raises(InvalidInputError, match="at least two subjects"):
-        compare_columns(columns[:1])
+        compared(columns[:1])
 
 
 def test_a_stage_that_one_side_lacks_has_no_ratio(report: Report) -> None:
@@ -219,7 +223,7 @@ def test_a_stage_that_one_side_lacks_has_no_ratio(report: Report) -> None:
     subject["summary"]["track"] = subject["summary"]["infer"]
     for run in subject["runs"]:
         run["stages_ms"]["track"] = run["stages_ms"]["infer"]
-    rows = {row.stage: row for row in compare_columns(columns_of([("a", only(report, 0)), ("b", only(tracked, 0))]))}
+    rows = {row.stage: row for row in compared(columns_of([("a", only(report, 0)), ("b", only(tracked, 0))]))}
     assert rows["track"].ratios == (None,)
     assert rows["track"].typical[0] is None
 
@@ -285,7 +289,7 @@ def test_a_stage_as_short_as_the_clocks_tick_is_not_judged(report: Report) -> No
     short = copy.deepcopy(report)
     for run in short["subjects"][0]["runs"]:
         run["stages_ms"]["grab"] = [0.0003 for _ in run["stages_ms"]["infer"]]
-    rows = {row.stage: row for row in compare_columns(columns_of([("a", only(short, 0)), ("b", only(short, 0))]))}
+    rows = {row.stage: row for row in compared(columns_of([("a", only(short, 0)), ("b", only(short, 0))]))}
     assert rows["grab"].ratios == (None,)
     assert rows["infer"].ratios[0] is not None
 
@@ -337,7 +341,7 @@ def test_reports_of_several_configurations_are_compared_like_with_like(report: R
 def test_the_confidence_is_shared_by_all_groups(report: Report) -> None:
     """The more is compared, the wider each interval."""
     pair = [("a", only(report, 0)), ("b", only(slower(report, 1.01), 0))]
-    alone = compare_columns(columns_of(pair))[-1].ratios[0]
+    alone = compared(columns_of(pair))[-1].ratios[0]
     among = compare_groups(groups_of([("a", report), ("b", slower(report, 1.01))]))[0][-1].ratios[0]
     assert alone is not None and alone.low is not None
     assert among is not None and among.low is not None

@@ -74,6 +74,22 @@ def test_boxes_outside_the_picture(box: list[float]) -> None:
     assert drawn.shape == (200, 200, 3)
 
 
+def label_of(width: int, track: int | None = None) -> tuple[int, int]:
+    """Width and height of the label of a face in a picture of 640x480 that a phone shows in 370 pixels."""
+    faces = one_face([300, 200, 300 + width, 200 + width])
+    faces = faces if track is None else replace(faces, track_ids=np.array([track]))
+    drawn = draw_faces(np.zeros((480, 640, 3), np.uint8), faces, boxes=False, landmarks=False, axes=False)
+    rows, columns = np.nonzero(drawn.any(axis=2))
+    return int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1
+
+
+def test_labels_are_read_on_a_phone() -> None:
+    """A label of 20 pixels has digits of 12, which are 7 of a phone's pixels high."""
+    assert label_of(40)[1] >= 15
+    assert label_of(150)[1] >= 22
+    assert label_of(40, 7)[0] <= 1.5 * 40 < label_of(150, 7)[0], "what has no room is left out"
+
+
 def test_pictures_of_every_size() -> None:
     for shape in ((1, 1, 3), (1, 300, 3), (300, 1, 3)):
         assert draw_faces(np.zeros(shape, np.uint8), one_face([0, 0, 1, 1])).shape == shape

@@ -54,6 +54,7 @@ class FaceNode(LifecycleNode):
                 runtime=self._set["runtime"],
                 threads=self._set["threads"],
                 min_score=self._set["min_score"],
+                points=self._set["points"] or None,
             )
             self._tracker = edgeface.Tracker(detect_every=self._set["detect_every"])
             profile = parameters.qos(self._set["output_reliability"], self._set["output_depth"])
@@ -72,7 +73,9 @@ class FaceNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         if self._set["humans"]:
             profile = parameters.qos(self._set["output_reliability"], self._set["output_depth"])
-            self._humans = HumanTopics(self, profile, self._set["id_prefix"])
+            self._humans = HumanTopics(
+                self, profile, self._set["id_prefix"], (self._set["face_width"], self._set["face_height"])
+            )
         profile = parameters.qos(self._set["image_reliability"], self._set["image_depth"])
         image = self.resolve_topic_name("image")
         if self._set["transport"] == "compressed":
@@ -130,7 +133,7 @@ class FaceNode(LifecycleNode):
             to_detection_array(faces, message.header, orientation="camera", heads=heads, quality=self._set["quality"])
         )
         if self._humans is not None:
-            self._humans.publish(faces, header)
+            self._humans.publish(faces, frame, header)
         if self._tf is not None and heads is not None:
             found = transforms(faces, heads, header, prefix=self._set["id_prefix"])
             if found["transforms"]:

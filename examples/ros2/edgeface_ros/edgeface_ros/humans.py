@@ -1,13 +1,15 @@
-"""The topics of ROS4HRI: ``/humans/faces/tracked`` and three for each face that is tracked."""
+"""The topics of ROS4HRI: ``/humans/faces/tracked`` and four for each face that is tracked."""
 
 from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
 from std_msgs.msg import Float32
 
-from edgeface import Faces
-from edgeface.ros import face_id, facial_landmarks, ids_list, message_class, normalized_roi, to_message
+from edgeface import Faces, Frame
+from edgeface.pixels import to_bgr
+from edgeface.ros import cropped, face_id, facial_landmarks, ids_list, message_class, normalized_roi, to_message
 
 ROOT = "/humans/faces"
 
@@ -15,18 +17,21 @@ ROOT = "/humans/faces"
 class HumanTopics:
     """Publishers that come and go with the faces."""
 
-    def __init__(self, node: Node, profile: QoSProfile, prefix: str) -> None:
-        self._node, self._profile, self._prefix = node, profile, prefix
+    def __init__(self, node: Node, profile: QoSProfile, prefix: str, size: tuple[int, int]) -> None:
+        """``size``: (width, height) of cropped pictures."""
+        self._node, self._profile, self._prefix, self._size = node, profile, prefix, size
         self._kinds = {
             "roi": message_class("hri_msgs/NormalizedRegionOfInterest2D"),
             "landmarks": message_class("hri_msgs/FacialLandmarks"),
             "quality": Float32,
+            "cropped": Image,
         }
         self._tracked = node.create_publisher(message_class("hri_msgs/IdsList"), f"{ROOT}/tracked", profile)
         self._faces: dict[str, dict[str, Any]] = {}
 
-    def publish(self, faces: Faces, header: dict[str, Any]) -> None:
+    def publish(self, faces: Faces, frame: Frame, header: dict[str, Any]) -> None:
         """Publish the faces of one image, whose header is given as nested dicts."""
+        image = None
         seen = {face_id(face.track_id, self._prefix): face for face in faces}
         for gone in self._faces.keys() - seen.keys():
             self._end(gone)
@@ -39,6 +44,9 @@ class HumanTopics:
                 to_message("hri_msgs/FacialLandmarks", facial_landmarks(face, header, faces.size))
             )
             publishers["quality"].publish(Float32(data=face.quality))
+            if publishers["cropped"].get_subscription_count():  # costs something, and few nodes look
+                image = to_bgr(frame) if image is None else image
+                publishers["cropped"].publish(to_message("sensor_msgs/Image", cropped(face, image, header, self._size)))
         # last, so that whoever hears of a new face finds its topics
         self._tracked.publish(to_message("hri_msgs/IdsList", ids_list(faces, header, prefix=self._prefix)))
 

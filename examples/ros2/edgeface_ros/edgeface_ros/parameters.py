@@ -22,6 +22,7 @@ class Entry:
 RELIABILITIES = ("best_effort", "reliable")
 PARAMETERS = {
     "model": Entry("edgeface-s", "bundled model, or path of a bundle"),
+    "points": Entry("", "per-face network for all landmarks, edgeface-points or a path; five without"),
     "runtime": Entry("auto", "inference runtime", choices=("auto", "ncnn", "litert", "onnxruntime", "tflite")),
     "threads": Entry(1, "threads that compute one inference", (1, 64, 1)),
     "min_score": Entry(0.5, "least score of a face", (0.0, 1.0, 0.0)),
@@ -31,6 +32,8 @@ PARAMETERS = {
     "rectified": Entry(False, "whether the image is rectified (image_rect), so that lines are straight"),
     "quality": Entry(True, "whether detections have the quality as a second hypothesis, face_quality"),
     "humans": Entry(True, "whether to publish ROS4HRI topics (needs hri_msgs)"),
+    "face_width": Entry(128, "width of the pictures on /humans/faces/ID/cropped", (16, 1024, 1)),
+    "face_height": Entry(128, "their height", (16, 1024, 1)),
     "tf": Entry(True, "whether to broadcast face_ID and gaze_ID (needs tf2_msgs and camera_info)"),
     "id_prefix": Entry("f", "of face ids in topics and frames; another one for each camera"),
     "image_reliability": Entry("best_effort", "QoS of the subscription to images", choices=RELIABILITIES),
