@@ -136,8 +136,8 @@ class PointsCompressOptions(Table):
 
 class PointsExportOptions(Table):
     ncnn: bool = True
-    tflite: bool = False
-    litert_python: Path | None = None
+    tflite: Literal[False] = False
+    """Every install has ONNX Runtime or ncnn, which run this network: there is no TFLite file of it."""
 
 
 class PointsEvaluateOptions(Table):
