@@ -65,7 +65,7 @@ class JitterOptions(Table):
 class LidOptions(Table):
     """Eyes that are shut in training (`quantize.points.lids`)."""
 
-    share: Share = 0.2
+    share: Share = 0.3
     """Of the views of faces with drawn points and open eyes."""
     wink: Share = 0.15
     """Of those, with one eye only."""
