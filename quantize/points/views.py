@@ -154,8 +154,9 @@ class FaceViews:
         below, wink = float(rng.uniform(0.2, 0.8)), rng.random() < o.wink
         for eye in (int(rng.integers(2)),) if wink else (0, 1):
             if state[eye] > OPEN:
-                out = lowered(image, out, eye, share, below)
-                state[eye] *= 1 - share
+                before, out = out, lowered(image, out, eye, share, below)
+                if (out != before).any():  # eyes of a few pixels stay as they are
+                    state[eye] *= 1 - share
         return out / SIZE - 0.5, state
 
     def _texture(self, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ from points_faces import face_points, photo, write_pack
 
 from quantize.points.config import CoverOptions, JitterOptions, LidOptions, PointsViewOptions
 from quantize.points.lids import LEAST_WIDTH, lid, lowered
+from quantize.points.model import SIZE
 from quantize.points.state import openness
 from quantize.points.views import FaceViews, balanced
 
@@ -68,6 +69,15 @@ def test_views_shut_eyes_with_their_labels(tmp_path: Path) -> None:
     assert (open_ > 0.4).all() and (shut == 0).all() and ((one == 0).sum(1) == 1).all()
     points = np.stack([always.view(1, k)[1][0] for k in range(8)])
     assert openness(points)[:, :2].max() < 0.05
+
+
+def test_eyes_of_a_few_pixels_keep_their_label(tmp_path: Path) -> None:
+    write_pack(tmp_path, 2)
+    views = FaceViews(tmp_path, PLAIN.model_copy(update={"lids": LidOptions(share=1, whole=1, wink=0)}))
+    tiny = (face_points(scale=130)[:, :2] / SIZE - 0.5).astype(np.float32)
+    state = np.full(9, 0.9, np.float32)
+    points, after = views._shut(np.zeros((SIZE, SIZE, 3), np.uint8), tiny, state, np.random.default_rng(0))
+    assert (after == state).all() and np.abs(points - tiny).max() < 1e-6
 
 
 def test_rare_states_are_drawn_more_often() -> None:
