@@ -21,6 +21,12 @@ Source = Annotated[
     ),
 ]
 
+Points = Annotated[
+    bool,
+    typer.Option("--points", help="Describe the four largest faces too: stage points. Needs --source with faces."),
+]
+PointsModel = Annotated[str, typer.Option(metavar="M", help="Bundle for --points.", autocompletion=_complete.models)]
+
 
 @app.command()
 def bench(
@@ -35,6 +41,8 @@ def bench(
     precision: Annotated[list[str] | None, typer.Option(help="int8 or float32; repeat to compare.")] = None,
     threads: Annotated[str, typer.Option(help="Threads to try: 2, 1,2,4 or 1-4.")] = "1",
     track: Annotated[bool, typer.Option("--track", help="Track faces too.")] = False,
+    points: Points = False,
+    points_model: PointsModel = "edgeface-points",
     source: Source = None,
     duration: Annotated[float, typer.Option(help="Measured seconds of each configuration.")] = 10.0,
     runs: Annotated[int, typer.Option(help="Interleaved slices of each configuration.")] = 10,
@@ -45,7 +53,7 @@ def bench(
         list[Path] | None, typer.Option(metavar="FILE", help="Write a report: .json, or .html; may be repeated.")
     ] = None,
 ) -> None:
-    """Measure latency by stage: grab, preprocess, infer, decode, track.
+    """Measure latency by stage: grab, preprocess, infer, decode, track, points.
 
     Every list of options makes combinations: --precision int8 --precision float32 --threads 1-4 is eight of them. They
     are measured in slices that take turns in random order, so that a board that gets warm treats all alike.
@@ -63,7 +71,7 @@ def bench(
         config
         for name in model or ["edgeface-s"]
         for config in combinations(
-            Config(name, track=track),
+            Config(name, track=track, points=points_model if points else None),
             sizes=size or [None],
             runtimes=runtime or ["auto"],
             precisions=precision or [None],
@@ -85,6 +93,12 @@ def bench(
     print_report(report)
     for path in out or []:
         write_report(report, path)
+
+
+def _per_face(subject: Mapping[str, Any]) -> float:
+    """Milliseconds of the stage points for one face: means over all frames, where faces come and go."""
+    times = [ms for run in subject["runs"] for ms in run["stages_ms"].get("points", [])]
+    return float(sum(times) / max(len(times), 1) / subject["described_per_frame"])
 
 
 class progress_bar:  # noqa: N801 - used like a function
@@ -139,6 +153,8 @@ def print_report(report: Mapping[str, Any]) -> None:
             f"{subject['key']}: {subject['frames_per_second']:.1f} frames/s, "
             f"first frame {milliseconds(first[len(first) // 2])} ms, {subject['faces_per_frame']:.1f} faces a frame"
         )
+        if subject.get("described_per_frame"):  # reports of before have no such key
+            text += f", points {milliseconds(_per_face(subject))} ms a described face"
         typer.echo(text + ("" if energy is None else f", {energy * 1000:.2f} mJ a frame"))
     typer.echo(f"Frames: {report['settings']['frames']}.")
     for item in report["skipped"]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgeface.cli import _complete
-from edgeface.cli.bench import Source
+from edgeface.cli.bench import Points, PointsModel, Source
 
 app = typer.Typer()
 
@@ -26,6 +26,8 @@ def profile(
     threads: Annotated[int, typer.Option(help="Threads of one inference.")] = 1,
     cpus: Annotated[str | None, typer.Option(metavar="LIST", help="CPUs to compute on, such as 4-7.")] = None,
     track: Annotated[bool, typer.Option("--track", help="Track faces too.")] = False,
+    points: Points = False,
+    points_model: PointsModel = "edgeface-points",
     source: Source = None,
     duration: Annotated[float, typer.Option(help="Seconds; boards need ten minutes to get warm.")] = 600.0,
     matrix: Annotated[bool, typer.Option(help="Measure sets of CPUs and threads too.")] = True,
@@ -54,7 +56,7 @@ def profile(
     for path in out or []:
         check_output("--out", path, [*find_images([] if source is None else [source]), model])
     feed, frames = frame_feed(source)
-    config = Config(model, size, runtime, precision, threads, numbers, track)
+    config = Config(model, size, runtime, precision, threads, numbers, track, points_model if points else None)
     with progress_bar("profile") as show:
         report = run_profile(config, feed, frames, duration_s=duration, label=label, progress=show, matrix=matrix)
     print_report(report)

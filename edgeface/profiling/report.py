@@ -30,7 +30,7 @@ SCHEMA: Final = 2
 MAX_BYTES: Final = 256 << 20  # ten minutes at 100 frames a second are 20 MB
 SCHEMA_PATH: Final = Path(__file__).with_name("report.schema.json")
 #: Order in which stages are shown; others come after them.
-STAGES: Final = ("grab", "preprocess", "infer", "decode", "track", TOTAL)
+STAGES: Final = ("grab", "preprocess", "infer", "decode", "track", "points", TOTAL)
 
 _PACKAGES = ("edgeface", "numpy", "ncnn", "onnxruntime", "ai-edge-litert", "tflite-runtime", "opencv-python-headless")
 
@@ -82,6 +82,7 @@ def subject_entry(
         "cpus": None if subject.config.cpus is None else list(subject.config.cpus),
         "track": subject.config.track,
         "faces_per_frame": subject.faces / max(subject.frames, 1),
+        "described_per_frame": subject.described / max(subject.frames, 1),
         "frames_per_second": frames * 1e9 / sum(run.elapsed_ns for run in runs),
         "joules_per_frame": sum(known) / frames if len(known) == len(energies) else None,
         "open_ms": [_ms(run.open_ns) for run in runs],

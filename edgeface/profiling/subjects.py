@@ -19,7 +19,7 @@ __all__ = ["Config", "EngineSubject", "Feed", "combinations", "frame_feed", "par
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Arguments of one `FaceEngine`, and whether to track."""
+    """Arguments of one `FaceEngine`, and whether to track; ``points`` names a per-face network."""
 
     model: str = "edgeface-s"
     size: str | None = None
@@ -28,6 +28,7 @@ class Config:
     threads: int = 1
     cpus: tuple[int, ...] | None = None
     track: bool = False
+    points: str | None = None
 
     def open(self) -> FaceEngine:
         """The engine; its first inference has not happened yet."""
@@ -41,6 +42,7 @@ class Config:
             threads=self.threads,
             affinity=self.cpus,
             warmup=False,
+            points=self.points,
         )
 
 
@@ -60,6 +62,7 @@ class EngineSubject:
         self.config = config
         self.info = info
         self.faces = 0
+        self.described = 0
         self.frames = 0
         self._feed = feed
         self._clock = clock
@@ -70,7 +73,8 @@ class EngineSubject:
         width, height = self.info["size"]
         cpus = "" if self.config.cpus is None else f" on {','.join(map(str, self.config.cpus))}"
         text = f"{self.info['model']} {self.info['precision']} {width}x{height} {self.info['runtime']}"
-        return f"{text} t{self.config.threads}{cpus}{' track' if self.config.track else ''}"
+        points = "" if self.config.points is None else f" {self.config.points}"
+        return f"{text} t{self.config.threads}{cpus}{' track' if self.config.track else ''}{points}"
 
     def fetch(self, number: int) -> None:
         if isinstance(self._feed, Recording):
@@ -87,6 +91,7 @@ class EngineSubject:
         grabbed = self._clock() - started
         faces = self._engine.track(frame) if self.config.track else self._engine.detect(frame)
         self.faces += len(faces)
+        self.described += int(faces.described.sum())
         self.frames += 1
         return {"grab": grabbed, **{stage: round(seconds * 1e9) for stage, seconds in faces.timings.items()}}
 

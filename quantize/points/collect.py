@@ -36,13 +36,15 @@ Peer = Callable[[NDArray[np.uint8], NDArray[Any], NDArray[Any]], NDArray[Any]]
 
 @dataclass
 class Measured:
-    """One labelled face. ``truth`` (68, 2) photo pixels, NaN without drawn points; ``crops`` and ``matrices`` by trial,
-    those of "found" missing where the detector missed the face; ``peers`` (68, 2) by name.
+    """One labelled face. ``truth`` (68, 2) photo pixels, NaN without drawn points; ``rotation`` (3, 3) head to optical
+    frame; ``crops`` and ``matrices`` by trial, those of "found" missing where the detector missed the face; ``peers``
+    (68, 2) by name.
     """
 
     truth: NDArray[np.float64]
     yaw: float
     height: float
+    rotation: NDArray[np.float64] | None = None
     blur: float = float("nan")
     extra: dict[str, Any] = field(default_factory=dict)
     crops: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
@@ -99,7 +101,8 @@ def _measured(
             shape = mean_face()[INNER]
             rotation = rotation_from_points(truth[INNER], shape - shape.mean(0)).astype(np.float32)
     yaw = float("nan") if rotation is None else yaw_of(rotation)
-    one = Measured(truth, yaw, float(box[3] - box[1]), extra=face.extra)
+    turned = None if rotation is None else np.asarray(rotation, np.float64)
+    one = Measured(truth, yaw, float(box[3] - box[1]), turned, extra=face.extra)
     if drawn is not None and rotation is not None:
         matrix, _ = face_crop(five_of(truth), rotation, box)
         one.cut("true", image, matrix)
@@ -107,7 +110,7 @@ def _measured(
         one.blur = float(cv2.Laplacian(grey, cv2.CV_64F).var())
         if boxes:
             _inexact(one, image, matrix, rng)
-    if (best := _match(box, found)) is None or found.landmarks is None or found.angles is None:
+    if (best := match(box, found)) is None or found.landmarks is None or found.angles is None:
         return one
     yaw_pitch_roll = found.angles[best]
     matrix, _ = face_crop(found.landmarks[best], rotation_from_300wlp(*yaw_pitch_roll), found.boxes[best])
@@ -120,7 +123,7 @@ def _measured(
     return one
 
 
-def _match(box: NDArray[Any], found: Found) -> int | None:
+def match(box: NDArray[Any], found: Found) -> int | None:
     """The number of the find that is the labelled face's."""
     sure = np.flatnonzero(found.scores >= SMALLEST_SCORE)
     if not len(sure):

@@ -49,7 +49,7 @@ def compress(run: Run, checkpoint: Path | None = None) -> dict[str, Any]:
 def inexact(views: FaceViews, which: NDArray[Any], seed: int) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """Crops (n, 112, 112, 3) of packed faces with the crop's errors, and their points (n, 68, 2)."""
     rng = np.random.default_rng(seed)
-    jitters = [views.jitter(rng) for _ in which]
+    jitters = [views.jitter(rng, int(i)) for i in which]
     crops = np.stack([cut(views.crops[i], j) for i, j in zip(which, jitters, strict=True)])
     return crops, np.stack([j.moved(views.targets.points[i]) for i, j in zip(which, jitters, strict=True)])
 

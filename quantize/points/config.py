@@ -38,18 +38,39 @@ class PointsLossOptions(Table):
     depth: Weight = 10.0
     visible: Weight = 0.3
     state: Weight = 0.6
+    """Of covers."""
+    openness: Weight = 0.5
+    """Of eyes and mouth."""
     teachers: Weight = 0.0
     """Of KD-Loss, which then takes the place of ``distance`` for drawn points."""
 
 
 class JitterOptions(Table):
-    """The crop's errors in training: standard deviations of shift (crop sides), log scale and turn (degrees)."""
+    """The crop's errors in training: standard deviations of shift (crop sides), log scale and turn (degrees), as
+    `quantize.points.crop_errors` measures them of the first network.
+    """
 
-    shift: Weight = 0.04
-    scale: Weight = 0.09
-    turn: Weight = 7.0
+    shift: Weight = 0.03
+    scale: Weight = 0.08
+    turn: Weight = 6.0
     wild: Share = 0.1
-    """Share of views whose errors are twice as large."""
+    """Share of views with errors that are ``wilder`` times as large."""
+    wilder: Weight = 2.5
+    profile: Weight = 1.5
+    """Factor of the errors of heads that are turned by 60° and more; below 30° there is none."""
+    profile_wild: Share = 0.3
+    """What ``wild`` is for them."""
+
+
+class LidOptions(Table):
+    """Eyes that are shut in training (`quantize.points.lids`)."""
+
+    share: Share = 0.3
+    """Of the views of faces with drawn points and open eyes."""
+    wink: Share = 0.15
+    """Of those, with one eye only."""
+    whole: Share = 0.7
+    """Of those, shut; the others are half shut."""
 
 
 class CoverOptions(Table):
@@ -65,12 +86,15 @@ class CoverOptions(Table):
 class PointsViewOptions(Table):
     jitter: JitterOptions = JitterOptions()
     covers: CoverOptions = CoverOptions()
+    lids: LidOptions = LidOptions()
     camera: Share = 0.6
     photometric: CameraOptions = CameraOptions()
     turned_boost: Weight = 3.0
     """How much more often a head in profile is drawn."""
     drawn_boost: Weight = 2.0
     """How much more often a face with drawn points is drawn."""
+    balance: Share = 0.5
+    """How far faces of rare openness of eyes and mouth are drawn as often as others: 0 not at all, 1 wholly."""
 
 
 class PointsMethodOptions(Table):
@@ -112,8 +136,8 @@ class PointsCompressOptions(Table):
 
 class PointsExportOptions(Table):
     ncnn: bool = True
-    tflite: bool = False
-    litert_python: Path | None = None
+    tflite: Literal[False] = False
+    """Every install has ONNX Runtime or ncnn, which run this network: there is no TFLite file of it."""
 
 
 class PointsEvaluateOptions(Table):

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from quantize.points.config import JitterOptions, PointsViewOptions
+from quantize.points.figures import NARROW, OPEN, SHUT, roc_area
 from quantize.points.losses import named
 from quantize.points.metrics import nme
 from quantize.points.model import PointsNet
@@ -33,27 +34,49 @@ def predict(model: PointsNet, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.
 
 
 def measure(model: PointsNet, folder: Path, seed: int = 7) -> dict[str, float]:
-    """``nme`` % of the outer eye corners' distance over drawn faces in exact crops, ``nme_inexact`` in crops as
-    training has them, ``taught`` % of the crop's side over faces whose points are the teachers'.
+    """Figures of a network on packed faces; those without faces are left out.
+
+    Returns:
+        ``nme``, ``nme_inexact``: % of the outer eye corners' distance over drawn faces, in exact crops and in crops as
+        training has them by default; ``taught``, ``taught_inexact``: % of the crop's side over faces whose points are
+        the teachers'; ``auc_shut``, ``auc_open``: how well shut eyes and open mouths are told apart in
+        exact crops of drawn faces.
     """
     crops, targets = load(folder)
     rng = np.random.default_rng(seed)
     views = FaceViews(folder, PointsViewOptions(jitter=JitterOptions()))
     figures: dict[str, float] = {}
 
-    def points(which: NDArray[Any], jitters: list[Jitter]) -> NDArray[np.float64]:
-        images = np.stack([cut(crops[i], j) for i, j in zip(which, jitters, strict=True)])
-        return predict(model, images)["points"].astype(float)
+    def said(which: NDArray[Any], jitters: list[Jitter]) -> dict[str, NDArray[np.float32]]:
+        return predict(model, np.stack([cut(crops[i], j) for i, j in zip(which, jitters, strict=True)]))
+
+    def inexact(which: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        jitters = [views.jitter(rng, int(i)) for i in which]
+        truth = np.stack([j.moved(targets.points[i]) for i, j in zip(which, jitters, strict=True)])
+        return said(which, jitters)["points"], truth
 
     drawn = np.flatnonzero(targets.drawn > 0)
     if len(drawn):
-        found = points(drawn, [NONE] * len(drawn))
-        figures["nme"] = float(np.mean(nme(found, targets.points[drawn])))
-        jitters = [views.jitter(rng) for _ in drawn]
-        truth = np.stack([j.moved(targets.points[i]) for i, j in zip(drawn, jitters, strict=True)])
-        figures["nme_inexact"] = float(np.mean(nme(points(drawn, jitters), truth)))
+        exact = said(drawn, [NONE] * len(drawn))
+        figures["nme"] = float(np.mean(nme(exact["points"], targets.points[drawn])))
+        figures |= _told_apart(exact["state"], targets.state[drawn])
+        found, truth = inexact(drawn)
+        figures["nme_inexact"] = float(np.mean(nme(found, truth)))
     taught = np.flatnonzero(targets.drawn == 0)
     if len(taught):
-        error = np.linalg.norm(points(taught, [NONE] * len(taught)) - targets.points[taught], axis=-1)
+        error = np.linalg.norm(said(taught, [NONE] * len(taught))["points"] - targets.points[taught], axis=-1)
         figures["taught"] = float(error.mean() * 100)
+        found, truth = inexact(taught)
+        figures["taught_inexact"] = float(np.linalg.norm(found - truth, axis=-1).mean() * 100)
     return {k: round(v, 4) for k, v in figures.items()}
+
+
+def _told_apart(said: NDArray[Any], labels: NDArray[Any]) -> dict[str, float]:
+    """Areas under the ROC curve; ``said`` (n, 9) logits, ``labels`` (n, 9) as `quantize.points.state.STATE`."""
+    eyes, mouth = labels[:, :2], labels[:, 2]
+    sure = (eyes < SHUT) | (eyes > NARROW)  # neither where it is NaN
+    areas = {
+        "auc_shut": roc_area(-said[:, :2][sure], eyes[sure] < SHUT),
+        "auc_open": roc_area(said[:, 2][np.isfinite(mouth)], mouth[np.isfinite(mouth)] > OPEN),
+    }
+    return {name: area for name, area in areas.items() if area is not None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def _evaluate(run: Run, folder: Path) -> dict[str, Any]:
     recipe = recipe_of(run)
     networks = _networks(run, recipe)
     sha256 = hashlib.sha256(run.need("export", f"{recipe.name}.efm").read_bytes()).hexdigest()
-    detect, peers = _detector(recipe), _peers(recipe)
+    detect, peers = detector_of(recipe.evaluate.detector), _peers(recipe)
     results = _begun(folder, sha256)
     opened = recipe.evaluate.sets is not None and recipe.evaluate.sets.is_dir()
     try:
@@ -111,13 +111,11 @@ def _networks(run: Run, recipe: PointsRecipe) -> dict[str, Predictor]:
     return networks
 
 
-def _detector(recipe: PointsRecipe) -> Any:
-    """Photos, BGR, to finds of the first network."""
+def detector_of(bundle: str) -> Callable[[NDArray[np.uint8]], Found]:
+    """Photos, BGR, to finds of the first network, given by name or path."""
     from edgeface import FaceEngine
 
-    engine = FaceEngine(
-        recipe.evaluate.detector, runtime="onnxruntime", size=DETECTOR_SIZE, min_score=0.3, warmup=False
-    )
+    engine = FaceEngine(bundle, runtime="onnxruntime", size=DETECTOR_SIZE, min_score=0.3, warmup=False)
     return lambda image: Found.of(engine.detect(image, "bgr"))
 
 

@@ -14,15 +14,17 @@ from quantize.points.labels import INNER
 from quantize.points.mean_face import five_of
 from quantize.points.metrics import auc, failure_rate, nme
 from quantize.points.networks import Predictor
-from quantize.points.state import LABELLED, STATE, openness
+from quantize.points.state import LABELLED, STATE, drawn_openness
 
 YAWS, HEIGHTS = ((0, 30), (30, 60), (60, 90)), ((0, 64), (64, 128), (128, 256), (256, 10_000))
 LEAST = 20
 """Faces that a figure is made of; fewer say nothing."""
 FRONTAL = 30
 """Degrees of yaw up to which a drawn contour shows how open eyes and mouth are."""
-SHUT, OPEN = 0.5, 0.3
-"""Openness below which an eye counts as shut, and above which a mouth counts as open."""
+SHUT, NARROW, OPEN = 0.2, 0.5, 0.3
+"""Openness below which an eye counts as shut, above which as open, and above which a mouth counts as open. Narrowed
+eyes, as laughing makes them, count neither way.
+"""
 
 Figures = dict[str, Any]
 
@@ -149,29 +151,36 @@ def spread_figures(
 
 
 def openness_figures(faces: Sequence[Measured], truth: NDArray[Any], raw: dict[str, Any]) -> Figures:
-    """Eyes and mouth against drawn contours of faces up to `FRONTAL` degrees of yaw: mean error, and how well shut eyes
-    and open mouths are told apart (area under the ROC curve).
+    """Eyes and mouth against drawn contours (`drawn_openness`) of faces up to `FRONTAL` degrees of yaw: mean error, and
+    how well shut eyes and open mouths are told apart (area under the ROC curve).
     """
-    keep = np.array([abs(faces[i].yaw) < FRONTAL for i in raw["which"]])
-    if keep.sum() < LEAST:
+    some = [(k, faces[i]) for k, i in enumerate(raw["which"]) if abs(faces[i].yaw) < FRONTAL]
+    if len(some) < LEAST:
         return {}
-    labels = openness(truth[raw["which"]][keep])
-    said = _sigmoid(raw["state"][keep, :3])
-    eyes, mouth = labels[:, :2].ravel(), labels[:, 2]
-    return {
-        "eyes": {
-            "eyes": len(eyes),
-            "mae": round(float(np.abs(said[:, :2].ravel() - eyes).mean()), 4),
-            "shut": int((eyes < SHUT).sum()),
-            "auc_shut": roc_area(-said[:, :2].ravel(), eyes < SHUT),
-        },
-        "mouth": {
-            "mouths": len(mouth),
-            "mae": round(float(np.abs(said[:, 2] - mouth).mean()), 4),
-            "open": int((mouth > OPEN).sum()),
-            "auc_open": roc_area(said[:, 2], mouth > OPEN),
-        },
-    }
+    rows = np.array([k for k, _ in some])
+    labels = np.stack([drawn_openness(truth[raw["which"][k]], f.rotation) for k, f in some])
+    said = _sigmoid(raw["state"][rows, :3])
+    figures: Figures = {}
+    eyes, mouth = np.isfinite(labels[:, :2]), np.isfinite(labels[:, 2])
+    if eyes.any():
+        o, p = labels[:, :2][eyes], said[:, :2][eyes]
+        sure = (o < SHUT) | (o > NARROW)
+        figures["eyes"] = {
+            "eyes": len(o),
+            "mae": round(float(np.abs(p - o).mean()), 4),
+            "shut": int((o < SHUT).sum()),
+            "open": int((o > NARROW).sum()),
+            "auc_shut": roc_area(-p[sure], o[sure] < SHUT),
+        }
+    if mouth.any():
+        o, p = labels[:, 2][mouth], said[:, 2][mouth]
+        figures["mouth"] = {
+            "mouths": len(o),
+            "mae": round(float(np.abs(p - o).mean()), 4),
+            "open": int((o > OPEN).sum()),
+            "auc_open": roc_area(p, o > OPEN),
+        }
+    return figures
 
 
 def cover_figures(faces: Sequence[Measured], predict: Predictor) -> Figures:

@@ -20,7 +20,7 @@ from quantize.label.mesh import FaceMesh
 from quantize.label.tddfa import Tddfa
 from quantize.points.crop import weak_perspective
 from quantize.points.mean_face import VERTICES, five_of, mean_face
-from quantize.points.state import STATE, openness, state_of_attributes
+from quantize.points.state import STATE, drawn_openness, state_of_attributes
 from quantize.points.visibility import visible_points
 
 JAW, INNER = slice(0, 17), slice(17, 68)
@@ -96,11 +96,16 @@ class PointLabeller:
         depth = depth - depth.mean()
         state = state_of_attributes(face.extra, source)
         if drawn is not None:
-            state[:3] = openness(np.c_[points, depth])
+            state[:3] = np.where(contours_seen(seen), drawn_openness(points, r), np.nan)
         elif mesh is not None and state[STATE.index("cover_mouth")] == 0:
-            state[2] = openness(np.c_[points, depth])[2]  # of eyes the mesh says too little: it hardly shuts them
+            state[2] = drawn_openness(points, r)[2]  # of eyes the mesh says too little: it hardly shuts them
         taught = {"tddfa": tddfa} if mesh is None else {"tddfa": tddfa, "mesh": mesh[:, :2]}
         return FaceTarget(points, depth, seen.astype(float), weight, state, r, box, drawn is not None, taught)
+
+
+def contours_seen(seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(3,) whether the camera sees at least half of right eye, left eye and mouth; ``seen`` (68,)."""
+    return np.array([seen[36:42].mean() >= 0.5, seen[42:48].mean() >= 0.5, seen[60:68].mean() >= 0.5])
 
 
 def outline_corrected(

@@ -78,6 +78,7 @@ class PointsLosses(nn.Module):
         terms["visible"] = cross_entropy(out["visible"], batch.visible)
         known = ~torch.isnan(batch.state)
         state = cross_entropy(out["state"], torch.nan_to_num(batch.state), reduction="none")
-        terms["state"] = (state * known).sum() / known.sum().clamp(min=1)
+        for name, part in (("openness", slice(0, 3)), ("state", slice(3, None))):
+            terms[name] = (state * known)[:, part].sum() / known[:, part].sum().clamp(min=1)
         loss = torch.stack([getattr(o, name) * value for name, value in terms.items()]).sum()
         return loss, {name: value.detach() for name, value in terms.items()}

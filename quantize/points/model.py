@@ -6,12 +6,14 @@ where something is, which an average would not (MobileFaceNets, Chen et al. 2018
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import grid_sample
 
 from edgeface.manifest import POINTS_OUTPUTS
 from quantize.models.layers import ConvBNReLU, init_relu
@@ -23,6 +25,8 @@ SIZE = 112
 """Side of the input, pixels."""
 OUTPUTS = POINTS_OUTPUTS
 """Names and lengths of the outputs, in order (docs/bundle.md)."""
+POLAR_FACE = 0.6
+"""Radius of the face of a polar crop, in half crop sides: what lies within takes three quarters of the columns."""
 FIRST_SPREAD = -3.5
 """The spread's logarithm before training: 3 % of the crop's side."""
 
@@ -36,10 +40,15 @@ class PointsArchitecture:
     trunk: str
     gather: int
     hidden: int
+    polar: bool = False
+    """Sees the crop in polar coordinates with a tanh radius (Lin et al. 2021); for comparison, not for export."""
 
 
 ARCHITECTURES = {
     "edgeface-points": PointsArchitecture("16/2 32/2 32 pool 64 64 64 64 pool 96 96", 192, 128),
+    "edgeface-points-small": PointsArchitecture("16/2 24/2 24 pool 48 48 48 pool 64 64", 128, 96),
+    "edgeface-points-large": PointsArchitecture("24/2 48/2 48 pool 96 96 96 96 pool 128 128", 256, 192),
+    "edgeface-points-polar": PointsArchitecture("16/2 32/2 32 pool 64 64 64 64 pool 96 96", 192, 128, polar=True),
 }
 """What recipes name."""
 
@@ -62,6 +71,8 @@ class PointsNet(nn.Module):
         init_relu(self)
         self.heads = nn.ModuleList(nn.Conv2d(a.hidden, length, 1) for length in OUTPUTS.values())
         self._begin()
+        if a.polar:
+            self.register_buffer("grid", polar_grid()[None], persistent=False)
 
     def _begin(self) -> None:
         """The heads begin with a frontal mean face."""
@@ -75,8 +86,19 @@ class PointsNet(nn.Module):
                 head.bias.copy_(torch.as_tensor(first.get(name, 0.0)).expand_as(head.bias))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        if self.architecture.polar:
+            assert isinstance(self.grid, Tensor)
+            grid = self.grid.expand(len(x), -1, -1, -1)
+            x = grid_sample(x.float(), grid, align_corners=False)  # 0 outside of the crop: the grey of its border
         features = self.hidden(self.gather(self.squeeze(self.trunk(x))))
         return tuple(head(features) for head in self.heads)
+
+
+def polar_grid() -> Tensor:
+    """(112, 112, 2) places in the crop, -1 to 1: rows are the angle, columns the radius r of tanh(r / `POLAR_FACE`)."""
+    angle = (torch.arange(SIZE) + 0.5) * (2 * math.pi / SIZE)
+    radius = POLAR_FACE * torch.atanh((torch.arange(SIZE) + 0.5) / SIZE)
+    return torch.stack([angle.cos()[:, None] * radius, angle.sin()[:, None] * radius], -1)
 
 
 def build_points(name: str) -> PointsNet:

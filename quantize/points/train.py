@@ -44,8 +44,8 @@ def train(run: Run) -> dict[str, Any]:
 
 def _train(run: Run, folder: Path) -> dict[str, Any]:
     recipe = recipe_of(run)
-    _begin(run, recipe, folder)
-    trainer = PointsTrainer(recipe, run.path("label", "pack"), folder, run.device)
+    begin(run)
+    trainer = trainer_of(run)
     dev = run.path("label", "dev-pack")
     try:
         with bar("train", lambda: trainer.seen, recipe.train.views):
@@ -56,9 +56,20 @@ def _train(run: Run, folder: Path) -> dict[str, Any]:
     return {"checkpoint": str(folder / "ema.pt"), "views": trainer.seen, **measure(trainer.average, dev)}
 
 
-def _begin(run: Run, recipe: PointsRecipe, folder: Path) -> None:
-    """Raises StepError where ``last.pt`` was begun by another recipe; ``--again`` takes it away."""
-    said = recipe.model_dump(mode="json")
+def trainer_of(run: Run) -> PointsTrainer:
+    """The trainer of a run's recipe on its packed faces."""
+    return PointsTrainer(recipe_of(run), run.path("label", "pack"), run.path("train"), run.device)
+
+
+def begin(run: Run) -> None:
+    """Writes down what step ``train`` is begun with.
+
+    Raises:
+        StepError: ``last.pt`` was begun by another recipe; ``--again`` takes it away.
+    """
+    folder = run.path("train")
+    folder.mkdir(parents=True, exist_ok=True)
+    said = recipe_of(run).model_dump(mode="json")
     wanted = {k: v for k, v in flat({k: said[k] for k in ("seed", "model", "train")}).items() if k not in FREE}
     begun = folder / "begun.json"
     if run.again:

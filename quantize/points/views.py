@@ -15,6 +15,7 @@ from quantize.data.photometric import camera
 from quantize.points.config import PointsViewOptions
 from quantize.points.covers import covered
 from quantize.points.labels import yaw_of
+from quantize.points.lids import lowered
 from quantize.points.mean_face import MIRROR
 from quantize.points.model import SIZE
 from quantize.points.pack import SHARE, SIDE, load
@@ -22,6 +23,30 @@ from quantize.points.shapes import smooth_points
 
 MIRROR_STATE = [1, 0, 2, 3, 4, 5, 6, 7, 8]
 """Which of the states each is in a mirror."""
+
+PROFILE = (30.0, 60.0)
+"""Degrees of yaw between which crops become as inexact as those of profiles are."""
+OPEN = 0.4
+"""Openness from which an eye can be shut."""
+LEVELS = (0.2, 0.4, 0.6, 0.8)
+"""Openness between the levels that are balanced."""
+MOST = 8.0
+"""How much more often a rare level is drawn at most."""
+
+
+def balanced(openness: NDArray[Any], share: float) -> NDArray[np.float64]:
+    """(n,) factors of chance: how rare each face's level is, of ``openness`` (n, 3), to the power of ``share``.
+
+    Eyes count by the one that is less open, the mouth by itself, and the larger factor of both. NaN has factor 1.
+    """
+    out = np.ones(len(openness))
+    for values in (np.where(np.isnan(openness[:, :2]), np.inf, openness[:, :2]).min(1), openness[:, 2]):
+        known = np.isfinite(values)
+        level = np.searchsorted(LEVELS, np.where(known, values, 0))
+        counts = np.bincount(level[known], minlength=len(LEVELS) + 1)
+        rarity = np.minimum((counts.max() / np.maximum(counts, 1)) ** share, MOST)
+        out = np.maximum(out, np.where(known, rarity[level], 1))
+    return out
 
 
 @dataclass
@@ -79,8 +104,9 @@ class FaceViews:
         self.options = options
         if points_variance:
             self.targets.points = smooth_points(self.targets.points, self.targets.drawn > 0, points_variance)
-        yaw = np.array([abs(yaw_of(r)) for r in self.targets.rotation])
+        yaw = self.yaw = np.array([abs(yaw_of(r)) for r in self.targets.rotation])
         chances = (1 + options.turned_boost * np.minimum(1, yaw / 60)) * (1 + options.drawn_boost * self.targets.drawn)
+        chances *= balanced(self.targets.state[:, :3], options.balance)
         self.cumulated = np.cumsum(chances)
 
     def draw(self, rng: np.random.Generator) -> int:
@@ -88,10 +114,12 @@ class FaceViews:
         at = int(np.searchsorted(self.cumulated, rng.random() * self.cumulated[-1], side="right"))
         return min(at, len(self.cumulated) - 1)
 
-    def jitter(self, rng: np.random.Generator) -> Jitter:
-        """An error as the options have it."""
+    def jitter(self, rng: np.random.Generator, face: int) -> Jitter:
+        """An error as the options have it, for the face of that number."""
         o = self.options.jitter
-        k = 2.0 if rng.random() < o.wild else 1.0
+        turned = float(np.clip((self.yaw[face] - PROFILE[0]) / (PROFILE[1] - PROFILE[0]), 0, 1))
+        wild = rng.random() < o.wild + turned * (o.profile_wild - o.wild)
+        k = (o.wilder if wild else 1.0) * (1 + turned * (o.profile - 1))
         shift, scale, turn = rng.normal(0, k * o.shift, 2), rng.normal(0, k * o.scale), rng.normal(0, k * o.turn)
         return Jitter(shift, float(np.exp(scale)), float(np.radians(turn)))
 
@@ -99,7 +127,7 @@ class FaceViews:
         """RGB (112, 112, 3) and the values of a `Batch`'s row."""
         rng = np.random.default_rng([seed, number])
         i, t = self.draw(rng), self.targets
-        jitter, mirror = self.jitter(rng), bool(rng.random() < 0.5)
+        jitter, mirror = self.jitter(rng, i), bool(rng.random() < 0.5)
         points, depth, visible, weight, state = (a[i].copy() for a in (t.points, t.depth, t.visible, t.weight, t.state))
         if mirror:
             points = points[list(MIRROR)] * np.array([-1, 1], np.float32)
@@ -107,6 +135,8 @@ class FaceViews:
             state = state[MIRROR_STATE]
         points = jitter.moved(points)
         image = cut(self.crops[i], jitter, mirror)
+        if t.drawn[i] and self.yaw[i] < PROFILE[0] and rng.random() < self.options.lids.share:
+            points, state = self._shut(image, points, state, rng)
         visible, state = covered(
             image, (points + 0.5) * SIZE, visible, state, self.options.covers, rng, lambda: self._texture(rng)
         )
@@ -114,6 +144,20 @@ class FaceViews:
             image = camera(image, rng, self.options.photometric)
         row = (points, depth / jitter.scale, visible, weight, state)
         return image, tuple(np.asarray(a, np.float32) for a in row)
+
+    def _shut(
+        self, image: NDArray[np.uint8], points: NDArray[Any], state: NDArray[Any], rng: np.random.Generator
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """Shuts the open eyes of a view, in place, one or both of them. Returns its points and state then."""
+        o, out, state = self.options.lids, (points + 0.5) * SIZE, state.copy()
+        share = 1.0 if rng.random() < o.whole else float(rng.uniform(0.2, 0.9))
+        below, wink = float(rng.uniform(0.2, 0.8)), rng.random() < o.wink
+        for eye in (int(rng.integers(2)),) if wink else (0, 1):
+            if state[eye] > OPEN:
+                before, out = out, lowered(image, out, eye, share, below)
+                if (out != before).any():  # eyes of a few pixels stay as they are
+                    state[eye] *= 1 - share
+        return out / SIZE - 0.5, state
 
     def _texture(self, rng: np.random.Generator) -> NDArray[np.uint8]:
         """A piece of another face, turned on its head half of the time."""

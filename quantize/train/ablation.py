@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from quantize.config import Count, Recipe, RecipeError, Table, checked, load_rec
 from quantize.data.sample import Sample, read_samples
 from quantize.files import replacing
 from quantize.models import load_student
+from quantize.points.config import PointsRecipe
 from quantize.run import Run, StepError, bar, console
 from quantize.train.dev import measure
 from quantize.train.pretrain import pretrain
@@ -84,6 +85,8 @@ class Training:
     def views(self) -> int:
         """All that it sees: of a search and of masked pre-training too."""
         recipe = self.run.recipe
+        if isinstance(recipe, PointsRecipe):
+            return recipe.train.views
         return recipe.search.views + recipe.pretrain.views + sum(p.views for p in recipe.train.phases)
 
 
@@ -169,7 +172,11 @@ def ablate(path: Path, device: str = "auto") -> Path:
     """
     ablation = load_ablation(path)
     every = trainings(ablation, path.parent, device)
-    samples = _linked(ablation, every)
+    if any(isinstance(t.run.recipe, PointsRecipe) for t in every):
+        from quantize.points.ablation import ablate_points
+
+        return ablate_points(ablation, every)
+    samples = read_samples(linked(ablation, every, "pack/samples.jsonl"))
     figures = {(t.row.name, t.seed): _done(t, samples, ablation.photos) for t in every}
     left = [t for t in every if figures[t.row.name, t.seed] is None]
     console.print(f"{len(every) - len(left)} of {len(every)} trainings are done; to do:", highlight=False)
@@ -179,15 +186,26 @@ def ablate(path: Path, device: str = "auto") -> Path:
     for number, t in enumerate(left, 1):
         console.print(f"{number} of {len(left)}: {t.row.name}, seed {t.seed}", highlight=False)
         figures[t.row.name, t.seed] = _figures(t, samples, dev, ablation.photos)
-        _write(ablation, figures)
-    return _write(ablation, figures)
+        write(ablation, figures)
+    return write(ablation, figures)
 
 
-def _linked(ablation: Ablation, every: Sequence[Training]) -> list[Sample]:
-    """Lets all trainings read the labelled photos of ``ablation.run``; returns these. Nothing is copied."""
+def linked(ablation: Ablation, every: Sequence[Training], packed: str) -> Path:
+    """Lets all trainings read the labelled photos of ``ablation.run``; nothing is copied.
+
+    Args:
+        ablation: names the run.
+        every: trainings of its rows.
+        packed: a file of the folder ``label`` that must be there.
+
+    Returns:
+        The path of ``packed``.
+
+    Raises:
+        StepError: it is not there.
+    """
     shared = (ablation.run / "label").resolve()
-    packed = shared / "pack" / "samples.jsonl"
-    if not packed.is_file():
+    if not (shared / packed).is_file():
         raise StepError(
             f"{ablation.run}/label must hold labelled photos, but does not: run `python -m quantize label "
             f"-c RECIPE --run {ablation.run}`, or link the folder `label` of another run of the same recipe"
@@ -199,7 +217,7 @@ def _linked(ablation: Ablation, every: Sequence[Training]) -> list[Sample]:
             link.unlink()
         if not link.exists():
             link.symlink_to(shared, target_is_directory=True)
-    return read_samples(packed)
+    return shared / packed
 
 
 def _done(t: Training, samples: Sequence[Sample], photos: int) -> dict[str, float] | None:
@@ -237,19 +255,23 @@ def _figures(t: Training, samples: Sequence[Sample], dev: Sequence[Sample], phot
     return figures
 
 
-def _write(ablation: Ablation, figures: dict[tuple[str, int], dict[str, float] | None]) -> Path:
-    """What is known of each row, in the order of the file."""
+def write(
+    ablation: Ablation,
+    figures: dict[tuple[str, int], dict[str, float] | None],
+    headings: Mapping[str, tuple[str, int]] = FIGURES,
+) -> Path:
+    """What is known of each row, in the order of the file, as ``table.json`` and ``table.md``; returns the latter."""
     results = {
         row.name: [f for seed in ablation.seeds if (f := figures[row.name, seed]) is not None] for row in ablation.rows
     }
     with replacing(ablation.run / "table.json") as part:
         part.write_text(json.dumps(results, indent=1))
     with replacing(ablation.run / "table.md") as part:
-        part.write_text(table(results))
+        part.write_text(table(results, headings))
     return ablation.run / "table.md"
 
 
-def table(results: dict[str, list[dict[str, float]]]) -> str:
+def table(results: dict[str, list[dict[str, float]]], headings: Mapping[str, tuple[str, int]] = FIGURES) -> str:
     """A Markdown table: the first row's means, the others' differences to it, each with half the spread of its seeds.
 
     Examples:
@@ -261,8 +283,8 @@ def table(results: dict[str, list[dict[str, float]]]) -> str:
         | with | +0.04 ± 0 better |
         <BLANKLINE>
     """
-    keys = [k for k in FIGURES if any(k in r for rows in results.values() for r in rows)]
-    lines = [f"| row | {' | '.join(FIGURES[k][0] for k in keys)} |", f"|---|{'---|' * len(keys)}"]
+    keys = [k for k in headings if any(k in r for rows in results.values() for r in rows)]
+    lines = [f"| row | {' | '.join(headings[k][0] for k in keys)} |", f"|---|{'---|' * len(keys)}"]
     first: dict[str, float] = {}
     for name, rows in results.items():
         cells = []
@@ -276,7 +298,7 @@ def table(results: dict[str, list[dict[str, float]]]) -> str:
                 first[k] = mean
                 cells.append(f"{mean:.3g} ± {spread:.2g}")
             else:
-                gain = (mean - first[k]) * FIGURES[k][1]
+                gain = (mean - first[k]) * headings[k][1]
                 cells.append(f"{mean - first[k]:+.2g} ± {spread:.2g}{' better' if gain > spread else ''}")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support import tiny
+from support import points_bundle, tiny
 from support.moving import Person, faces, frame
 
 from edgeface.cli._best_shots import BestShots
@@ -52,6 +52,20 @@ def test_json_lines(bundle: Path, folder: Path, capsys: pytest.CaptureFixture[st
     assert records[5]["faces"][0]["reasons"] == ["too_small"]
     assert (records[0]["width"], records[0]["dropped"]) == (64, 0)
     assert "10 results of 10 frames, 0 dropped, 0 damaged, 0 reconnects" in err
+
+
+def test_points(bundle: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = points_bundle.write_bundle(tmp_path / "points.efm", made=points_bundle.weights(gain=0.0))
+    arguments = ["camera", "--source", str(folder), "--model", str(bundle), "--format", "jsonl", "--points"]
+    assert main([*arguments, "--points-model", str(model)]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (face,) = records[5]["faces"]
+    assert np.shape(face["points68"]) == (68, 2) and face["eyes_open"] == pytest.approx([0.9, 0.8], abs=0.01)
+    middle = np.mean(face["points68"], 0)
+    x1, y1, x2, y2 = face["box"]
+    assert x1 < middle[0] < x2 and y1 < middle[1] < y2
+    assert main([*arguments, "--points-model", str(tmp_path / "none.efm")]) == 1
+    assert "must be the path of a bundle" in capsys.readouterr().err
 
 
 def test_lines_without_tracking(bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,6 +83,14 @@ def test_the_page_shows_faces(page: str) -> None:
         time.sleep(0.05)
     assert len({face["track_id"] for face in faces}) == len(faces)
     assert any(face["reasons"] for face in faces)
+    described = [face for face in faces if "points68" in face]
+    assert 1 <= len(described) <= 4  # as many as the engine describes without being told
+    for face in described:
+        points = np.array(face["points68"])
+        x1, y1, x2, y2 = face["box"]
+        inside = (points > [x1 - 0.3 * (x2 - x1), y1 - 0.3 * (y2 - y1)]).all(1)
+        inside &= (points < [x2 + 0.3 * (x2 - x1), y2 + 0.3 * (y2 - y1)]).all(1)
+        assert points.shape == (68, 2) and inside.mean() > 0.9
     data = urllib.request.urlopen(f"{page}snapshot.jpg", timeout=20).read()
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     green = (picture[..., 1] > 180) & (picture[..., 0] < 140) & (picture[..., 2] < 140)

@@ -9,9 +9,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import cv2
 import jsonschema
 import pytest
-from support.tiny import write_bundle
+from support import points_bundle
+from support.tiny import red_squares, write_bundle
 
 from edgeface.boards import Host
 from edgeface.boards.schemas import read_schema
@@ -241,6 +243,28 @@ def test_the_commands(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     checked_page((tmp_path / "a.html").read_text(encoding="utf-8"))
     assert main(["compare", str(tmp_path / "a.json")]) == 1
     assert "at least two subjects" in capsys.readouterr().err
+
+
+def test_the_cost_of_a_described_face(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    points = points_bundle.write_bundle(tmp_path / "points.efm")
+    picture = tmp_path / "two.png"
+    cv2.imwrite(str(picture), red_squares((64, 64), [(8, 24), (40, 40)]))
+    common = ["--model", str(bundle), "--runtime", "onnxruntime", "--duration", "0.05", "--source", str(picture)]
+    out = tmp_path / "p.json"
+    asked = [*common, "--points", "--points-model", str(points)]
+    assert main(["bench", *asked, "--runs", "4", "--out", str(out)]) == 0
+    (subject,) = read_report(out)["subjects"]
+    assert subject["faces_per_frame"] == subject["described_per_frame"] == 2
+    times = [ms for run in subject["runs"] for ms in run["stages_ms"]["points"]]
+    assert min(times) > 0 and subject["key"].endswith(str(points))
+    said = re.search(r"points ([\d.]+) ms a described face", capsys.readouterr().out)
+    assert said is not None and float(said[1]) == pytest.approx(sum(times) / len(times) / 2, rel=0.05, abs=0.002)
+    assert main(["bench", *common, "--runs", "4", "--out", str(out)]) == 0
+    (plain,) = read_report(out)["subjects"]
+    assert plain["described_per_frame"] == 0 and "points" not in plain["summary"]
+    assert "described face" not in capsys.readouterr().out
+    assert main(["profile", *asked, "--no-matrix", "--out", str(out)]) == 0
+    assert "points" in read_report(out)["subjects"][0]["summary"]
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "litert"])

@@ -38,7 +38,7 @@ def target(angles: tuple[float, float, float] = (0, 0, 0), scale: float = 700.0)
     """What the drawn face teaches."""
     points = face_points(angles, scale)
     state = np.zeros(len(STATE))
-    state[:3] = openness(points)
+    state[:3] = openness(points[:, :2], angles_to_rotation(angles))
     box = np.r_[points[:, :2].min(0), points[:, :2].max(0)]
     flat = points[:, :2]
     elsewhere = flat + (angles_to_rotation(angles) @ [0.002, -0.001, 0] * scale)[:2]  # as a teacher has it

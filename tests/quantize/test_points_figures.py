@@ -92,6 +92,29 @@ def test_an_error_counts_in_shares_of_eyes_and_box(samples: list[Sample]) -> Non
     assert figures["spread"]["within half"] == 0.5
 
 
+def test_shut_eyes_count_and_narrowed_ones_do_not(samples: list[Sample]) -> None:
+    """Faces of 5 px wide eyes have no label; of the others some are shut, some narrowed, some open."""
+    for k, sample in enumerate(samples):
+        one = target((0, 0, 0))
+        points = one.points.copy()
+        middle = (points[[37, 38, 43, 44]] + points[[41, 40, 47, 46]]) / 2
+        for upper, lower, at in zip((37, 38, 43, 44), (41, 40, 47, 46), middle, strict=True):
+            half = (points[lower] - at) * (0.0, 0.45, 1.0)[k % 3]
+            points[upper], points[lower] = at - half, at + half
+        sample.faces[0].extra["points68"] = points.tolist()
+    faces = collect(samples, Finder(samples), {})
+    answers = {f.crops["true"].tobytes(): k % 3 for k, f in enumerate(faces)}
+
+    def predict(crops: Any) -> dict[str, Any]:
+        out = {name: np.zeros((len(crops), length)) for name, length in OUTPUTS.items()}
+        out["points"] = np.zeros((len(crops), 68, 2))
+        out["state"][:, :2] = np.array([answers.get(c.tobytes(), 1) for c in crops])[:, None]
+        return out
+
+    eyes = figures_of(faces, predict)[0]["eyes"]
+    assert (eyes["eyes"], eyes["shut"], eyes["open"], eyes["auc_shut"]) == (48, 16, 16, 1.0)
+
+
 def test_int8_must_not_err_much_more_than_float() -> None:
     def of(error: float, faces: int = 200) -> dict[str, Any]:
         return {"true": {"faces": faces, "nme_eyes": error}}

@@ -12,14 +12,15 @@ pytest.importorskip("torch", reason="the toolchain's extra is not installed (pip
 from points_faces import face_points, photo, target, write_pack
 
 from edgeface.angles import angles_to_rotation
+from quantize.data.sample import FaceLabel
 from quantize.points.bias import offsets, unbiased
 from quantize.points.bridge import bare, bridge_edge
 from quantize.points.crop import carried, face_crop, placed, sample_crop
-from quantize.points.labels import outline_corrected
-from quantize.points.mean_face import MIRROR, five_of, mean_face
+from quantize.points.labels import PointLabeller, outline_corrected
+from quantize.points.mean_face import MIRROR, VERTICES, five_of, mean_face
 from quantize.points.pack import SHARE, SIDE, load, save_targets
 from quantize.points.shapes import smooth_points
-from quantize.points.state import STATE, aspect_ratios, openness, state_of_attributes
+from quantize.points.state import STATE, aspect_ratios, drawn_openness, openness, state_of_attributes
 from quantize.points.visibility import visible_points
 
 
@@ -32,10 +33,42 @@ def test_the_aspect_ratio_of_an_eye_by_hand() -> None:
     assert openness(points)[0] == 1 and openness(points)[2] == pytest.approx(0.4 / 0.6)
 
 
-def test_with_depth_a_turned_head_is_as_open_as_a_frontal_one() -> None:
-    frontal, turned = openness(face_points()), openness(face_points((50, 0, 0)))
-    assert np.abs(frontal - turned).max() < 1e-9
-    assert openness(face_points((50, 0, 0))[:, :2])[2] > frontal[2]
+@pytest.mark.parametrize("angles", [(40, 0, 0), (-45, 10, 0), (0, 30, 0), (0, -30, 20), (20, 15, 70)])
+def test_with_its_rotation_a_turned_head_is_as_open_as_a_frontal_one(angles: tuple[float, float, float]) -> None:
+    frontal, turned = openness(face_points()[:, :2]), openness(face_points(angles)[:, :2], angles_to_rotation(angles))
+    assert np.abs(frontal - turned).max() < 0.02
+    if abs(angles[0]) >= 40:
+        assert openness(face_points(angles)[:, :2])[2] > frontal[2] + 0.03
+
+
+@pytest.mark.parametrize("angles", [(0, 0, 0), (0, -35, 0), (0, 35, 0), (30, -20, 40)])
+def test_lids_that_touch_are_shut_however_the_head_is_turned(angles: tuple[float, float, float]) -> None:
+    points = face_points(angles)[:, :2]
+    points[[37, 38, 43, 44]] = points[[41, 40, 47, 46]]
+    assert (openness(points, angles_to_rotation(angles))[:2] == 0).all()
+
+
+def test_a_contour_that_is_narrow_or_seen_from_the_side_says_nothing() -> None:
+    large, small = (drawn_openness(face_points(scale=scale)[:, :2], np.eye(3)) for scale in (900, 300))
+    assert np.isfinite(large).all() and np.isnan(small[:2]).all()
+    side = angles_to_rotation([75, 0, 0])
+    assert np.isnan(openness(face_points((75, 0, 0))[:, :2], side)[0])
+
+
+def test_labels_of_shut_eyes_are_near_nothing_whatever_the_mesh_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mesh keeps the lids apart in depth."""
+    angles = (0, -25, 0)
+    points = face_points(angles, 900)
+    points[[37, 38, 43, 44], :2] = points[[41, 40, 47, 46], :2]
+    mesh = np.zeros((468, 3))
+    mesh[list(VERTICES)] = points
+    mesh[list(VERTICES[37:39]) + list(VERTICES[43:45]), 2] -= 12
+    labeller = PointLabeller.__new__(PointLabeller)
+    labeller.tddfa, labeller.mesh = lambda image, boxes: points[None, None, :, :2], lambda *_: mesh  # type: ignore[assignment]
+    face = FaceLabel(np.r_[points[:, :2].min(0), points[:, :2].max(0)].astype(np.float32))
+    face.rotation, face.extra = angles_to_rotation(angles).astype(np.float32), {"points68": points[:, :2].tolist()}
+    made = labeller(np.zeros((8, 8, 3), np.uint8), face, "helen")
+    assert made is not None and (made.state[:2] < 0.01).all()
 
 
 def test_the_mirror_swaps_the_sides_of_the_mean_face() -> None:

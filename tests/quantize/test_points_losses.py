@@ -69,9 +69,13 @@ def test_unknown_states_and_weightless_points_teach_nothing() -> None:
     wrong[1] = 0.4
     losses = PointsLosses(PointsLossOptions())
     _, terms = losses(outputs_of(wrong), batch)
-    assert terms["distance"] == 0 and terms["state"] == 0
+    assert terms["distance"] == 0 and terms["state"] == terms["openness"] == 0
     state[0, 2] = 1.0
-    assert losses(outputs_of(wrong), batch)[1]["state"].item() == pytest.approx(math.log(2), abs=1e-6)
+    terms = losses(outputs_of(wrong), batch)[1]
+    assert terms["openness"].item() == pytest.approx(math.log(2), abs=1e-6) and terms["state"] == 0
+    state[0, 2], state[1, 5] = float("nan"), 1.0
+    terms = losses(outputs_of(wrong), batch)[1]
+    assert terms["state"].item() == pytest.approx(math.log(2), abs=1e-6) and terms["openness"] == 0
 
 
 def test_teachers_take_the_place_of_the_distance() -> None:

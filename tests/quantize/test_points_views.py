@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="the toolchain's extra is not installed (pip
 
 from points_faces import face_points, photo, write_pack
 
-from quantize.points.config import CoverOptions, JitterOptions, PointsViewOptions
+from quantize.points.config import CoverOptions, JitterOptions, LidOptions, PointsViewOptions
 from quantize.points.covers import KINDS, covered, with_covered
 from quantize.points.mean_face import MIRROR
 from quantize.points.model import SIZE
@@ -37,8 +37,8 @@ def test_a_seed_and_a_number_give_one_view(pack: Path) -> None:
 
 
 def test_points_follow_the_crop_and_the_mirror(pack: Path) -> None:
-    options = PointsViewOptions(covers=NOTHING, camera=0, jitter=JitterOptions(shift=0.05, scale=0.1, turn=20, wild=0))
-    views = FaceViews(pack, options)
+    jitter = JitterOptions(shift=0.05, scale=0.1, turn=20, wild=0)
+    views = FaceViews(pack, PointsViewOptions(covers=NOTHING, camera=0, jitter=jitter, lids=LidOptions(share=0)))
     dark = []
     for number in range(12):
         image, (points, *_) = views.view(3, number)
@@ -100,3 +100,13 @@ def test_a_part_half_covered_has_no_label() -> None:
     assert np.isnan(state[STATE.index("cover_mouth")]) and np.isnan(state[2])
     assert state[STATE.index("cover_nose")] == 0
     assert len(set(MIRROR)) == 68
+
+
+def test_crops_of_profiles_are_less_exact(tmp_path: Path) -> None:
+    write_pack(tmp_path, 4)
+    views = FaceViews(tmp_path, PointsViewOptions(jitter=JitterOptions(wild=0, profile_wild=0.5)))
+    views.yaw[:] = [0, 25, 45, 80]
+    rng = np.random.default_rng(0)
+    spread = [np.std([views.jitter(rng, face).shift for _ in range(800)]) for face in range(4)]
+    assert spread[0] == pytest.approx(0.03, rel=0.1) and spread[1] == pytest.approx(0.03, rel=0.1)
+    assert spread[0] * 1.3 < spread[2] < spread[3] and spread[3] == pytest.approx(0.03 * 1.5 * 1.9, rel=0.15)
