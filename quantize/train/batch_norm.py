@@ -5,6 +5,7 @@ a step there. Compiled when it is first used; without a compiler training goes o
 from __future__ import annotations
 
 import functools
+import hashlib
 import platform
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,10 @@ def compiled() -> Any:
     from torch.utils import cpp_extension
 
     source = Path(__file__).with_suffix(".cpp")
+    # of each checkout its own: one that builds would take the library away from another's run
+    name = f"edgeface_batch_norm_{hashlib.sha256(bytes(source)).hexdigest()[:8]}"
     try:
-        return cpp_extension.load("edgeface_batch_norm", [str(source)], extra_cflags=FLAGS)
+        return cpp_extension.load(name, [str(source)], extra_cflags=FLAGS)
     except (OSError, RuntimeError) as error:
         console.print(f"training without the compiled batch norm, slower: {error!s:.200}", highlight=False)
         return None
