@@ -184,7 +184,13 @@ def test_an_interrupted_run_leaves_a_playable_file(bundle: Path, tmp_path: Path)
     command = [sys.executable, "-P", "-m", "edgeface", "detect", str(long), "--model", str(bundle), "--format", "jsonl"]
     command += ["--runtime", "onnxruntime", "--save", str(tmp_path / "out.mp4")]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as run:
+    # what a shell starts in the background ignores SIGINT, and so do its children: CI may run there
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with run:
         assert run.stdout is not None
         for _ in range(10):
             assert run.stdout.readline()
