@@ -445,11 +445,14 @@ def test_the_numbers_of_a_camera_that_hangs_do_not_stay(monkeypatch: pytest.Monk
 
 
 def test_passwords_stay_in_the_program(caplog: pytest.LogCaptureFixture) -> None:
-    items = [frame(0), SourceError("no rtsp://user:s3cret@camera/x"), ZeroDivisionError("rtsp://user:s3cret@camera/x")]
+    looked = threading.Event()  # the source's thread lives until its names were looked at
+    lost = [SourceError("no rtsp://user:s3cret@camera/x"), ZeroDivisionError("rtsp://user:s3cret@camera/x")]
+    items = [looked.wait, frame(0), *lost]
     source = ListSource(items, live=True, opens=2)
     source.name = Endless.name
     with Stream(engine(), source, retry=(0.001, 0.001)) as stream:
         names = [thread.name for thread in threading.enumerate()]
+        looked.set()
         with pytest.raises(SourceError) as caught:
             while stream.read(timeout=20) is not None:
                 pass
