@@ -232,6 +232,10 @@ def dev(
     recipe: RecipeFile,
     checkpoint: Checkpoint = None,
     photos: Annotated[int, typer.Option(min=0, help="Of each kind; 0 for all of them.")] = 0,
+    source: Annotated[
+        list[str] | None, typer.Option(metavar="SET", help="Photos of this set alone. May be said again.")
+    ] = None,
+    turn: Annotated[int, typer.Option(help="Degrees by which photos are turned first: 0, 90, 180 or 270.")] = 0,
     settings: Setting = None,
     folder: Folder = None,
 ) -> None:
@@ -242,6 +246,10 @@ def dev(
 
     run = _run(recipe, settings, folder)
     if run.recipe.task == "points":
+        if source or turn:
+            raise ValueError(
+                "source and turn must not be given with a recipe of points, which is measured on all of its crops"
+            )
         from quantize.points.dev import measure as measure_points
         from quantize.points.model import load_points
 
@@ -249,8 +257,11 @@ def dev(
         typer.echo(json.dumps(measure_points(points, run.path("label", "dev-pack")), indent=1))
         return
     model = load_student(checkpoint or run.need("train", "ema.pt"))
-    samples = read_samples(run.need("label", "dev.jsonl"))
-    typer.echo(json.dumps(measure(model, samples, {s.name: s.use for s in run.recipe.data.sets}, photos), indent=1))
+    uses = {s.name: s.use for s in run.recipe.data.sets}
+    if unknown := sorted(set(source or ()) - uses.keys()):
+        raise ValueError(f"source must be one of {', '.join(uses)}, but got {', '.join(unknown)}")
+    samples = [s for s in read_samples(run.need("label", "dev.jsonl")) if not source or s.source in source]
+    typer.echo(json.dumps(measure(model, samples, uses, photos, turn), indent=1))
 
 
 @app.command()

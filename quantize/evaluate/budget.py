@@ -7,7 +7,7 @@ from typing import Any
 
 from quantize.compress.figures import LEAST_FACES
 from quantize.config import BudgetOptions
-from quantize.evaluate.turned import TURNED
+from quantize.models.turned import TURNED
 
 LOSSES: tuple[tuple[str, str, str, Callable[[float, float], float]], ...] = (
     ("ap", "ap_ge16", "n_ge16", lambda int8, full: full - int8),

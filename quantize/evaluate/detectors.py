@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quantize.evaluate.peers import open_peer
-from quantize.evaluate.turned import TurnedDetector
 from quantize.models import fuse, load_student
 from quantize.models.bundle_detector import BundleDetector
 from quantize.models.detector import MIN_SCORE, Detector, FloatDetector
+from quantize.models.turned import TurnedDetector
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class DetectorSpec:
         size: (width, height) of the network's input.
         runtime: of a bundle, as `edgeface.FaceEngine` takes it.
         precision: of a bundle, int8 or float32; None for int8 where it has it.
-        turn: degrees by which photos are turned before; see `quantize.evaluate.turned`.
+        turn: degrees by which photos are turned before; see `quantize.models.turned`.
     """
 
     model: str
@@ -39,7 +39,7 @@ class DetectorSpec:
         return [Path(rest)]
 
     def open(self) -> Detector:
-        """Loads the network. Raises ValueError where ``turn`` is none of `quantize.evaluate.turned.TURNS`."""
+        """Loads the network. Raises ValueError where ``turn`` is none of `quantize.models.turned.TURNS`."""
         upright = self._open_upright()
         return TurnedDetector(upright, self.turn) if self.turn else upright
 

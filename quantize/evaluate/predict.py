@@ -16,9 +16,9 @@ from quantize.data.detections import Found, read_predictions
 from quantize.data.sample import Sample
 from quantize.engines import Engine, open_engine
 from quantize.evaluate.detectors import DetectorSpec
-from quantize.evaluate.turned import TurnedDetector
 from quantize.models.bundle_detector import BundleDetector
 from quantize.models.detector import Detector, FloatDetector, core_functions
+from quantize.models.turned import TurnedDetector
 
 Detect = Callable[[NDArray[np.uint8]], Found]
 

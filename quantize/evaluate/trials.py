@@ -10,7 +10,7 @@ from edgeface.engine import parse_size
 from quantize.config import TrialOptions
 from quantize.data.jsonl import read_jsonl
 from quantize.data.sample import Sample
-from quantize.evaluate.turned import TURNS
+from quantize.models.turned import TURNS
 
 CROWD = "crowd"
 CROWD_FACES = 8
@@ -24,7 +24,7 @@ class Trial:
     Attributes:
         name: folder of a set; ``a+b`` pools two; ``a+b:crowd`` takes the photos of these with eight faces or more.
         size: (width, height) of the input.
-        turn: degrees by which its photos are turned (`quantize.evaluate.turned`).
+        turn: degrees by which its photos are turned (`quantize.models.turned`).
     """
 
     name: str

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgeface.bundle import Bundle
 from quantize.evaluate.tables import FIGURES
-from quantize.evaluate.turned import TURNED
+from quantize.models.turned import TURNED
 from quantize.package.rendering import render
 
 CARD = Path(__file__).parent / "model-card.md.j2"

@@ -14,12 +14,15 @@ from quantize.data.photos import read_photo
 from quantize.data.pose import geodesic_degrees, rotation_from_300wlp
 from quantize.data.sample import Sample
 from quantize.models.detector import FloatDetector
+from quantize.models.turned import TurnedDetector
 
 SIDES = (640, 320)
 """Inputs of the detection figures, as those of `quantize.evaluate`."""
 
 
-def measure(model: nn.Module, samples: Sequence[Sample], uses: Mapping[str, str], most: int = 0) -> dict[str, float]:
+def measure(
+    model: nn.Module, samples: Sequence[Sample], uses: Mapping[str, str], most: int = 0, turn: int = 0
+) -> dict[str, float]:
     """Figures of a float network on the dev split.
 
     Args:
@@ -27,6 +30,7 @@ def measure(model: nn.Module, samples: Sequence[Sample], uses: Mapping[str, str]
         samples: the labelled dev split.
         uses: of each set: what its labels hold (a recipe's ``use``).
         most: photos of each kind, spread evenly; 0 for all of them.
+        turn: degrees by which photos are turned clockwise first, one of `quantize.models.turned.TURNS`.
 
     Returns:
         ``dev_ap_ge16_640`` … of sets whose faces are all labelled; ``dev_nme5_box_320``, ``dev_nme5_box_640`` of those
@@ -44,7 +48,7 @@ def measure(model: nn.Module, samples: Sequence[Sample], uses: Mapping[str, str]
         kinds = {k: v[:: max(1, len(v) // most)] for k, v in kinds.items()}
     result: dict[str, float] = {}
     for side in SIDES:
-        detector = FloatDetector(model, (side, side))
+        detector = TurnedDetector(FloatDetector(model, (side, side)), turn)
         if kinds["detection"]:
             found = _found(detector, kinds["detection"])
             figures = score_samples(kinds["detection"], found)
@@ -59,7 +63,7 @@ def measure(model: nn.Module, samples: Sequence[Sample], uses: Mapping[str, str]
             if apart := _degrees(drawn, found):
                 result[f"dev_pose_{side}"] = float(np.mean(apart))
     if kinds["negatives"]:
-        found = _found(FloatDetector(model, (SIDES[0], SIDES[0])), kinds["negatives"])
+        found = _found(TurnedDetector(FloatDetector(model, (SIDES[0], SIDES[0])), turn), kinds["negatives"])
         result["dev_fp_per_100"] = (
             100 * sum(int((f.scores >= 0.5).sum()) for f in found.values()) / len(kinds["negatives"])
         )
@@ -79,5 +83,5 @@ def _degrees(samples: Sequence[Sample], found: Mapping[str, Found]) -> list[floa
     return apart
 
 
-def _found(detector: FloatDetector, samples: Sequence[Sample]) -> dict[str, Found]:
+def _found(detector: TurnedDetector, samples: Sequence[Sample]) -> dict[str, Found]:
     return {s.key: detector.detect(read_photo(s)) for s in samples}

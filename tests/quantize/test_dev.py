@@ -18,6 +18,8 @@ from quantize.train import dev  # noqa: E402
 class Oracle:
     """Says the label of each photo, in the order in which `measure` shows them, with its faces turned by 5°."""
 
+    name, rule = "oracle", "as it is"
+
     def __init__(self, samples: list, size: tuple[int, int]) -> None:  # type: ignore[type-arg]
         self.samples = iter(samples)
 
@@ -46,3 +48,15 @@ def test_what_is_found_is_measured_on_its_own_photo(tmp_path: Path, monkeypatch:
     assert figures["dev_pose_320"] == pytest.approx(5, abs=1e-4)
     figures = dev.measure(torch.nn.Identity(), samples, {"set": "negatives"})
     assert figures["dev_fp_per_100"] == 200
+
+
+def test_photos_may_be_turned_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A detector that sees a photo on its side and says what stands upright in it is wrong."""
+    write_set(tmp_path / "set", 3, seed=1, faces=2)
+    samples, _ = read_jsonl(tmp_path / "set")
+    for s in samples:
+        s.source = "set"
+    monkeypatch.setattr(dev, "FloatDetector", lambda model, size: Oracle(samples, size))
+    assert dev.measure(torch.nn.Identity(), samples, {"set": "detection"}, turn=90)["dev_ap_ge16_640"] < 0.5
+    with pytest.raises(ValueError, match="turn must be one of 0, 90, 180, 270, but got 45"):
+        dev.measure(torch.nn.Identity(), samples, {"set": "detection"}, turn=45)

@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="the toolchain's extra is not installed")
 from edgeface.angles import angles_to_rotation, rotation_to_angles
 from quantize.data.detections import Found
 from quantize.evaluate.detectors import DetectorSpec
-from quantize.evaluate.turned import TURNS, TurnedDetector
+from quantize.models.turned import TURNS, TurnedDetector
 
 ANGLES = (25.0, -10.0, 15.0)
 """Of the head in the upright photo."""
