@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from quality_gate import markdown
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -145,13 +146,6 @@ def by_kind(some: list[Case], table: Table) -> None:
             values = np.array([c.measures[measure] for c in group])
             cells.append(f"{(values > limit if more else values < limit).mean():.0%}")
         table.add_row(kind, str(len(group)), *cells)
-
-
-def markdown(title: str, table: Table) -> str:
-    """A table of rich as one of Markdown, below its title."""
-    cells = [[str(column.header), *map(str, column.cells)] for column in table.columns]
-    lines = [f"| {' | '.join(row)} |" for row in zip(*cells, strict=True)]
-    return "\n".join([title, "", lines[0], "|---" * len(cells) + "|", *lines[1:]])
 
 
 def main() -> None:

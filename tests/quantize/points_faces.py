@@ -15,6 +15,21 @@ from quantize.points.mean_face import mean_face
 from quantize.points.pack import Writer
 from quantize.points.state import STATE, openness
 
+#: Head of a recipe for faces drawn here; ``{root}`` is the test's folder, ``[train]`` follows.
+DRAWN = """
+task = "points"
+name = "edgeface-drawn"
+run = "{root}/run"
+[[data.sets]]
+name = "drawn"
+reader = "jsonl"
+path = "{root}"
+use = "landmarks"
+origin = "drawn by tests/quantize/points_faces.py"
+[model]
+architecture = "edgeface-points"
+"""
+
 
 def face_points(angles: tuple[float, float, float] = (0, 0, 0), scale: float = 700.0) -> NDArray[np.float64]:
     """(68, 3) pixels around (120, 110): x right, y down, depth."""

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("torch", reason="the toolchain's extra is not installed (pip install -e '.[quantize]')")
 
 import torch
-from points_faces import write_pack
+from points_faces import DRAWN, write_pack
 
 from quantize.points.config import PointsRecipe
 from quantize.points.model import OUTPUTS, SIZE, build_points, parameters_of, polar_grid
@@ -19,23 +19,14 @@ from quantize.run import StepError
 from quantize.train.ablation import ablate, load_ablation, trainings
 
 FILE = Path(__file__).parents[2] / "quantize" / "recipes" / "ablation-points.toml"
-RECIPE = """
-task = "points"
-name = "edgeface-drawn"
-run = "{root}/run"
-[[data.sets]]
-name = "drawn"
-reader = "jsonl"
-path = "{root}"
-use = "landmarks"
-origin = "drawn by tests/quantize/points_faces.py"
-[model]
-architecture = "edgeface-points"
-[train]
+RECIPE = (
+    DRAWN
+    + """[train]
 views = 8
 batch = 4
 precision = "float32"
 """
+)
 
 
 def test_every_method_has_a_row_at_equal_views() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("torch", reason="the toolchain's extra is not installed (pip install -e '.[quantize]')")
 
-from points_faces import photo, target, write_pack
+from points_faces import DRAWN, photo, target, write_pack
 
 from edgeface.bundle import Bundle
 from edgeface.manifest import POINTS_RULE
@@ -21,19 +21,9 @@ from quantize.points.crop import MARGIN
 from quantize.points.train import PointsTrainer
 from quantize.run import Run, StepError
 
-RECIPE = """
-task = "points"
-name = "edgeface-drawn"
-run = "{root}/run"
-[[data.sets]]
-name = "drawn"
-reader = "jsonl"
-path = "{root}"
-use = "landmarks"
-origin = "drawn by tests/quantize/points_faces.py"
-[model]
-architecture = "edgeface-points"
-[train]
+RECIPE = (
+    DRAWN
+    + """[train]
 views = 64
 batch = 16
 precision = "float32"
@@ -47,6 +37,7 @@ budget = {{nme = 1.0}}
 detector = "edgeface-n"
 ledger = "{root}/ledger.jsonl"
 """
+)
 
 
 @pytest.fixture(scope="module")
