@@ -219,6 +219,17 @@ class MethodOptions(Table):
     points_variance: Share = 0.0
 
 
+class MimicOptions(Table):
+    """A detector that the student mimics at every cell (`quantize.train.methods.mimic`)."""
+
+    detector: Path | None = None
+    """YuNet n; none leaves it out."""
+    hints: Weight = 16.0
+    features: Weight = 24.0
+    answers: Weight = 10.0
+    """Weights beside those of the tasks. They fall with the learning rate: at the end labels alone speak."""
+
+
 class TrainOptions(Table):
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     """auto: bfloat16 where the processor or accelerator has it."""
@@ -231,6 +242,7 @@ class TrainOptions(Table):
     losses: LossOptions = LossOptions()
     augment: ViewOptions = ViewOptions()
     hard_negatives: HardNegativeOptions = HardNegativeOptions()
+    mimic: MimicOptions = MimicOptions()
     methods: MethodOptions = MethodOptions()
     phases: list[PhaseOptions] = Field(min_length=1)
 

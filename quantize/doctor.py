@@ -146,6 +146,9 @@ def _train(recipe: Recipe | None) -> Iterator[Finding]:
     ):
         if path is not None:
             yield _path("train", f"the checkpoint {name}", path, f"correct {name}")
+    if recipe.train.mimic.detector is not None:
+        remedy = "get its weights (docs/toolchain.md), or leave train.mimic out"
+        yield _path("train", "the detector train.mimic.detector", recipe.train.mimic.detector, remedy)
 
 
 def _compress(recipe: Recipe | None) -> Iterator[Finding]:

@@ -58,6 +58,7 @@ def _checkpoints(run: Run, source: dict[str, Any]) -> list[dict[str, str]]:
             (run.recipe.model.init, "training began with its weights"),
             (methods.tough_teacher, "teacher of landmarks (KD-Loss)"),
             (methods.tolerant_teacher, "teacher of landmarks (KD-Loss)"),
+            (run.recipe.train.mimic.detector, "its features were mimicked in training"),
         ]
         first = []
     return first + [

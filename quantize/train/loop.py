@@ -29,6 +29,7 @@ from quantize.train.hard_negatives import choose, mine
 from quantize.train.loader import ViewBatches, loader, on_device
 from quantize.train.losses import Batch, Losses
 from quantize.train.methods.kd_loss import LandmarkTeachers
+from quantize.train.methods.mimic import Detector, Mimic
 from quantize.train.methods.mos import Feedback
 from quantize.train.methods.mos_pose import PoseBins
 from quantize.train.optimizers import optimizers_of
@@ -111,11 +112,15 @@ class Trainer:
         self.model = model.train().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         methods = self.options.methods
         pose = PoseBins(self.model, methods.mos_pose) if methods.mos_pose else None
-        self.losses = Losses(self.options.losses, methods.uncertainty, pose).to(self.device)
+        mimic = Mimic(self.model, self.options.mimic) if self.options.mimic.detector else None
+        self.losses = Losses(self.options.losses, methods.uncertainty, pose, mimic).to(self.device)
         self.optimizers = optimizers_of(self.model, self.losses, self.options.optimizer)
         self.ema = Ema(self.model, self.options.ema)
         if pose is not None:
             pose.watch(self.model)
+        if mimic is not None:
+            mimic.watch(self.model)
+        self.detector = Detector(self.options.mimic.detector) if self.options.mimic.detector else None
         wanted = self.options.precision
         self.bfloat16 = wanted == "bfloat16" or (wanted == "auto" and has_bfloat16(self.device))
         if self.bfloat16:
@@ -238,7 +243,8 @@ class Trainer:
                 optimizer.zero_grad(set_to_none=True)
                 for group in optimizer.param_groups:
                     group["lr"] = lr
-            loss, terms = self._loss(model, x.contiguous(memory_format=torch.channels_last), batch)
+            x = x.contiguous(memory_format=torch.channels_last)
+            loss, terms = self._loss(model, x, batch, lr / optim.lr)
             loss.backward()
             self._average_own()
             if feedback is not None:
@@ -261,12 +267,13 @@ class Trainer:
                 self.save()
                 saved = time.monotonic()
 
-    def _loss(self, model: nn.Module, x: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def _loss(self, model: nn.Module, x: Tensor, batch: Batch, mimicry: float) -> tuple[Tensor, dict[str, Tensor]]:
         """Of one batch: what is minimised, and its terms for the log."""
+        look = self.detector(x) if self.detector is not None else None
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             outputs = model(x)
             guides = self.teachers(x) if self.teachers is not None else None
-        loss, terms = self.losses(outputs, batch, guides)
+        loss, terms = self.losses(outputs, batch, guides, look, mimicry)
         return loss, terms
 
     def _average_own(self) -> None:

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from quantize.config import LossOptions
 from quantize.models import BOX, LANDMARKS, QUALITY, ROTATION, SCORE
 from quantize.train.assignment import Grid, assign, decode_boxes, flatten, pair_iou
+from quantize.train.focal import quality_focal
 from quantize.train.methods.kd_loss import Guides, kd_points_loss
+from quantize.train.methods.mimic import Look, Mimic
 from quantize.train.methods.mos import SMALL
 from quantize.train.methods.mos_pose import LIMIT, PoseBins, angles, pose_loss
 
@@ -39,15 +41,6 @@ class Batch:
     real: Tensor
     ignore: Tensor
     number: Tensor
-
-
-def quality_focal(logits: Tensor, target: Tensor, beta: float = 2.0) -> Tensor:
-    """Quality focal loss (Li et al. 2020, arXiv 2006.04388), elementwise: |target − sigmoid|^beta times the
-    cross-entropy with a soft target.
-    """
-    return (target - logits.sigmoid()).abs().pow(beta) * F.binary_cross_entropy_with_logits(
-        logits, target, reduction="none"
-    )
 
 
 def eiou(pred: Tensor, target: Tensor) -> Tensor:
@@ -84,12 +77,18 @@ def points_loss(pred: Tensor, target: Tensor, side: Tensor) -> Tensor:
 
 class Losses(nn.Module):
     """All tasks of one batch. ``weights``: fixed factors; with ``uncertainty`` each task is also weighted by a learned
-    exp(−s) (Kendall et al. 2018). ``pose``: MOS's pose loss comes on top.
+    exp(−s) (Kendall et al. 2018). ``pose``, ``mimic``: MOS's pose loss and a detector's part come on top.
     """
 
-    def __init__(self, weights: LossOptions, uncertainty: bool = False, pose: PoseBins | None = None) -> None:
+    def __init__(
+        self,
+        weights: LossOptions,
+        uncertainty: bool = False,
+        pose: PoseBins | None = None,
+        mimic: Mimic | None = None,
+    ) -> None:
         super().__init__()
-        self.pose = pose
+        self.pose, self.mimic = pose, mimic
         self.weights = {t: float(getattr(weights, t)) for t in TASKS}
         self.false_positives = torch.zeros(0)
         """Of the last batch: the best score of a cell that should have been background, (n,)."""
@@ -98,10 +97,16 @@ class Losses(nn.Module):
         self.log_variance = nn.Parameter(torch.zeros(len(TASKS)), requires_grad=uncertainty)
 
     def forward(
-        self, outputs: tuple[Tensor, ...], batch: Batch, guides: Guides | None = None
+        self,
+        outputs: tuple[Tensor, ...],
+        batch: Batch,
+        guides: Guides | None = None,
+        look: Look | None = None,
+        mimicry: float = 1.0,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The total and each task's mean, without gradients and on the device, since an accelerator is waited for each
-        time that a number is read. With ``guides`` the points learn from two teachers besides (KD-Loss).
+        time that a number is read. With ``guides`` the points learn from two teachers besides (KD-Loss);
+        ``look`` is a detector's at the same views, ``mimicry`` the share of the mimic's weights that counts.
         """
         raw = flatten(outputs).float()
         n, p, _ = raw.shape
@@ -177,6 +182,11 @@ class Losses(nn.Module):
             within = (degrees.abs() < LIMIT).any(1)  # never of an unknown rotation, whose angles are NaN
             terms["pose"] = _known_mean(lambda k: pose_loss(logits[k], degrees[k]), within, resolved)
             total = total + self.pose.weight * terms["pose"]
+        if self.mimic is not None and look is not None:
+            apart = self.mimic(look, raw, batch, grid)
+            for name, value in apart.items():
+                total = total + mimicry * self.mimic.weights[name] * value
+            terms |= apart
         return total, {t: v.detach() for t, v in terms.items()} | {
             "positives": count / n,
             "iou": overlap.sum() / count,

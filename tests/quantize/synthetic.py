@@ -64,3 +64,38 @@ def write_voc(folder: Path, count: int, seed: int) -> None:
         text = f"<annotation><filename>{name.name}</filename>{size}{objects}</annotation>"
         (folder / name).with_suffix(".xml").write_text(text)
     (folder / "labels.jsonl").unlink()
+
+
+def drawn_detector(path: Path) -> Path:
+    """A network with the tensors of YuNet that are looked at: each level is one strided convolution of noise."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    from quantize.models import STRIDES
+    from quantize.train.methods.mimic import FEATURES, HINTS
+
+    rng = np.random.default_rng(0)
+    nodes: list[Any] = []
+    constants: list[Any] = []
+    outputs: list[Any] = []
+
+    def layer(name: str, stride: int, channels: int, made: str) -> None:
+        weight = rng.normal(0, 1e-3, (channels, 3, stride, stride)).astype(np.float32)
+        constants.append(numpy_helper.from_array(weight, f"w{name}"))
+        nodes.append(helper.make_node("Conv", ["input", f"w{name}"], [made], strides=[stride, stride]))
+
+    for stride, hint, feature in zip(STRIDES, HINTS, FEATURES, strict=True):
+        for name in (hint, feature):
+            layer(name, stride, 64, f"raw{name}")
+            nodes.append(helper.make_node("Relu", [f"raw{name}"], [name]))
+        for kind in ("cls", "obj"):
+            layer(f"{kind}{stride}", stride, 1, f"map{kind}{stride}")
+            nodes.append(helper.make_node("Sigmoid", [f"map{kind}{stride}"], [f"p{kind}{stride}"]))
+            shape = numpy_helper.from_array(np.array([0, -1, 1], np.int64), f"s{kind}{stride}")
+            constants.append(shape)
+            nodes.append(helper.make_node("Reshape", [f"p{kind}{stride}", shape.name], [f"{kind}_{stride}"]))
+            outputs.append(helper.make_tensor_value_info(f"{kind}_{stride}", TensorProto.FLOAT, None))
+    given = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 3, "h", "w"])
+    graph = helper.make_graph(nodes, "drawn", [given], outputs, constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from synthetic import write_set
+from synthetic import drawn_detector, write_set
 
 torch = pytest.importorskip("torch", reason="the toolchain's extra is not installed")
 pytest.importorskip("quantize.label.ensemble", reason="the teachers' code or its packages are not here")
@@ -70,6 +70,9 @@ def test_every_method_has_a_row_at_equal_views() -> None:
     methods = [r.train.methods for r in recipes.values()]
     assert any(m.mos_pose for m in methods)
     assert any(m.uncertainty for m in methods)
+    mimics = [r.train.mimic for r in recipes.values()]
+    assert base.train.mimic.detector and base.train.mimic.features
+    assert any(not (m.hints or m.features or m.answers) for m in mimics)
     assert any(m.mos_slots and m.mos_small for m in methods)
     assert any(m.tough_teacher and m.tolerant_teacher for m in methods)
     assert base.train.augment.cutout and any(not r.train.augment.cutout for r in recipes.values())
@@ -177,7 +180,9 @@ def test_the_ablation_of_the_papers_whole_and_again(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = smaller(tomllib.loads(FILE.read_text()))
-    given |= {"recipe": "r.toml", "run": str(root / "ablation"), "seeds": [1], "photos": 1}
+    drawn_detector(root / "detector.onnx")
+    (root / "mimic.toml").write_text(f'base = "r.toml"\n[train.mimic]\ndetector = "{root}/detector.onnx"\n')
+    given |= {"recipe": "mimic.toml", "run": str(root / "ablation"), "seeds": [1], "photos": 1}
     for row in given["rows"]:
         if "search" in row.get("set", {}):
             row["set"]["search"] |= {"size": 64, "batch": 2, "costs": str(TABLE)}
@@ -204,24 +209,24 @@ def test_the_ablation_of_the_papers_whole_and_again(
         m.setattr(Trainer, "_loss", cut)
         with pytest.raises(CutError):
             ablate(path, "cpu")
-    assert "0 of 11 trainings are done; to do:" in capsys.readouterr().err
+    assert "0 of 12 trainings are done; to do:" in capsys.readouterr().err
     text = ablate(path, "cpu").read_text()
     names = [row["name"] for row in given["rows"]]
     said = capsys.readouterr().err
-    assert 0 < int(said.partition(" of 11 trainings are done")[0].split()[-1]) < 11
+    assert 0 < int(said.partition(" of 12 trainings are done")[0].split()[-1]) < 12
     results = json.loads((root / "ablation" / "table.json").read_text())
     assert list(results) == names and all(len(rows) == 1 for rows in results.values())
     # drawn photos have no doubtful rotations, and no false positive comes back within two steps
-    assert len({rows[0]["dev_ap_ge16_640"] for rows in results.values()}) >= 9, "each row is another network"
+    assert len({rows[0]["dev_ap_ge16_640"] for rows in results.values()}) >= 10, "each row is another network"
     assert all(f"| {name} |" in text for name in names)
     folders = [p for p in (root / "ablation").iterdir() if p.is_dir() and p.name != "label"]
-    assert len(folders) == 11
+    assert len(folders) == 12
     assert all((p / "label").is_symlink() for p in folders), "photos are packed once"
     (searched,) = [p for p in folders if (p / "search").is_dir()]
     assert load_student(searched / "train" / "ema.pt").architecture.neck == 40
 
     ablate(path, "cpu")
-    assert "11 of 11 trainings are done" in capsys.readouterr().err
+    assert "12 of 12 trainings are done" in capsys.readouterr().err
     path.write_text(path.read_text().replace("0.3", "0.4"))
     with pytest.raises(
         StepError, match=r"must hold a training of row 'pose loss.*, but train\.methods\.mos_pose changed"
