@@ -1,0 +1,21 @@
+"""Marks table cells for the style sheet: one word, such as edgeface-s, is never broken; few words only on a phone."""
+
+import re
+from typing import Any
+
+CELL = re.compile(r"<(t[hd])((?: style=\"[^\"]*\")?)>(.*?)</\1>", re.DOTALL)
+MOST = 20
+"""Characters of a cell that is kept on one line."""
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """The page with class ``word`` or ``words`` on its short cells."""
+    return CELL.sub(_marked, html)
+
+
+def _marked(cell: re.Match[str]) -> str:
+    tag, style, inside = cell.groups()
+    words = re.sub(r"<[^>]+>", "", inside).split()
+    if not words or len(" ".join(words)) > MOST or "<br" in inside:
+        return cell[0]
+    return f'<{tag} class="{"word" if len(words) == 1 else "words"}"{style}>{inside}</{tag}>'
