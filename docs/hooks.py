@@ -1,9 +1,9 @@
-"""Marks table cells for the style sheet: one word, such as edgeface-s, is never broken; few words only on a phone."""
+"""Marks cells of tables for the style sheet: one word, such as edgeface-s, is never broken; few only on a phone."""
 
 import re
 from typing import Any
 
-CELL = re.compile(r"<(t[hd])((?: style=\"[^\"]*\")?)>(.*?)</\1>", re.DOTALL)
+CELL = re.compile(r"<td((?: style=\"[^\"]*\")?)>(.*?)</td>", re.DOTALL)
 MOST = 20
 """Characters of a cell that is kept on one line."""
 
@@ -14,8 +14,8 @@ def on_page_content(html: str, **_: Any) -> str:
 
 
 def _marked(cell: re.Match[str]) -> str:
-    tag, style, inside = cell.groups()
+    style, inside = cell.groups()
     words = re.sub(r"<[^>]+>", "", inside).split()
     if not words or len(" ".join(words)) > MOST or "<br" in inside:
         return cell[0]
-    return f'<{tag} class="{"word" if len(words) == 1 else "words"}"{style}>{inside}</{tag}>'
+    return f'<td class="{"word" if len(words) == 1 else "words"}"{style}>{inside}</td>'
