@@ -151,7 +151,7 @@ def zoo(kept: dict[str, Any], instructions: dict[str, Any]) -> tuple[str, str, s
         figures = [f"{kept['figures'][label][name]:.{decimals}f}" for _, _, label, decimals, _ in shown]
         cost = " / ".join(f"{kept['costs'][name][core]['millions']:.1f}" for core in CORES)
         total = sum(sizes[f"{name}-int8.{part}"] for part in ("param", "bin"))
-        recipe = f"`quantize/recipes/{name}.toml`"
+        recipe = f"`{name}.toml`"
         networks.append(f"| [{name}]({card}) | {found[1]} | {' | '.join(figures)} | {cost} | {total:,} | {recipe} |")
         for model in models:
             size = "any, steps of 16" if model["size"] is None else "{}×{}".format(*model["size"])
@@ -164,8 +164,9 @@ def zoo(kept: dict[str, Any], instructions: dict[str, Any]) -> tuple[str, str, s
             cells = [f"{row['instructions'][core]['total'] / 1e6:.1f}" for core in CORES]
             runtimes.append(f"| {network} | {row['runtime']} | {precision} | {' | '.join(cells)} |")
     ap = "AP 640×640 | AP 320×320 | rotation, ° | points, %"
+    rest = "A53 / A72 / A76 | int8 bytes | recipe in quantize/recipes"
     return (
-        aligned(f"network | parameters | {ap} | A53 / A72 / A76 | int8 bytes | recipe", "lrrrrrrrl", networks),
+        aligned(f"network | parameters | {ap} | {rest}", "lrrrrrrrl", networks),
         aligned("file | format | precision | input | bytes", "llllr", files),
         aligned("network | runtime | precision | A53 | A72 | A76", "lllrrr", runtimes),
     )

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["COVER_NAMES", "DESCRIBED", "LANDMARK_NAMES", "Face", "Faces"]
 
-#: Order of the landmarks, right and left OF THE PERSON (an upright frontal face has its right eye image-left).
-LANDMARK_NAMES = ("right_eye", "left_eye", "nose_tip", "right_mouth_corner", "left_mouth_corner")
+LANDMARK_NAMES: Final = ("right_eye", "left_eye", "nose_tip", "right_mouth_corner", "left_mouth_corner")
+"""Order of the landmarks, right and left OF THE PERSON (an upright frontal face has its right eye image-left)."""
 
-#: Order of `Faces.cover`.
 COVER_NAMES: Final = ("eyes", "nose", "mouth", "mask", "glasses", "sunglasses")
+"""Order of `Faces.cover`."""
 
 #: The arrays of the per-face stage by name, and the shape of a row.
 DESCRIBED: Final[Mapping[str, tuple[int, ...]]] = {

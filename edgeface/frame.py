@@ -15,8 +15,9 @@ from edgeface.turns import checked_rotation
 
 __all__ = ["COLORS", "MAX_SIDE", "Frame", "as_frame", "checked_roi", "checked_size"]
 
-#: The colour formats that can be given, as in ``FaceEngine.detect(frame, color=…)``.
 COLORS: Final = ("bgr", "rgb", "gray", "nv12", "nv21", "i420", "yuyv", "uyvy")
+"""The colour formats that can be given, as in ``FaceEngine.detect(frame, color=…)``."""
+
 MATRICES: Final = ("bt601", "bt709")
 RANGES: Final = ("limited", "full")
 

@@ -181,7 +181,7 @@ def camera(
         finally:  # after a full disk or a camera that is lost for good too
             stopping.heeded()
             with suppress(OSError):  # a terminal that has gone
-                typer.echo(_summary(stream), err=True)
+                typer.echo(_summary(stream, told=str(sys.exc_info()[1])), err=True)
             if shots is not None and stream.tracker is not None:
                 shots.finish(stream.tracker)
 
@@ -294,9 +294,10 @@ def _show_jsonl(result: StreamResult, reports: list[Any] | None) -> None:
 _SHOW = {Format.LINE: _show_line, Format.JSONL: _show_jsonl}
 
 
-def _summary(stream: Stream) -> str:
+def _summary(stream: Stream, told: str) -> str:
+    """What the stream did, and its last trouble unless it is the error `told` anyway."""
     stats = stream.stats
-    trouble = f"; last trouble: {stats.last_error}" if stats.last_error else ""
+    trouble = f"; last trouble: {stats.last_error}" if stats.last_error not in (None, told) else ""
     return (
         f"{stats.results} results of {stats.frames} frames, {stats.dropped} dropped, {stats.damaged} damaged, "
         f"{stats.reconnects} reconnects{trouble}"

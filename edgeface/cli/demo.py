@@ -87,6 +87,7 @@ def demo(
 
 def _chosen(given: str | None, collage: bool) -> Source:
     """What was asked for; else the first camera that gives a picture; else the collage."""
+    from edgeface._opencv import silenced
     from edgeface.demo import CollageSource
     from edgeface.errors import EdgeFaceError
     from edgeface.sources import open_source
@@ -97,11 +98,9 @@ def _chosen(given: str | None, collage: bool) -> Source:
             return open_source(given)
         return open_source(given, realtime=True, loop=True)
     devices = [] if collage else sorted(Path("/dev").glob("video*"))
-    if devices:
-        os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # of devices that are no cameras it would tell at length
     for device in devices:
         camera = open_source(device)
-        with suppress(EdgeFaceError):
+        with suppress(EdgeFaceError), silenced():  # of devices that are no cameras OpenCV would tell at length
             try:
                 camera.open()
                 camera.read()

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeface._opencv import silenced
 from edgeface.errors import ImageError, SourceError
 from edgeface.frame import Frame
 from edgeface.sources.base import Source
@@ -33,8 +34,9 @@ class CaptureSource(Source):
 
     def open(self) -> None:
         self.close()
-        self._capture = self._make()
         try:
+            with silenced():
+                self._capture = self._make()
             if not self._capture.isOpened():
                 raise SourceError(f"source must be one that OpenCV can open, but got {self.name}{self._hint}")
             self._opened()

@@ -54,6 +54,16 @@ def test_json_lines(bundle: Path, folder: Path, capsys: pytest.CaptureFixture[st
     assert "10 results of 10 frames, 0 dropped, 0 damaged, 0 reconnects" in err
 
 
+def test_a_camera_that_is_not_there_is_told_once(bundle: Path) -> None:
+    command = [sys.executable, "-P", "-m", "edgeface", "camera", "63", "--model", str(bundle)]
+    environment = {name: value for name, value in os.environ.items() if name != "OPENCV_LOG_LEVEL"}
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert ran.returncode == 1
+    summary, error = ran.stderr.splitlines()
+    assert summary == "0 results of 0 frames, 0 dropped, 0 damaged, 0 reconnects"
+    assert error.startswith("error: source must be one that OpenCV can open, but got /dev/video63: no such device")
+
+
 def test_points(bundle: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = points_bundle.write_bundle(tmp_path / "points.efm", made=points_bundle.weights(gain=0.0))
     arguments = ["camera", "--source", str(folder), "--model", str(bundle), "--format", "jsonl", "--points"]

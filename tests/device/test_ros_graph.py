@@ -177,6 +177,37 @@ def test_images_become_detections_topics_and_frames(graph: Callable[..., Graph])
     assert red > 100 > max(blue, green)  # the face is a red square
 
 
+def test_a_described_face_has_all_its_landmarks(graph: Callable[..., Graph]) -> None:
+    """With the two bundles that ship, on a photo: what comes over the wire is what the engine says by itself."""
+    from sensor_msgs.msg import Image
+
+    import edgeface
+    from edgeface.images import read_image
+
+    photo = read_image(ROOT / "examples" / "astronaut.jpg")
+    height, width = photo.shape[:2]
+    with edgeface.FaceEngine("edgeface-s", points="edgeface-points") as engine:
+        face = engine.detect(photo, color="bgr")[0]
+    assert face.points68 is not None and face.visibility is not None
+
+    g = graph(model="edgeface-s", points="edgeface-points")
+    start(g)
+    sec = iter(range(60))
+
+    def seen() -> Any:
+        message = Image(width=width, height=height, step=3 * width, encoding="bgr8", data=photo.tobytes())
+        message.header.stamp.sec = next(sec)
+        g.show(message)
+        return g.heard["/humans/faces/f1/landmarks"]
+
+    g.until(seen)
+    landmarks = g.heard["/humans/faces/f1/landmarks"][-1].landmarks
+    points = np.array([(point.x * width, point.y * height) for point in landmarks[:68]])
+    np.testing.assert_allclose(points, face.points68, atol=1)
+    np.testing.assert_allclose([point.c for point in landmarks[:68]], face.visibility, atol=0.02)
+    assert all(point.c > 0 for point in landmarks)  # and both pupils
+
+
 def test_without_a_calibration_the_place_is_unknown(graph: Callable[..., Graph]) -> None:
     g = graph()
     start(g)
@@ -310,13 +341,36 @@ def test_what_cannot_be_used_is_logged_and_the_node_lives_on(graph: Callable[...
 def test_the_executable_starts_itself_and_ends_cleanly(ros: types.ModuleType, tmp_path: Path) -> None:
     bundle = tiny.write_bundle(tmp_path / "tiny.efm", sizes=[[64, 64]], default_size=[64, 64])
     script = (
-        f"import sys; sys.path[:0] = [{str(ROOT / 'tests')!r}, {str(PACKAGE)!r}]; from pathlib import Path\n"
-        f"from support import ros_packages; ros_packages.install(Path({str(ROOT / 'build' / 'ros-messages')!r}))\n"
-        "from edgeface_ros.face_node import main; main()"
+        f"import sys; sys.path.insert(0, {str(PACKAGE)!r})\n{MESSAGES}from edgeface_ros.face_node import main; main()"
     )
+    starts_and_ends([sys.executable, "-c", script], bundle)
+
+
+def test_colcon_builds_it_and_what_it_built_runs(ros: types.ModuleType, tmp_path: Path) -> None:
+    pytest.importorskip("colcon_ros", reason="no colcon here (pip install -r examples/ros2/requirements-test.txt)")
+    bundle = tiny.write_bundle(tmp_path / "tiny.efm", sizes=[[64, 64]], default_size=[64, 64])
+    workspace = tmp_path / "ws"
+    shutil.copytree(PACKAGE, workspace / "src" / "edgeface_ros", ignore=shutil.ignore_patterns("__pycache__"))
+    colcon = [str(Path(sys.executable).with_name("colcon")), "build", "--packages-select", "edgeface_ros"]
+    subprocess.run(colcon, cwd=workspace, check=True, timeout=600)
+    executable = workspace / "install" / "edgeface_ros" / "lib" / "edgeface_ros" / "face_node"
+    script = f"{MESSAGES}import runpy; runpy.run_path({str(executable)!r}, run_name='__main__')"
+    sourced = 'source install/setup.bash && exec "$0" -c "$@"'
+    starts_and_ends(["bash", "-c", sourced, sys.executable, script], bundle, cwd=workspace)
+
+
+#: Of a process of its own: the messages that the wheels lack.
+MESSAGES = (
+    f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r}); from pathlib import Path\n"
+    f"from support import ros_packages; ros_packages.install(Path({str(ROOT / 'build' / 'ros-messages')!r}))\n"
+)
+
+
+def starts_and_ends(command: list[str], bundle: Path, cwd: Path | None = None) -> None:
+    """The executable activates itself, hears the topic that it was told, and ends at SIGTERM without a complaint."""
     options = ["--ros-args", "-p", "autostart:=true", "-p", f"model:={bundle}", "-r", "image:=/cam/image"]
     other = rclpy.create_node("watcher")
-    with subprocess.Popen([sys.executable, "-c", script, *options], stderr=subprocess.PIPE, text=True) as run:
+    with subprocess.Popen([*command, *options], cwd=cwd, stderr=subprocess.PIPE, text=True) as run:
         deadline = time.monotonic() + 90
         while other.count_subscribers("/cam/image") == 0:
             assert run.poll() is None, run.stderr and run.stderr.read()

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edgeface._opencv import silenced
 from edgeface.errors import ImageError, InvalidInputError, SourceError
 from edgeface.frame import Frame
 from edgeface.sources import open_source
@@ -130,6 +131,36 @@ def test_a_file_that_is_no_video_is_an_error(tmp_path: Path) -> None:
 def test_a_camera_that_is_not_there_is_an_error() -> None:
     with pytest.raises(SourceError, match="/dev/video63"):
         CameraSource(63).open()
+
+
+def test_opencv_says_nothing_of_what_the_error_says(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENCV_LOG_LEVEL", raising=False)
+    before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_INFO)
+    try:
+        with pytest.raises(SourceError):
+            CameraSource(63).open()
+        assert capfd.readouterr().err == ""
+        assert cv2.utils.logging.getLogLevel() == cv2.utils.logging.LOG_LEVEL_INFO
+        monkeypatch.setenv("OPENCV_LOG_LEVEL", "INFO")  # whoever asks gets them
+        with pytest.raises(SourceError):
+            CameraSource(63).open()
+        assert "can't open camera" in capfd.readouterr().err
+    finally:
+        cv2.utils.logging.setLogLevel(before)
+
+
+def test_opencv_speaks_again_when_the_last_thread_is_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENCV_LOG_LEVEL", raising=False)
+    level = cv2.utils.logging.getLogLevel
+    before, first, second = level(), silenced(), silenced()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert level() == cv2.utils.logging.LOG_LEVEL_SILENT
+    second.__exit__(None, None, None)
+    assert level() == before
 
 
 def test_an_address_where_nobody_listens_is_an_error() -> None:

@@ -13,6 +13,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+import edgeface
 from edgeface import _core
 
 ROOT = Path(__file__).parents[2]
@@ -190,3 +191,36 @@ def test_tables_that_are_read_are_short() -> None:
         tables = re.findall(r"^\|[ :|-]+\|\n((?:\|.*\n?)+)", read, flags=re.MULTILINE)
         assert tables
         assert [table.split("\n")[0] for table in tables if len(table.splitlines()) > MOST_ROWS] == []
+
+
+WIDEST = 98
+"""Columns of code on a page that is 1280 pixels wide; what is longer goes on below."""
+
+
+def test_commands_and_listings_fit_the_page() -> None:
+    fence = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+    long = [
+        f"{page.relative_to(ROOT)}: {line}"
+        for page in PAGES
+        for language, code in fence.findall(page.read_text(encoding="utf-8"))
+        if language != "python"
+        for line in code.splitlines()
+        if len(line) > WIDEST and page.name != "README.md"
+    ]
+    assert long == []
+
+
+def test_the_reference_has_each_module_where_its_index_says_and_all_that_documents_import() -> None:
+    pages = {page.name: page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "api").glob("*.md")}
+    index = pages.pop("index.md")
+    documented = {name: re.findall(r"^::: (\S+)", text, flags=re.MULTILINE) for name, text in pages.items()}
+    assert sorted(re.findall(r"\((\w+\.md)#(edgeface\.\w+)\)", index)) == sorted(
+        (name, module) for name, modules in documented.items() for module in modules
+    )
+    nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert [name for name in pages if f"api/{name}" not in nav] == []
+    modules = {module for found in documented.values() for module in found}
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (*PAGES, *(ROOT / "examples").glob("*.py")))
+    imported = set(re.findall(r"^from (edgeface\.\w+)[\w.]* import", code, flags=re.MULTILINE))
+    at_hand = {".".join(home.split(".")[:2]) for home in edgeface._HOMES.values()}
+    assert imported | at_hand <= modules
