@@ -57,7 +57,7 @@ def control(
         return not tries[-1]["broken"]
 
     kept: list[str] = []
-    if holds(kept):
+    if holds(kept) or not most:
         return kept, tries
     order = worst_first()[:most]
     for node in order:
