@@ -7,7 +7,8 @@ kind of degradation.
 Eyes and mouths are labelled by drawn contours: shut below .2 of openness, open from .5 on, a mouth open above .3. Masks
 are those of the mask sets. Nobody labelled glasses: for them the share of faces is printed alone. Each row has the area
 under the ROC curve, and what the threshold of the gate does: the share of true and of false alarms. `--dev` prints the
-thresholds with the fewest false alarms that still find half, and nine in ten, besides.
+thresholds with the fewest false alarms that still find half, and nine in ten, and what openness the network says of
+eyes and mouths by what is labelled: the events' thresholds come from there.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,6 +49,7 @@ TESTS = {
 }
 MASKED, BARE = ("with_mask",), ("without_mask",)
 FOUND = 0.3
+LEVELS = (0.0, 0.2, 0.35, 0.5, 0.7, 0.9, 1.01)
 
 
 class Case(NamedTuple):
@@ -55,6 +58,8 @@ class Case(NamedTuple):
     measures: dict[str, float]
     truth: dict[Reason, bool | None]
     kind: str
+    openness: tuple[float, float]
+    """Of the eye that is less open, and of the mouth, as labelled."""
 
 
 def gate_of() -> edgeface.QualityGate:
@@ -66,21 +71,26 @@ def gate_of() -> edgeface.QualityGate:
     return edgeface.QualityGate(**off)
 
 
-def truth_of(face: FaceLabel, found: Any) -> dict[Reason, bool | None]:
+def openness_of(face: FaceLabel, found: Any) -> tuple[float, float]:
+    """Of the less open eye and of the mouth, by drawn contours; NaN where they do not say."""
+    drawn, rotation = face.extra.get("points68"), np.asarray(found.camera_rotations[0], float)
+    if drawn is None or abs(yaw_of(rotation)) >= FRONTAL:
+        return np.nan, np.nan
+    right, left, mouth = drawn_openness(np.array(drawn, float), rotation)
+    return (np.nanmin([right, left]) if np.isfinite([right, left]).any() else np.nan), mouth
+
+
+def truth_of(face: FaceLabel, openness: tuple[float, float]) -> dict[Reason, bool | None]:
     """What people labelled of a face."""
     truth: dict[Reason, bool | None] = {}
     label = face.extra.get("label")
     if label in MASKED + BARE:
         truth[Reason.OCCLUDED] = label in MASKED
-    drawn = face.extra.get("points68")
-    rotation = np.asarray(found.camera_rotations[0], float)
-    if drawn is not None and abs(yaw_of(rotation)) < FRONTAL:
-        right, left, mouth = drawn_openness(np.array(drawn, float), rotation)
-        least = np.nanmin([right, left]) if np.isfinite([right, left]).any() else np.nan
-        if least < SHUT or least > NARROW:
-            truth[Reason.EYES_CLOSED] = bool(least < SHUT)
-        if np.isfinite(mouth):
-            truth[Reason.MOUTH_OPEN] = bool(mouth > OPEN)
+    least, mouth = openness
+    if least < SHUT or least > NARROW:
+        truth[Reason.EYES_CLOSED] = bool(least < SHUT)
+    if np.isfinite(mouth):
+        truth[Reason.MOUTH_OPEN] = bool(mouth > OPEN)
     return truth
 
 
@@ -102,8 +112,9 @@ def cases(engine: edgeface.FaceEngine, samples: list[Sample], kinds: dict[str, s
             one: Faces = engine.describe(image, faces[[number]], top=1, color="bgr")
             if not one.described[0]:
                 continue
-            report = gate.check(one)[0]
-            out.append(Case(dict(report.measures), truth_of(face, one), kinds.get(sample.path.name, "")))
+            report, openness = gate.check(one)[0], openness_of(face, one)
+            kind = kinds.get(sample.path.name, "")
+            out.append(Case(dict(report.measures), truth_of(face, openness), kind, openness))
     return out
 
 
@@ -130,6 +141,17 @@ def told_apart(name: str, some: list[Case], table: Table, choose: bool) -> None:
                 limit = np.quantile(scores[truth], 1 - share)
                 cells.append(f"{limit if more else -limit:.2f}: {(scores[~truth] >= limit).mean():.2f}")
         table.add_row(name, str(reason), f"{truth.sum()} / {(~truth).sum()}", f"{roc_area(scores, truth):.3f}", *cells)
+
+
+def by_openness(some: list[Case], table: Table) -> None:
+    """A row for each level of labelled openness: what the network says of such eyes and mouths."""
+    for k, measure in enumerate(("eyes_open", "mouth_open")):
+        labelled, said = (np.array(v) for v in zip(*((c.openness[k], c.measures[measure]) for c in some), strict=True))
+        for low, high in pairwise(LEVELS):
+            here = said[(labelled >= low) & (labelled < high)]
+            if len(here):
+                cells = [f"{q:.2f}" for q in np.quantile(here, [0.1, 0.5, 0.9])]
+                table.add_row(measure, f"{low:g} to {min(high, 1):g}", str(len(here)), *cells)
 
 
 def by_kind(some: list[Case], table: Table) -> None:
@@ -161,11 +183,14 @@ def main() -> None:
     if options.dev is not None:
         columns += ["half found: false alarms", "nine in ten found"]
     apart, kinds = Table(*columns), Table("degradation", "faces", *map(str, REASONS))
+    levels = Table("measure", "labelled", "faces", "one in ten below", "half below", "nine in ten below")
     with edgeface.FaceEngine(
         options.model, size=options.size, points=options.points, points_top=0, min_score=0.3
     ) as engine:
         if options.dev is not None:
-            told_apart("dev", cases(engine, read_samples(options.dev), {}), apart, choose=True)
+            faces = cases(engine, read_samples(options.dev), {})
+            told_apart("dev", faces, apart, choose=True)
+            by_openness(faces, levels)
         else:
             for name in ("afw", "mask_web"):
                 told_apart(name, cases(engine, read_set("jsonl", DATA / name, name)[0], {}), apart, choose=False)
@@ -175,7 +200,9 @@ def main() -> None:
         network = f"`{options.points}` on faces of `{engine.info.model}` ({options.size})"
     first = f"{network}, faces that are found; thresholds with their shares of true / false alarms:"
     parts = [markdown(first, apart)]
-    if options.dev is None:
+    if options.dev is not None:
+        parts.append(markdown("Openness that the network says, by what is labelled:", levels))
+    else:
         parts.append(markdown('val/people_degraded, share of found faces; thresholds of "enrol", else .5:', kinds))
     text = "\n\n".join(parts) + "\n"
     console.print(text, markup=False, highlight=False, soft_wrap=True)

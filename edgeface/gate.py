@@ -134,8 +134,8 @@ class QualityGate:
         single: refuse all faces of a frame that has several.
         max_cover: of a described face: largest probability that eyes, nose or mouth are covered or a mask is worn.
         min_visible: of a described face that is turned by less than 30°: share of its inner points that can be seen.
-        min_eyes_open, max_mouth_open: of a described face, of the eye that is less open. No preset asks for open eyes:
-            the bundled network cannot tell shut ones (docs: "What the reasons of described faces are worth").
+        min_eyes_open, max_mouth_open: of a described face, of the eye that is less open. "enrol" and "verify" ask for
+            open eyes (docs: "What the reasons of described faces are worth").
         max_glasses, max_sunglasses: of a described face, probabilities.
 
     Raises:
@@ -317,6 +317,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
         "single": True,
         "max_cover": 0.4,
         "min_visible": 0.8,
+        "min_eyes_open": 0.5,
         "max_mouth_open": 0.3,
         "max_sunglasses": 0.3,
     },
@@ -337,6 +338,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
         "min_contrast": 12.0,
         "max_cover": 0.5,
         "min_visible": 0.6,
+        "min_eyes_open": 0.35,
         "max_sunglasses": 0.5,
     },
     "attention": {

@@ -57,8 +57,8 @@ class EventSettings:
     eyes_shut: float = 0.35
     eyes_open: float = 0.5
     blink_s: float = 0.5
-    mouth_wide: float = 0.75
-    mouth_closed: float = 0.5
+    mouth_wide: float = 0.6
+    mouth_closed: float = 0.4
     yawn_s: float = 1.5
     visible: float = 0.5
     covered: float = 0.5

@@ -1,4 +1,4 @@
-"""Accuracy control: while int8 breaks its budget, the layer that hurts most goes back to float."""
+"""Accuracy control: while int8 breaks its budget, layers go back to float, as few as are needed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def control(
     worst_first: Callable[[], Sequence[str]],
     most: int,
 ) -> tuple[list[str], list[dict[str, Any]]]:
-    """Quantises, measures, and gives one layer more back to float until nothing is broken or ``most`` are float.
+    """Quantises, measures, and gives one layer more back to float until nothing is broken or ``most`` are float. Layers
+    that turn out not to be needed return to int8: two may help only together, and others came before them.
 
     Args:
         make: writes the int8 network; the nodes named stay in float.
@@ -46,18 +47,29 @@ def control(
     Returns:
         Nodes that stay in float, and a record of each try. The last try's network is the one that ``make`` left.
     """
-    kept: list[str] = []
     tries: list[dict[str, Any]] = []
-    order: Sequence[str] | None = None
-    while True:
+
+    def holds(kept: list[str]) -> bool:
         make(kept)
         loss = measure()
-        wrong = judge(loss)
         rounded = {key: round(value, 5) for key, value in loss.items()}
-        tries.append({"float_layers": list(kept), "loss": rounded, "broken": wrong})
-        if not wrong or len(kept) >= most:
-            return kept, tries
-        order = worst_first() if order is None else order
-        if len(kept) >= len(order):
-            return kept, tries
-        kept.append(order[len(kept)])
+        tries.append({"float_layers": kept, "loss": rounded, "broken": judge(loss)})
+        return not tries[-1]["broken"]
+
+    kept: list[str] = []
+    if holds(kept) or not most:
+        return kept, tries
+    order = worst_first()[:most]
+    for node in order:
+        kept = [*kept, node]
+        if holds(kept):
+            break
+    else:
+        return kept, tries
+    for node in kept[:-1]:
+        fewer = [n for n in kept if n != node]
+        if holds(fewer):
+            kept = fewer
+    if tries[-1]["float_layers"] != kept:
+        holds(kept)
+    return kept, tries

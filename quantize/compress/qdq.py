@@ -9,7 +9,7 @@ import contextlib
 import io
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ def quantize_onnx(
     percentile: float | None = PERCENTILE,
     cache: Path | None = None,
     outputs: Sequence[str] = OUTPUTS,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
 ) -> None:
     """Post-training quantisation by ONNX Runtime: weights int8 per channel, activations uint8 per tensor, QDQ.
 
@@ -75,6 +76,7 @@ def quantize_onnx(
             precision; but one in a hundred thousand is what says that a face fills the frame.
         cache: a file that keeps the ranges; a second call with other ``keep_float`` reads them there.
         outputs: names of the network's outputs, each made by a convolution.
+        ranges: least and greatest value of activations by name, which then are not those of ``images``.
     """
     scale, zero = np.array(INPUT_SCALE, np.float32), np.array(INPUT_ZERO, np.uint8)
     overrides = {INPUT: [{"quant_type": QuantType.QUInt8, "scale": scale, "zero_point": zero}]}
@@ -84,6 +86,10 @@ def quantize_onnx(
             o: [{"quant_type": QuantType.QUInt8, "rmin": np.array(-1, np.float32), "rmax": np.array(1, np.float32)}]
             for o in outputs
         }
+    overrides |= {
+        name: [{"quant_type": QuantType.QUInt8, "rmin": np.float32(min(low, 0)), "rmax": np.float32(max(high, 0))}]
+        for name, (low, high) in (ranges or {}).items()
+    }
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(float_path), str(prepared), skip_symbolic_shape=True)

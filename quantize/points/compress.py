@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from quantize.compress.control import BudgetError, broken, control
+from quantize.compress.ranges import cover
 from quantize.compress.report import layer_report, write_report
 from quantize.data.photos import every_nth
 from quantize.models import fuse
@@ -19,13 +20,13 @@ from quantize.points.config import recipe_of
 from quantize.points.metrics import nme
 from quantize.points.model import checkpoint_of_points, load_points
 from quantize.points.networks import of_onnx
-from quantize.points.onnx import export_points, quantize_points, with_rows
+from quantize.points.onnx import export_points, face_ranges, quantize_points, with_rows
 from quantize.points.pack import Targets
 from quantize.points.views import FaceViews, cut
 from quantize.run import Run, StepError, console, perform
 
 REPORTED = 16
-"""Crops that the report by layer is measured on."""
+"""Crops that the report by layer is measured on; of the outputs, which are not rounded, they are the calibration."""
 
 
 def compress(run: Run, checkpoint: Path | None = None) -> dict[str, Any]:
@@ -71,13 +72,11 @@ def _compress(run: Run, folder: Path, source: Path, foreign: bool) -> dict[str, 
     export_points(model, maps)
     with_rows(maps, folder / "float32.onnx")
     reference = float(nme(of_onnx(folder / "float32.onnx")(held)["points"], truth).mean())
-    ranges = folder / "ranges.json"
-    ranges.unlink(missing_ok=True)  # of other weights
+    ranges = cover(face_ranges(maps, calibration), options.covered)
 
     def make(kept: list[str]) -> None:
         console.print(f"  calibration: {len(calibration)} crops, {len(kept)} layers in float", highlight=False)
-        batches = [calibration[i : i + 32] for i in range(0, len(calibration) - len(calibration) % 32 or 1, 32)]
-        quantize_points(maps, int8_maps, batches, kept, ranges)
+        quantize_points(maps, int8_maps, calibration[:REPORTED], kept, ranges)
         with_rows(int8_maps, int8)
 
     def loss() -> dict[str, float]:

@@ -129,6 +129,9 @@ class PointsCompressOptions(Table):
     method: Literal["ptq"] = "ptq"
     photos: Count = 256
     """Training faces that ranges are measured on."""
+    covered: Share = 0.95
+    """An activation's range holds the least and the greatest that it is in this share of them: a few faces before a
+    white wall reach a hundred times what others do, which would leave one step of eight bits to all others."""
     control_faces: Count = 600
     most_float_layers: Amount = 4
     budget: BudgetOptions = BudgetOptions()

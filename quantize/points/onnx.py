@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from quantize.compress.calibration import as_real
 from quantize.compress.qdq import quantize_onnx
+from quantize.compress.ranges import Ranges
 from quantize.models.onnx import INPUT, OPSET, tidy
 from quantize.points.model import OUTPUTS, SIZE, PointsNet
 
@@ -52,8 +55,32 @@ def with_rows(source: Path, path: Path) -> None:
     onnx.save(tidy(network), path)
 
 
+def face_ranges(float_path: Path, crops: NDArray[Any]) -> Ranges:
+    """The ranges that each of the crops (n, 112, 112, 3) uint8 gives the activations of what `export_points` wrote."""
+    network = onnx.load(float_path)
+    names = [o for n in network.graph.node for o in n.output if o not in OUTPUTS]
+    network.graph.output.extend(onnx.helper.make_empty_tensor_value_info(n) for n in names)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(network.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    of_faces = [session.run(names, {INPUT: as_real(crop[None])}) for crop in crops]
+    return {
+        name: {"min": [v.min() for v in values], "max": [v.max() for v in values], "of_photos": True}
+        for name, *values in zip(names, *of_faces, strict=True)
+    }
+
+
 def quantize_points(
-    float_path: Path, path: Path, crops: Sequence[NDArray[Any]], keep_float: Sequence[str], cache: Path
+    float_path: Path, path: Path, crops: NDArray[Any], keep_float: Sequence[str], ranges: Ranges
 ) -> None:
-    """The int8 network of what `export_points` wrote, by crops (n, 112, 112, 3) uint8; outputs stay maps."""
-    quantize_onnx(float_path, path, crops, keep_float=keep_float, cache=cache, outputs=tuple(OUTPUTS))
+    """The int8 network of what `export_points` wrote; outputs stay maps.
+
+    Args:
+        float_path: what `export_points` wrote.
+        path: receives the int8 network.
+        crops: (n, 112, 112, 3) uint8; a few, for the values that ``ranges`` does not name.
+        keep_float: names of nodes that stay in float.
+        ranges: of activations by name (`quantize.compress.ranges.cover`).
+    """
+    known = {name: (float(r["min"]), float(r["max"])) for name, r in ranges.items()}
+    quantize_onnx(float_path, path, [crops], keep_float=keep_float, outputs=tuple(OUTPUTS), ranges=known)

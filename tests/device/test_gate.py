@@ -181,6 +181,22 @@ def test_reasons_of_described_faces(change: dict[str, np.ndarray], expected: str
     assert reasons(off, described(**change)) == [()]
 
 
+@pytest.mark.parametrize(
+    ("preset", "openness", "expected"),
+    [
+        ("enrol", 0.1, ("eyes_closed",)),
+        ("enrol", 0.4, ("eyes_closed",)),
+        ("enrol", 0.6, ()),
+        ("verify", 0.1, ("eyes_closed",)),
+        ("verify", 0.4, ()),
+        ("attention", 0.1, ()),
+    ],
+)
+def test_presets_that_compare_faces_ask_for_open_eyes(preset: str, openness: float, expected: tuple[str, ...]) -> None:
+    face = described(eyes_open=np.array([[0.9, openness]]))
+    assert reasons(QualityGate.preset(preset), face) == [expected]
+
+
 def test_a_turned_head_hides_its_own_points() -> None:
     half = {"visibility": np.r_[np.ones(34), np.zeros(34)][None]}
     assert reasons(QualityGate(), described(**half)) == [("occluded",)]

@@ -107,10 +107,24 @@ def test_control_gives_layers_back_until_it_holds() -> None:
         lambda: ["b", "a", "c"],
         8,
     )
-    assert kept == ["b", "a"] and made == [[], ["b"], ["b", "a"]]
-    assert [t["loss"]["x"] for t in tries] == [2, 1, 0]
+    assert kept == ["a"] and made == [[], ["b"], ["b", "a"], ["a"]]  # "a" alone does it
+    assert [t["loss"]["x"] for t in tries] == [2, 1, 0, -1]
     kept, tries = control(made.append, lambda: {"x": 1.0}, lambda _: ["x"], lambda: ["b"], 8)  # there are no more
     assert kept == ["b"] and len(tries) == 2
+
+
+def test_layers_that_are_not_needed_return_to_int8() -> None:
+    """Two layers help only together; what came before and between them does not."""
+    made: list[list[str]] = []
+    kept, tries = control(
+        made.append,
+        lambda: {"nme": 0.0 if {"c", "e"} <= set(made[-1]) else 0.5},
+        lambda loss: ["nme"] if loss["nme"] else [],
+        lambda: ["a", "b", "c", "d", "e", "f"],
+        6,
+    )
+    assert kept == ["c", "e"] and made[-1] == kept  # the file that is left is that of `kept`
+    assert tries[-1] == {"float_layers": kept, "loss": {"nme": 0.0}, "broken": []}
 
 
 def test_a_figure_over_few_faces_is_not_judged(finished: Run) -> None:
