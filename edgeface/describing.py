@@ -33,7 +33,9 @@ class PointsNetwork:
 
     Args:
         model: name of a bundled one, or path.
-        runtime, threads, exact: as of `FaceEngine`.
+        runtime: as of `FaceEngine`.
+        threads: as of `FaceEngine`.
+        exact: as of `FaceEngine`.
         cpus: numbers of the cores to compute on; any if None.
 
     Raises:
