@@ -116,7 +116,7 @@ def _geometry(face: Face, size: tuple[int, int]) -> dict[str, float]:
     if abs(cosine) > 1e-6:
         found["inter_eye_distance"] = apart / cosine
     if all(size) and apart > 0:
-        # to the eye on the other side: the crop is halfway bad where the edge runs through the near eye
+        # to the eye on the other side: at 1 the edge runs through the near eye
         found["leftward_crop_of_the_face_image"] = float(left[0]) / apart
         found["rightward_crop_of_the_face_image"] = (size[0] - float(right[0])) / apart
     return found
