@@ -7,6 +7,7 @@ the same thing (docs: "Components on the standard's scale", which says where it 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -22,10 +23,43 @@ __all__ = ["quality_components"]
 _RIGHT_LIDS: Final = ((37, 41), (38, 40))
 _LEFT_LIDS: Final = ((43, 47), (44, 46))
 _LIPS: Final = ((61, 67), (62, 66), (63, 65))
+_CORNERS: Final = [36, 39, 42, 45]
 _CHIN: Final = 8
 _BRIGHT, _DARK = 247, 25  # of linear luminance, 0 to 255: from here on, and up to here
 #: Sharpness of `Appearance` that is worth 0, and 100.
 _SOFT, _SHARP = 0.03, 0.12
+
+
+def _sigmoid(x: float, middle: float, width: float) -> float:
+    return 1 / (1 + math.exp(min(max((middle - x) / width, -700.0), 700.0)))
+
+
+def _cosine(degrees: float) -> float:
+    return 100 * max(0.0, math.cos(math.radians(degrees))) ** 2
+
+
+def _room(middle: float) -> Callable[[float], float]:
+    return lambda x: 100 * _sigmoid(x, middle, 0.1)
+
+
+#: OFIQ's mappings of what it calls native scores. Other components are mapped where they are measured.
+_MAPPINGS: Final[dict[str, Callable[[float], float]]] = {
+    "head_pose_yaw": _cosine,
+    "head_pose_pitch": _cosine,
+    "head_pose_roll": _cosine,
+    "inter_eye_distance": lambda x: 100 * _sigmoid(x, 70, 20),
+    "leftward_crop_of_the_face_image": _room(0.9),
+    "rightward_crop_of_the_face_image": _room(0.9),
+    "margin_above_of_the_face_image": _room(1.4),
+    "margin_below_of_the_face_image": _room(1.8),
+    "head_size": lambda x: 200 * (1 - _sigmoid(abs(x - 0.45), 0, 0.05)),
+    "eyes_open": lambda x: 100 * _sigmoid(x, 0.02, 0.01),
+    "mouth_closed": lambda x: 100 * (1 - _sigmoid(x, 0.2, 0.06)),
+    "over_exposure_prevention": lambda x: 1 / (x + 0.01),
+    "under_exposure_prevention": lambda x: 120 * (0.832 - _sigmoid(x, 0.92, 0.05)),
+    "dynamic_range": lambda x: 12.5 * x,
+    "single_face_present": lambda x: 100 * (1 - x),
+}
 
 
 def quality_components(
@@ -56,30 +90,35 @@ def quality_components(
     for i, face in enumerate(upright):
         others = np.delete(areas, i)
         found = _geometry(face, upright.size)
-        found["single_face_present"] = 100 * (1 - min(1.0, float(others.max(initial=0)) / max(float(areas[i]), 1e-9)))
+        found["single_face_present"] = min(1.0, float(others.max(initial=0)) / max(float(areas[i]), 1e-9))
         found["unified_quality_score"] = 100 * face.quality
         if face.points68 is not None:
             found |= _described(face, upright.size)
         if seen is not None:
             found |= _pixels(seen, faces[i])
-        scored.append({name: _whole(value) for name, value in found.items() if math.isfinite(value)})
+        scored.append({name: _score(name, value) for name, value in found.items() if math.isfinite(value)})
     return scored
+
+
+def _score(name: str, native: float) -> int:
+    """0 to 100, rounded as OFIQ does: halves upwards."""
+    value = _MAPPINGS[name](native) if name in _MAPPINGS else native
+    return math.floor(min(max(value, 0.0), 100.0) + 0.5)
 
 
 def _geometry(face: Face, size: tuple[int, int]) -> dict[str, float]:
     """Pose, distance of the eyes, and room at the sides; of faces in the upright picture."""
-    yaw, pitch, roll = np.radians(face.angles)
-    found = {
-        f"head_pose_{name}": 100 * max(0.0, math.cos(angle)) ** 2
-        for name, angle in (("yaw", yaw), ("pitch", pitch), ("roll", roll))
-    }
+    yaw, pitch, roll = map(float, face.angles)
+    found = {"head_pose_yaw": yaw, "head_pose_pitch": pitch, "head_pose_roll": roll}
     right, left = face.landmarks[:2].astype(np.float64)
     apart = float(np.linalg.norm(left - right))
-    if abs(math.cos(yaw)) > 1e-6:
-        found["inter_eye_distance"] = 100 * _sigmoid(apart / abs(math.cos(yaw)), 70, 20)
+    cosine = math.cos(math.radians(yaw))
+    if abs(cosine) > 1e-6:
+        found["inter_eye_distance"] = apart / cosine
     if all(size) and apart > 0:
-        found["leftward_crop_of_the_face_image"] = 100 * _sigmoid(float(right[0]) / apart, 0.9, 0.1)
-        found["rightward_crop_of_the_face_image"] = 100 * _sigmoid((size[0] - float(left[0])) / apart, 0.9, 0.1)
+        # to the eye on the other side: at 1 the edge runs through the near eye
+        found["leftward_crop_of_the_face_image"] = float(left[0]) / apart
+        found["rightward_crop_of_the_face_image"] = (size[0] - float(right[0])) / apart
     return found
 
 
@@ -88,7 +127,7 @@ def _described(face: Face, size: tuple[int, int]) -> dict[str, float]:
     assert face.points68 is not None
     assert face.cover is not None
     points = face.points68.astype(np.float64)
-    middle = (points[36:42].mean(0) + points[42:48].mean(0)) / 2
+    middle = points[_CORNERS].mean(0)
     t = float(np.linalg.norm(points[_CHIN] - middle))
     cover = dict(zip(COVER_NAMES, map(float, face.cover), strict=True))
     found = {
@@ -102,12 +141,12 @@ def _described(face: Face, size: tuple[int, int]) -> dict[str, float]:
     def widest(pairs: tuple[tuple[int, int], ...]) -> float:
         return max(float(np.linalg.norm(points[a] - points[b])) for a, b in pairs) / t
 
-    found["eyes_open"] = 100 * _sigmoid(min(widest(_RIGHT_LIDS), widest(_LEFT_LIDS)), 0.02, 0.01)
-    found["mouth_closed"] = 100 * (1 - _sigmoid(widest(_LIPS), 0.2, 0.06))
+    found["eyes_open"] = min(widest(_RIGHT_LIDS), widest(_LEFT_LIDS))
+    found["mouth_closed"] = widest(_LIPS)
     if all(size):
-        found["margin_above_of_the_face_image"] = 100 * _sigmoid(float(middle[1]) / t, 1.4, 0.1)
-        found["margin_below_of_the_face_image"] = 100 * _sigmoid((size[1] - float(middle[1])) / t, 1.8, 0.1)
-        found["head_size"] = 200 * (1 - _sigmoid(abs(t / size[1] - 0.45), 0, 0.05))
+        found["margin_above_of_the_face_image"] = float(middle[1]) / t
+        found["margin_below_of_the_face_image"] = (size[1] - float(middle[1])) / t
+        found["head_size"] = t / size[1]
     return found
 
 
@@ -124,16 +163,8 @@ def _pixels(frame: Frame, face: Face) -> dict[str, float]:
     shares = np.bincount(luminance.astype(int).ravel(), minlength=256) / luminance.size
     used = shares[shares > 0]
     return {
-        "over_exposure_prevention": 1 / (float(shares[_BRIGHT:].sum()) + 0.01),
-        "under_exposure_prevention": 120 * (0.832 - _sigmoid(float(shares[: _DARK + 1].sum()), 0.92, 0.05)),
-        "dynamic_range": 12.5 * float(-(used * np.log2(used)).sum()),
+        "over_exposure_prevention": float(shares[_BRIGHT:].sum()),
+        "under_exposure_prevention": float(shares[: _DARK + 1].sum()),
+        "dynamic_range": float(-(used * np.log2(used)).sum()),
         "sharpness": 100 * (seen.sharpness - _SOFT) / (_SHARP - _SOFT),
     }
-
-
-def _sigmoid(x: float, middle: float, width: float) -> float:
-    return 1 / (1 + math.exp(min(max((middle - x) / width, -700.0), 700.0)))
-
-
-def _whole(value: float) -> int:
-    return round(min(max(value, 0.0), 100.0))
