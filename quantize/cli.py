@@ -326,11 +326,12 @@ def forest(
     settings: Setting = None,
     folder: Folder = None,
     size: Size = "320x320",
+    most: Annotated[int | None, typer.Option(min=1, help="Learn from so many faces, evenly spread.")] = None,
 ) -> None:
-    """Measure the baseline for quality: a random forest on landmarks."""
+    """Measure the baseline for quality: random forests on 5 and 68 landmarks."""
     from quantize.evaluate.forest import measure
 
-    typer.echo(json.dumps(measure(_run(recipe, settings, folder), model, size)))
+    typer.echo(json.dumps(measure(_run(recipe, settings, folder), model, size, most)))
 
 
 @app.command()

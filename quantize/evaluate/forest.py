@@ -1,7 +1,8 @@
-"""Quality without a network's head: a random forest on the five landmarks (arXiv 2507.15961), as a baseline and as an
-option for detectors that say nothing of quality.
+"""Quality without a network's head: a random forest on landmarks (arXiv 2507.15961), as a baseline and as an option for
+detectors that say nothing of quality.
 
-The landmarks, in units of the detection's box around its centre, go in; the quality target of step ``label`` comes out.
+The five landmarks, or the 68 of edgeface-points, go in, in units of the detection's box around its centre; the quality
+target of step ``label`` comes out.
 """
 
 from __future__ import annotations
@@ -9,28 +10,34 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+import edgeface
 from edgeface.engine import parse_size
 from quantize.data.detections import Array, Found
-from quantize.data.metrics import match
+from quantize.data.metrics import MATCH_SCORE, match
 from quantize.data.sample import Sample, read_samples
 from quantize.evaluate.detectors import DetectorSpec
 from quantize.evaluate.discard import score_quality
 from quantize.evaluate.predict import name_of, predict
 from quantize.evaluate.trials import FolderSets
-from quantize.run import Run, StepError
+from quantize.models.bundle_detector import BundleDetector
+from quantize.models.detector import Detector
+from quantize.run import Run, StepError, content
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestRegressor
 
 TREES = 100
+POINTS = Path(edgeface.__file__).parent / "models" / "edgeface-points.efm"
 
 
 def features(found: Found) -> Array:
-    """(n, 10): x and y of each landmark from the box's centre, over its width and height.
+    """(n, 2k): x and y of each of k landmarks from the box's centre, over its width and height.
 
     Raises:
         ValueError: the detector gives no landmarks.
@@ -39,7 +46,8 @@ def features(found: Found) -> Array:
         raise ValueError("the detector must give landmarks, but got none")
     low, high = found.boxes[:, None, :2], found.boxes[:, None, 2:]
     size = np.maximum(high - low, 1e-6)
-    return np.asarray((found.landmarks - (low + high) / 2) / size).reshape(len(found.boxes), 10)
+    inside = np.asarray((found.landmarks - (low + high) / 2) / size)
+    return inside.reshape(len(inside), 2 * inside.shape[1])
 
 
 def train_forest(samples: Sequence[Sample], found: Mapping[str, Found], seed: int) -> RandomForestRegressor:
@@ -80,21 +88,46 @@ def with_quality(found: Mapping[str, Found], forest: RandomForestRegressor) -> d
     }
 
 
+class DescribedDetector:
+    """A bundle and the shipped edgeface-points behind it, for what scores at least `MATCH_SCORE`.
+
+    `detect` gives 73 landmarks a face: five of the bundle, then 68 in iBUG order, which are NaN beyond the ``top``
+    largest faces.
+    """
+
+    def __init__(self, detector: BundleDetector, top: int = 8) -> None:
+        self.engine, self.top = detector.engine, top
+        self.name, self.rule = f"{detector.name} + 68 points", f"{detector.rule} points68"
+
+    def detect(self, image: NDArray[np.uint8]) -> Found:
+        """See `quantize.models.detector.Detector`."""
+        faces = self.engine.detect(image, "bgr")
+        faces = self.engine.describe(image, faces[faces.scores >= MATCH_SCORE], "bgr", top=self.top)
+        assert faces.points68 is not None
+        return replace(Found.of(faces), landmarks=np.concatenate([faces.landmarks, faces.points68], 1, dtype=float))
+
+
+def only(found: Mapping[str, Found], which: slice) -> dict[str, Found]:
+    """The same detections with some of their landmarks."""
+    return {key: f if f.landmarks is None else replace(f, landmarks=f.landmarks[:, which]) for key, f in found.items()}
+
+
 HELD_OUT = "people_degraded"
 """The set of ``evaluate.sets`` that both are measured on."""
 
 
-def measure(run: Run, model: str, size: str = "320x320") -> dict[str, Any]:
+def measure(run: Run, model: str, size: str = "320x320", most: int | None = None) -> dict[str, Any]:
     """Verb ``forest``: a forest on a detector's landmarks against the detector's own quality.
 
     Args:
         run: its step ``label`` gives the faces with a quality target to learn from.
-        model: bundle or peer, see `quantize.evaluate.detectors.DetectorSpec`.
+        model: bundle or peer, see `quantize.evaluate.detectors.DetectorSpec`. Only faces of a bundle get 68 points.
         size: input of the detector.
+        most: learn from so many of the faces, evenly spread over the list; None for all.
 
     Returns:
-        ``own`` and ``forest``, each with the figures of `quantize.evaluate.discard.score_quality`. The run's folder
-        ``forest/…`` gets them as ``forest.json``.
+        ``own``, ``forest`` on five landmarks and, of a bundle, ``forest68``, each with the figures of
+        `quantize.evaluate.discard.score_quality`. The run's folder ``forest/…`` gets them as ``forest.json``.
 
     Raises:
         StepError: no face has a quality target, or the recipe's ``evaluate.sets`` has no people_degraded.
@@ -103,6 +136,8 @@ def measure(run: Run, model: str, size: str = "320x320") -> dict[str, Any]:
     samples = [s for s in labelled if any(f.quality is not None for f in s.faces)]
     if not samples:
         raise StepError("forest needs faces with a quality target, but there are none: set label.quality_sets")
+    if most is not None and most < len(samples):
+        samples = [samples[i * len(samples) // most] for i in range(most)]
     folder = run.recipe.evaluate.sets
     if folder is None or HELD_OUT not in (sets := FolderSets(folder)):
         raise StepError(f"evaluate.sets must be a folder with {HELD_OUT}, but got {folder}")
@@ -110,13 +145,17 @@ def measure(run: Run, model: str, size: str = "320x320") -> dict[str, Any]:
     if embeddings is None:
         raise StepError(f"{folder / HELD_OUT} must have embeddings.npz, but has none")
     spec = DetectorSpec(model, parse_size(size))
-    out = run.path("forest", name_of(spec, spec.open()))
-    seen = predict(spec, samples, out / "train.jsonl")
-    found = predict(spec, test, out / f"{HELD_OUT}.jsonl")
-    forest = train_forest(samples, seen, run.recipe.seed)
-    result = {
-        "own": score_quality(test, found, embeddings),
-        "forest": score_quality(test, with_quality(found, forest), embeddings),
-    }
+    detector: Detector = spec.open()
+    name, forests = name_of(spec, detector), {"forest": slice(5)}
+    if isinstance(detector, BundleDetector):
+        detector, forests["forest68"] = DescribedDetector(detector), slice(5, None)
+        name += f"-{content(POINTS)[:10]}"
+    out = run.path("forest", name)
+    seen = predict(spec, samples, out / "train.jsonl", detector=detector)
+    found = predict(spec, test, out / f"{HELD_OUT}.jsonl", detector=detector)
+    result = {"own": score_quality(test, found, embeddings)}
+    for kind, which in forests.items():
+        forest = train_forest(samples, only(seen, which), run.recipe.seed)
+        result[kind] = score_quality(test, with_quality(only(found, which), forest), embeddings)
     (out / "forest.json").write_text(json.dumps(result, indent=1))
     return result
