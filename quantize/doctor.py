@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from quantize.config import Recipe
+from quantize.config import Recipe, TrainOptions
 
 STEPS = ("data", "label", "search", "pretrain", "train", "compress", "export", "evaluate", "package")
 INSTALL = "pip install '.[quantize]'"
@@ -146,7 +146,9 @@ def _train(recipe: Recipe | None) -> Iterator[Finding]:
     ):
         if path is not None:
             yield _path("train", f"the checkpoint {name}", path, f"correct {name}")
-    if recipe.train.mimic.detector is not None:
+    if (
+        isinstance(recipe.train, TrainOptions) and recipe.train.mimic.detector is not None
+    ):  # of detectors, not of points
         remedy = "get its weights (docs/toolchain.md), or leave train.mimic out"
         yield _path("train", "the detector train.mimic.detector", recipe.train.mimic.detector, remedy)
 

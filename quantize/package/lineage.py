@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from quantize.config import TrainOptions
 from quantize.data.sample import read_samples
 from quantize.label.teachers import asked
 from quantize.run import Run
@@ -58,8 +59,9 @@ def _checkpoints(run: Run, source: dict[str, Any]) -> list[dict[str, str]]:
             (run.recipe.model.init, "training began with its weights"),
             (methods.tough_teacher, "teacher of landmarks (KD-Loss)"),
             (methods.tolerant_teacher, "teacher of landmarks (KD-Loss)"),
-            (run.recipe.train.mimic.detector, "its features were mimicked in training"),
         ]
+        if isinstance(run.recipe.train, TrainOptions):  # of detectors, not of points
+            used.append((run.recipe.train.mimic.detector, "its features were mimicked in training"))
         first = []
     return first + [
         {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "use": use}

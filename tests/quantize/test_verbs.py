@@ -92,6 +92,13 @@ def test_the_doctor_names_what_is_missing_and_steps_ask_it(place: Path, monkeypa
 
 
 @toolchain
+@pytest.mark.parametrize("name", ["edgeface-s", "edgeface-n", "edgeface-points"])
+def test_the_doctor_examines_each_shipped_recipe(name: str) -> None:
+    recipe = load_recipe(ROOT / "quantize" / "recipes" / f"{name}.toml")
+    found = [f for f in examine(recipe) if "train.mimic.detector" in f.what]
+    assert len(found) == (name != "edgeface-points"), "points are learned without a detector"
+
+
 def test_the_doctor_asks_for_packages_of_a_method() -> None:
     sets = [{"name": "a", "reader": "folder", "path": str(ROOT)}]
     values: dict[str, Any] = {
