@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from interrupted import cut_off
 from synthetic import drawn_detector, write_set
 
 torch = pytest.importorskip("torch", reason="the toolchain's extra is not installed")
@@ -20,7 +21,6 @@ from quantize.label.step import label  # noqa: E402
 from quantize.models import ARCHITECTURES, build_student, load_student  # noqa: E402
 from quantize.run import Run, StepError  # noqa: E402
 from quantize.train.ablation import ablate, load_ablation, trainings  # noqa: E402
-from quantize.train.loop import Trainer  # noqa: E402
 from quantize.train.methods.dass import LayerCosts, expected_cost  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -196,19 +196,8 @@ def test_the_ablation_of_the_papers_whole_and_again(
     def weight(network: Any) -> float:
         return float(sum(p.detach().double().abs().sum() for p in network.parameters()))
 
-    class CutError(Exception):
-        pass
-
-    def cut(self: Trainer, *given: Any) -> Any:
-        if self.step == 1 and "kd" in str(self.run):
-            raise CutError
-        return plain(self, *given)
-
-    plain = Trainer._loss
-    with monkeypatch.context() as m:
-        m.setattr(Trainer, "_loss", cut)
-        with pytest.raises(CutError):
-            ablate(path, "cpu")
+    with cut_off(lambda trainer: trainer.step == 1 and "kd" in str(trainer.run)):
+        ablate(path, "cpu")
     assert "0 of 12 trainings are done; to do:" in capsys.readouterr().err
     text = ablate(path, "cpu").read_text()
     names = [row["name"] for row in given["rows"]]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from interrupted import cut_off
 from synthetic import write_set
 
 torch = pytest.importorskip("torch", reason="the toolchain's extra is not installed")
@@ -61,24 +62,13 @@ def weights(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("cut_at", [1, 3])
-def test_a_run_that_was_cut_goes_on_as_if_it_had_not(root: Path, cut_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_was_cut_goes_on_as_if_it_had_not(root: Path, cut_at: int) -> None:
     wanted, packed = recipe(root, checkpoint_minutes=1e-9), root / "run" / "label" / "pack"
     whole = Trainer(wanted, packed, root / f"whole-{cut_at}", "cpu")
     whole.train()
 
-    class CutError(Exception):
-        pass
-
-    def loss(self: Trainer, *given: Any) -> Any:
-        if self.step == cut_at:
-            raise CutError
-        return plain(self, *given)
-
-    plain = Trainer._loss
-    with monkeypatch.context() as m:
-        m.setattr(Trainer, "_loss", loss)
-        with pytest.raises(CutError):
-            Trainer(wanted, packed, root / f"cut-{cut_at}", "cpu").train()
+    with cut_off(lambda trainer: trainer.step == cut_at):
+        Trainer(wanted, packed, root / f"cut-{cut_at}", "cpu").train()
     again = Trainer(wanted, packed, root / f"cut-{cut_at}", "cpu")
     assert again.step == cut_at
     again.train()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from interrupted import cut_off
 from numpy.typing import NDArray
 from synthetic import drawn_detector, write_set
 
@@ -134,9 +134,7 @@ def recipe(root: Path) -> Recipe:
     )
 
 
-def test_a_run_goes_on_and_the_network_has_the_weights_that_it_has_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_goes_on_and_the_network_has_the_weights_that_it_has_without(tmp_path: Path) -> None:
     write_set(tmp_path / "drawn", 6, 1)
     drawn_detector(tmp_path / "detector.onnx")
     run = Run(recipe(tmp_path))
@@ -145,19 +143,8 @@ def test_a_run_goes_on_and_the_network_has_the_weights_that_it_has_without(
     packed = tmp_path / "run" / "label" / "pack"
     Trainer(recipe(tmp_path), packed, tmp_path / "whole", "cpu").train()
 
-    class CutError(Exception):
-        pass
-
-    def loss(self: Trainer, *given: Any) -> Any:
-        if self.step == 2:
-            raise CutError
-        return plain(self, *given)
-
-    plain = Trainer._loss
-    with monkeypatch.context() as m:
-        m.setattr(Trainer, "_loss", loss)
-        with pytest.raises(CutError):
-            Trainer(recipe(tmp_path), packed, tmp_path / "cut", "cpu").train()
+    with cut_off(lambda trainer: trainer.step == 2):
+        Trainer(recipe(tmp_path), packed, tmp_path / "cut", "cpu").train()
     again = Trainer(recipe(tmp_path), packed, tmp_path / "cut", "cpu")
     assert again.step == 2
     again.train()

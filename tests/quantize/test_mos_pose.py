@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from interrupted import cut_off
 from synthetic import write_set
 
 torch = pytest.importorskip("torch", reason="the toolchain's extra is not installed")
@@ -139,28 +140,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_run_goes_on_and_the_network_has_the_weights_that_it_has_without(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_goes_on_and_the_network_has_the_weights_that_it_has_without(root: Path) -> None:
     packed = root / "run" / "label" / "pack"
     whole = Trainer(recipe(root), packed, root / "whole", "cpu")
     begun = [p.detach().clone() for p in whole.losses.pose.parameters()]  # type: ignore[union-attr]
     whole.train()
     assert any(not torch.equal(a, b) for a, b in zip(begun, whole.losses.pose.parameters(), strict=True))  # type: ignore[union-attr]
 
-    class CutError(Exception):
-        pass
-
-    def loss(self: Trainer, *given: Any) -> Any:
-        if self.step == 2:
-            raise CutError
-        return plain(self, *given)
-
-    plain = Trainer._loss
-    with monkeypatch.context() as m:
-        m.setattr(Trainer, "_loss", loss)
-        with pytest.raises(CutError):
-            Trainer(recipe(root), packed, root / "cut", "cpu").train()
+    with cut_off(lambda trainer: trainer.step == 2):
+        Trainer(recipe(root), packed, root / "cut", "cpu").train()
     again = Trainer(recipe(root), packed, root / "cut", "cpu")
     assert again.step == 2
     again.train()
