@@ -146,9 +146,8 @@ def _train(recipe: Recipe | None) -> Iterator[Finding]:
     ):
         if path is not None:
             yield _path("train", f"the checkpoint {name}", path, f"correct {name}")
-    if (
-        isinstance(recipe.train, TrainOptions) and recipe.train.mimic.detector is not None
-    ):  # of detectors, not of points
+    # a recipe of points has no such table
+    if isinstance(recipe.train, TrainOptions) and recipe.train.mimic.detector is not None:
         remedy = "get its weights (docs/toolchain.md), or leave train.mimic out"
         yield _path("train", "the detector train.mimic.detector", recipe.train.mimic.detector, remedy)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
@@ -16,6 +15,7 @@ from onnx import TensorProto, helper
 from quantize.compress.calibration import as_real
 from quantize.compress.qdq import quantize_onnx
 from quantize.compress.ranges import Ranges
+from quantize.label.session import open_session
 from quantize.models.onnx import INPUT, OPSET, tidy
 from quantize.points.model import OUTPUTS, SIZE, PointsNet
 
@@ -60,9 +60,7 @@ def face_ranges(float_path: Path, crops: NDArray[Any]) -> Ranges:
     network = onnx.load(float_path)
     names = [o for n in network.graph.node for o in n.output if o not in OUTPUTS]
     network.graph.output.extend(onnx.helper.make_empty_tensor_value_info(n) for n in names)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(network.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = open_session(network.SerializeToString())
     of_faces = [session.run(names, {INPUT: as_real(crop[None])}) for crop in crops]
     return {
         name: {"min": [v.min() for v in values], "max": [v.max() for v in values], "of_photos": True}

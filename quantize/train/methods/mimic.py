@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quantize.config import MimicOptions
+from quantize.label.session import open_session
 from quantize.models import SCORE, STRIDES, Student
 from quantize.train.assignment import Grid
 from quantize.train.focal import quality_focal
@@ -52,7 +53,6 @@ class Detector:
 
     def __init__(self, file: Path) -> None:
         import onnx
-        import onnxruntime as ort
 
         model = onnx.load(file)
         made = {name for node in model.graph.node for name in node.output}
@@ -60,10 +60,7 @@ class Detector:
         if missing := {*HINTS, *FEATURES, *self.scores} - made:
             raise ValueError(f"{file} must be yunet_n_dynamic.onnx, but lacks {', '.join(sorted(missing))}")
         model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in (*HINTS, *FEATURES))
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self.session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        self.session = open_session(model.SerializeToString())
         self.input = self.session.get_inputs()[0].name
 
     def __call__(self, x: Tensor) -> Look:
