@@ -23,7 +23,7 @@ from edgeface.reading import check_output
 
 __all__ = ["MULTIPLE", "resize_bundle", "resize_network"]
 
-#: Sides must be multiples of it: all levels up to stride 32 are whole, as they are in the network that is taken.
+#: Sides must be multiples of it: all levels up to stride 32 are whole.
 MULTIPLE: Final = 32
 
 #: Operators that leave their input's shape as it is,
@@ -45,7 +45,7 @@ def resize_bundle(bundle: Bundle, sizes: Iterable[tuple[int, int]], out: str | o
     metrics are those of the sizes that were measured, as before; its ONNX networks, which take many sizes, stay.
 
     Args:
-        bundle: with a TFLite network whose sides are multiples of 32.
+        bundle: with a TFLite network.
         sizes: (width, height), multiples of 32; those that the bundle has already are passed over.
         out: the new file, ``NAME.efm``.
 
@@ -135,16 +135,10 @@ def _schema() -> Any:
 
 
 def _nearest(manifest: Manifest, size: tuple[int, int]) -> ModelSpec:
-    """The TFLite network with whole levels whose area is nearest: ranges were taken at its size."""
-    fitting = [
-        model
-        for model in manifest.models
-        if model.format == "tflite" and model.size is not None and not any(side % MULTIPLE for side in model.size)
-    ]
+    """The TFLite network whose area is nearest: ranges were taken at its size."""
+    fitting = [model for model in manifest.models if model.format == "tflite" and model.size is not None]
     if not fitting:
-        raise BundleError(
-            f"bundle must have a TFLite network with sides of multiples of {MULTIPLE}, but {manifest.name} has none"
-        )
+        raise BundleError(f"bundle must have a TFLite network, but {manifest.name} has none")
     return min(fitting, key=lambda model: abs(math.log(math.prod(model.size or (1,)) / math.prod(size))))
 
 
@@ -173,33 +167,35 @@ class _Network:
         _, height, width, _ = self.shapes[self.image]
         if any(self.shapes[i] != shape for i, shape in self._follow((width, height))[0].items()):
             raise BundleError("network must have shapes that follow from its input's, but got others")
-        shapes, enlarged = self._follow(size)
+        shapes, constants = self._follow(size)
         for i, shape in shapes.items():
             tensor = self.graph.Tensors(i)
             tensor.ShapeAsNumpy()[:] = shape
             if tensor.ShapeSignatureLength():
                 tensor.ShapeSignatureAsNumpy()[:] = shape
-        for i, sides in enlarged.items():
-            self._constant(i)[:] = sides
+        for i, values in constants.items():
+            self._constant(i)[:] = values
 
     def _follow(self, size: tuple[int, int]) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
-        """Shape of every tensor that the image becomes, and of those that say how far to enlarge, their new values."""
+        """Shape of every tensor that the image becomes, and new values of those that say how far to enlarge or crop."""
         shapes = {self.image: [1, size[1], size[0], self.shapes[self.image][3]]}
-        enlarged: dict[int, list[int]] = {}
+        constants: dict[int, list[int]] = {}
         for number in range(self.graph.OperatorsLength()):
             operator = self.graph.Operators(number)
             kind = self.kinds[operator.OpcodeIndex()]
             first, result = operator.Inputs(0), operator.Outputs(0)
             if operator.OutputsLength() != 1 or first not in shapes:
                 raise BundleError(f"operators must have one result, of what the image became, but got {kind}")
-            sides = self._sides(kind, operator, shapes[first][1:3])
-            if kind == "RESIZE_NEAREST_NEIGHBOR":
-                enlarged[operator.Inputs(1)] = sides
+            sides = self._sides(kind, operator, shapes[first][1:3], (size[1], size[0]))
             shapes[result] = [1, *sides, self.shapes[result][3]]
-        return shapes, enlarged
+            if kind == "RESIZE_NEAREST_NEIGHBOR":
+                constants[operator.Inputs(1)] = sides
+            elif kind == "SLICE":
+                constants[operator.Inputs(2)] = shapes[result]
+        return shapes, constants
 
-    def _sides(self, kind: str, operator: Any, sides: list[int]) -> list[int]:
-        """(height, width) of an operator's result."""
+    def _sides(self, kind: str, operator: Any, sides: list[int], image: tuple[int, int]) -> list[int]:
+        """(height, width) of an operator's result, for an image of (height, width)."""
         if kind in _SAME:
             return sides
         if kind == "PAD":
@@ -210,6 +206,12 @@ class _Network:
             if any(new % old for old, new in zip(before, after, strict=True)):
                 raise BundleError(f"enlargements must be by whole numbers, but got {before} to {after}")
             return [side * (new // old) for side, old, new in zip(sides, before, after, strict=True)]
+        if kind == "SLICE":  # crops an enlarged level of half cells to the one that it is added to
+            if self._constant(operator.Inputs(1)).any():
+                raise BundleError("crops must begin at the first cell, but got another one")
+            before, after = self.shapes[self.image][1:3], self.shapes[operator.Outputs(0)][1:3]
+            strides = [-(-old // cells) for old, cells in zip(before, after, strict=True)]
+            return [-(-new // stride) for new, stride in zip(image, strides, strict=True)]
         if kind not in _WINDOWED:
             raise BundleError(f"operators must be those of students, but got {kind}")
         options, table = getattr(self.schema, _WINDOWED[kind])(), operator.BuiltinOptions()

@@ -328,12 +328,20 @@ class CompressOptions(Table):
 class ExportOptions(Table):
     sizes: list[Size] = [(320, 240), (320, 320), (640, 480)]
     tflite: bool = True
+    tflite_sizes: list[Size] = []
+    """Those of `sizes` that get a TFLite file; all of them if empty. `edgeface resize` makes others from them."""
     ncnn: bool = True
     litert_python: Path | None = None
     covered: Share = 0.9
     filled_photos: Amount = 48
     evaluation_sizes: list[Size] = []
     float_bundle: bool = True
+
+    @model_validator(mode="after")
+    def _among(self) -> ExportOptions:
+        if foreign := [s for s in self.tflite_sizes if s not in self.sizes]:
+            raise ValueError(f"tflite_sizes must be among sizes, but got {foreign[0][0]}x{foreign[0][1]}")
+        return self
 
 
 class TrialOptions(Table):

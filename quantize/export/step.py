@@ -45,9 +45,10 @@ def _export(run: Run, folder: Path) -> dict[str, Any]:
         load_student(run.need("compress", "float.pt")), run.need("compress", "int8.onnx"), scales, name, folder
     )
     if options.tflite:
-        console.print(f"  TFLite: {len(images)} sizes, {sum(map(len, kinds))} photos each", highlight=False)
+        lite = {size: images[size] for size in [*(options.tflite_sizes or sizes), *extra]}
+        console.print(f"  TFLite: {len(lite)} sizes, {sum(map(len, kinds))} photos each", highlight=False)
         covered = options.covered if len(kinds) > 1 else 1.0  # else what large faces say would be cut off
-        add_tflite(exported, load_student(weights), name, images, extra, covered, options.litert_python)
+        add_tflite(exported, load_student(weights), name, lite, extra, covered, options.litert_python)
     if options.ncnn:
         add_ncnn(exported, name)
     write_parity(folder, parity(exported, {s: images[s][0] for s in sizes}))

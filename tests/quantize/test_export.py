@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,24 @@ def test_int8_is_near_float(finished: Run) -> None:
     assert {tuple(r["size"]) for r in rows} == {(96, 80), (128, 96)}
     assert all(r["score"] < 0.5 and r["box"] < 0.5 for r in rows), rows
     assert "| 96x80 | float32 ONNX, int8 ONNX |" in finished.path("export", "parity.md").read_text()
+
+
+def test_tflite_files_are_made_for_the_sizes_that_are_asked_for(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[int, int]] = []
+    monkeypatch.setattr("quantize.run.missing", lambda *_: [])  # a converter
+    monkeypatch.setattr(
+        "quantize.export.step.add_tflite", lambda exported, model, name, images, *_: made.extend(images)
+    )
+    for step in ("data", "compress"):
+        shutil.copytree(finished.path(step), tmp_path / step)
+    change = {"tflite": True, "tflite_sizes": [(128, 96)], "ncnn": False}
+    options = finished.recipe.export.model_copy(update=change)
+    recipe = finished.recipe.model_copy(update={"run": tmp_path, "export": options})
+    export(Run(recipe))
+    assert made == [(128, 96)]
+    assert Bundle.open(tmp_path / "export" / "edgeface-smoke.efm").manifest.sizes == ((96, 80), (128, 96))
 
 
 def test_what_is_missing_is_named(back_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

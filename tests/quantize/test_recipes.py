@@ -100,6 +100,7 @@ def test_a_recipe_gives_the_differences_to_its_base(tmp_path: Path) -> None:
         ("label.pose_quantile={a = 95}", "label.pose_quantile.a must be at least 0 and at most 1, but got 95"),
         ("label.quality_sets=['b']", r"label.quality_sets must name sets of data.sets \(a\), but got b"),
         ("train.hard_negatives.sets=['b']", "train.hard_negatives.sets must name sets of data.sets"),
+        ("export.tflite_sizes=[[64, 64]]", "export: tflite_sizes must be among sizes, but got 64x64"),
         ("data.sets=[]", "data.sets must be a list of at least 1 item"),
         ("data.sets=[{name='a', reader='folder', path='a', weight=0}]", "a set with a weight above 0"),
         ("data.sets=[{name='a', reader='csv', path='a'}]", "data.sets.0.reader must be 'jsonl', 'wider'"),
