@@ -106,8 +106,9 @@ def main() -> None:
             "# What it costs to start",
             "",
             "The table shows the time and memory from process start to the import of edgeface and to the first result.",
-            f"Each row is the median of {options.runs} fresh processes; the variants run interleaved, with `{options.model}` and",
-            "without OpenCV. Written by `python benchmarks/startup.py --markdown docs/performance-startup.md`.",
+            f"Each row is the median of {options.runs} fresh processes; the variants run interleaved,",
+            f"with `{options.model}` and without OpenCV.",
+            "Written by `python benchmarks/startup.py --markdown docs/performance-startup.md`.",
             f"Host: {host}.",
             "",
         ]
