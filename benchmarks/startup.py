@@ -105,8 +105,10 @@ def main() -> None:
         head = [
             "# What it costs to start",
             "",
-            "Written by `python benchmarks/startup.py --markdown docs/performance-startup.md`. Fresh processes,",
-            f"interleaved, {options.runs} runs each; model `{options.model}`; without OpenCV.",
+            "The table shows the time and memory from process start to the import of edgeface and to the first result.",
+            f"Each row is the median of {options.runs} fresh processes; the variants run interleaved,",
+            f"with `{options.model}` and without OpenCV.",
+            "Written by `python benchmarks/startup.py --markdown docs/performance-startup.md`.",
             f"Host: {host}.",
             "",
         ]
