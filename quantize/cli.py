@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Train and package edgeface's networks: data, label, train, compress, export, evaluate, package (docs/toolchain.md).",
+    help="Train and package networks: data, label, train, compress, export, evaluate, package (docs/toolchain.md).",
 )
 
 RecipeFile = Annotated[Path, typer.Option("--recipe", "-c", metavar="FILE", help="Recipe (TOML file) of the network.")]
