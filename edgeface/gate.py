@@ -129,12 +129,12 @@ class QualityGate:
             `edgeface.appearance.Appearance`; tested only with a frame.
         occlusion_quality: a face with lower quality and no other cause counts as occluded; tested only with a
             frame, for faces that are not described. This is a guess: it misses most occluded faces and reports some
-            noisy and motion-blurred ones (docs: "Limits of `occluded` without the second network").
+            noisy and motion-blurred ones (docs: "Limits of `occluded` without a per-face network").
         single: reject all faces of a frame with several faces.
         max_cover: described faces: maximum probability of covered eyes, nose or mouth, or of a mask.
         min_visible: described faces turned by less than 30°: minimum fraction of visible inner points.
         min_eyes_open, max_mouth_open: described faces: openness of the less open eye, and of the mouth. "enrol" and
-            "verify" require open eyes (docs: "Accuracy of the reasons for described faces").
+            "verify" require open eyes (docs: "How reliable the reasons of described faces are").
         max_glasses, max_sunglasses: described faces: maximum probabilities.
 
     Raises:

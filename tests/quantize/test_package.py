@@ -68,7 +68,7 @@ def test_a_card_says_what_was_measured_and_nothing_else(finished: Run) -> None:
     assert "The licence of the weights is not stated" in card
     assert "| drawn | 8 | detection, calibration of int8 | drawn by" in card
     assert "No teacher network labelled these photos." in card
-    assert "Rotated pictures" in card
+    assert "Turned pictures" in card
     for unsaid in ("mask_web", "YuNet", "WIDER", "Apache", "research"):
         assert unsaid not in card, unsaid
     assert "\n\n\n" not in card
@@ -106,9 +106,9 @@ def test_weights_from_elsewhere_are_not_said_to_be_trained_here(back_root: Path,
     assert "- weights: mine.pt, not trained in this run" in card and "phases" not in card
     assert "| mine.pt | the weights, trained elsewhere |" in card
     assert "| drawn | 6 | calibration of int8 |" in card
-    assert "These figures are from the dev split" in card
+    assert "These are figures of the dev split" in card
     assert "Licence of the weights: MIT." in card
-    assert "Rotated pictures" not in card and "Differences between groups of people were not measured" in card
+    assert "Turned pictures" not in card and "Differences between groups of people were not measured" in card
     again = Run(load_recipe(back_root / "c.toml", [*settings, "export.float_bundle=false", "export.sizes=[[128, 96]]"]))
     export(again)
     with pytest.raises(StepError, match="measured another one: run step `evaluate` again"):
