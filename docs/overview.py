@@ -126,10 +126,11 @@ def bullets(kept: dict[str, Any]) -> str:
     ap, points, pose = (figures[label] for label in (AP_SMALL, POINTS_ERROR, POSE_ERROR))
     cost = [[f"{costs[name][core]['millions']:.0f}" for core in CORES] for name in (s, n, y)]
     return (
-        f"- **Accuracy:** AP {ap[s]:.3f} on WIDER FACE photos at 320×320, faces from 32 px ({y}: {ap[y]:.3f}).\n"
-        f"- **More in the same pass:** head rotation, {pose[s]:.1f}° off on average. Landmarks are {points[s]:.1f} % of"
-        f" the eye distance off ({y}: {points[y]:.1f} %).\n"
-        f"- **Cost:** {' / '.join(cost[0])} million instructions a 320×320 frame on a Cortex-A53 / A72 / A76"
+        f"- **Accuracy:** AP {ap[s]:.3f} on WIDER FACE photos at 320×320, for faces of at least 32 px"
+        f" ({y}: {ap[y]:.3f}).\n"
+        f"- **More from the same pass:** head rotation with a mean error of {pose[s]:.1f}°. The mean landmark error is"
+        f" {points[s]:.1f} % of the eye distance ({y}: {points[y]:.1f} %).\n"
+        f"- **Cost:** {' / '.join(cost[0])} million instructions per 320×320 frame on a Cortex-A53 / A72 / A76"
         f" ({y}: {' / '.join(cost[2])}). `{n}` needs {' / '.join(cost[1])}."
     )
 

@@ -95,34 +95,34 @@ class EngineInfo:
 
 
 class FaceEngine:
-    """Finds faces in frames. Loads and checks the model once, allocates its buffers once, downloads nothing.
+    """Detects faces in frames. It loads and checks the model once, allocates its buffers once, and downloads nothing.
 
-    One engine may be shared by threads: calls take turns. For parallel inference give each thread its own engine, or
-    raise `threads`. The interpreter lock is released while the core and the network compute. A process that is forked
-    from this one cannot use the engine, which raises `EngineClosedError` there: open one in each process.
+    Threads may share one engine; their calls run one after the other. For parallel inference, use one engine per
+    thread, or raise `threads`. The GIL is released while the core and the network compute. In a forked process the
+    engine raises `EngineClosedError`: open one in each process.
 
     Args:
         model: name of a bundled model, or path of a bundle.
-        runtime: "auto" (of those installed, the one that executes the fewest instructions on this kind of core: see
+        runtime: "auto" (the installed runtime with the fewest instructions on this kind of core, see
             docs/runtimes.md), "ncnn", "litert", "onnxruntime", "tflite", or "rknn" for bundles compiled for Rockchip.
-        size: (width, height) of the network's input or "WIDTHxHEIGHT"; the bundle's default if None. Larger finds
-            smaller faces and costs in proportion to the area. "auto" takes the cheapest of the bundle's sizes in which
-            a face of `min_face` pixels in frames of `frame_size` can be found (see `edgeface.sizing.choose_size`).
-        min_face: height in pixels of the smallest face that is wanted, for ``size="auto"``.
-        frame_size: (width, height) of the frames as they are seen upright, for ``size="auto"``.
-        threads: that compute one inference, the calling one included. None of them spins.
-        affinity: numbers of the cores to compute on, such as the big ones of a big.LITTLE; any if None. The calling
-            thread is moved there for the inference only.
-        min_score: faces below it are left out, 0 to 1; the bundle's if None.
-        nms_iou: of two boxes that overlap by more than this the lower-scored one goes, 0 to 1; the bundle's if None.
-        max_faces: at most so many faces a frame, the best-scored ones.
-        precision: "int8" or "float32"; if None what executes fewer instructions, with the runtime.
-        exact: give the same int8 results on x86 and on every ARM core with onnxruntime (slower; for evaluations).
-            The other runtimes do so by themselves; none gives another's bits.
-        warmup: run once before the first frame, so that the first result takes no longer than the others.
-        points: name or path of a per-face network, or True for the bundled one: `detect` and `track` then describe
-            faces, too (see `describe`). It runs with the same runtime and threads.
-        points_top: at most so many faces a frame are described, the largest ones.
+        size: (width, height) of the network's input or "WIDTHxHEIGHT"; the bundle's default if None. A larger input
+            finds smaller faces, and its cost is proportional to its area. "auto" selects the cheapest size of the
+            bundle that finds faces of `min_face` pixels in frames of `frame_size` (see `edgeface.sizing.choose_size`).
+        min_face: height in pixels of the smallest face to find, for ``size="auto"``.
+        frame_size: (width, height) of the upright frames, for ``size="auto"``.
+        threads: number of threads per inference, including the calling thread. They do not spin.
+        affinity: numbers of the cores to run on, such as the big cores of a big.LITTLE processor; any core if None. The
+            calling thread is moved there during the inference only.
+        min_score: score threshold, 0 to 1; the bundle's if None.
+        nms_iou: IoU threshold of non-maximum suppression, 0 to 1; the bundle's if None.
+        max_faces: maximum number of faces per frame; the faces with the highest scores are kept.
+        precision: "int8" or "float32"; if None, the one with fewer instructions in the runtime.
+        exact: with onnxruntime, give bit-identical int8 results on x86 and every ARM core (slower; for evaluations).
+            The other runtimes always do. Different runtimes are never bit-identical.
+        warmup: run the network once on creation, so that the first result takes no longer than later ones.
+        points: name or path of a per-face network, or True for the bundled one. `detect` and `track` then also describe
+            faces (see `describe`). It uses the same runtime and threads.
+        points_top: maximum number of described faces per frame; the largest faces are described.
 
     Raises:
         InvalidInputError: an argument out of range.
@@ -240,22 +240,22 @@ class FaceEngine:
         sequence: int | None = None,
         describe: bool | None = None,
     ) -> Faces:
-        """Find the faces of one frame.
+        """Detect the faces of one frame.
 
         Args:
-            frame: a `Frame`, which says the rest by itself, or a uint8 array in one of the shapes of
-                `Frame.from_array`.
-            color: of an array, required: bgr, rgb, gray, nv12, nv21, i420, yuyv or uyvy.
-            rotation: of an array: degrees clockwise (0, 90, 180, 270) that make the picture upright. Angles and
-                rotations are then those of the upright picture.
-            roi: of an array: (x1, y1, x2, y2), look only there.
-            min_score: for this call only.
-            timestamp_ns: of an array: an integer of nanoseconds; copied to the result.
-            sequence: of an array: copied to the result.
-            describe: whether to describe the faces, for an engine with `points`; if None it does.
+            frame: a `Frame`, which holds colour, rotation, region and timestamp itself, or a uint8 array in one of the
+                shapes of `Frame.from_array`.
+            color: required for an array: bgr, rgb, gray, nv12, nv21, i420, yuyv or uyvy.
+            rotation: for an array: clockwise rotation (0, 90, 180, 270) that makes the picture upright. Angles and
+                rotations are relative to the upright picture.
+            roi: for an array: detect only in this region (x1, y1, x2, y2).
+            min_score: score threshold for this call only.
+            timestamp_ns: for an array: integer in nanoseconds; copied to the result.
+            sequence: for an array: copied to the result.
+            describe: whether to describe the faces; by default an engine with `points` does.
 
         Returns:
-            The faces by falling score, in pixels of the frame as given, whatever its rotation and region of interest.
+            The faces by descending score, in pixels of the input frame, whatever its rotation and region of interest.
 
         Raises:
             InvalidInputError: a frame of the wrong type, dtype, shape or size, no colour, or a value out of range.
@@ -280,18 +280,18 @@ class FaceEngine:
         top: int = 4,
         rotation: int = 0,
     ) -> Faces:
-        """Look at each face once more: 68 points in 2D and 3D, eyes, mouth, and what covers them.
+        """Run the per-face network on the faces: 68 landmarks in 2D and 3D, eyes, mouth, and what covers them.
 
         Args:
-            frame: that the faces were found in, as for `detect`.
-            faces: of `detect` or `track`.
-            color: of an array, required.
-            top: at most so many faces are described, the largest ones. Each costs one run of the per-face network.
-            rotation: of an array: as for `detect`, and as the faces were told.
+            frame: the frame of the faces, as for `detect`.
+            faces: result of `detect` or `track`.
+            color: required for an array.
+            top: maximum number of described faces; the largest are described. Each costs one run of the network.
+            rotation: for an array: the same as for `detect`.
 
         Returns:
             The same faces with `points68`, `points3d`, `points_spread`, `visibility`, `eyes_open`, `mouth_open` and
-            `cover`; rows of faces that were left out are NaN.
+            `cover`; rows of faces that were not described are NaN.
 
         Raises:
             InvalidInputError: faces of another frame's size or rotation, or as `detect`.
@@ -389,23 +389,23 @@ class FaceEngine:
         timestamp_ns: int | None = None,
         sequence: int | None = None,
     ) -> Faces:
-        """Find the faces of the next frame of a video and give each person a stable number.
+        """Detect the faces of the next frame of a video and give each a stable track id.
 
         Args:
-            frame: as for `detect`; frames in order. Time stamps make the motion model right when frames are missing.
-                All tracks end at another size, another rotation, or a time stamp that lies back: see `Tracker`.
+            frame: as for `detect`, in order. Timestamps keep the motion model correct when frames are missing. All
+                tracks end if the size or rotation changes, or if a timestamp goes back: see `Tracker`.
             color: as for `detect`.
-            tracker: that remembers the frames before, with settings of yours; one a camera. The engine's own if None.
+            tracker: a tracker with your settings, one per camera; the engine's own if None.
             rotation: as for `detect`.
             roi: as for `detect`.
             timestamp_ns: as for `detect`.
             sequence: as for `detect`.
 
         Returns:
-            The faces seen, by falling score, with `track_ids`, smoothed (see `edgeface.tracking.Tracker`).
+            The visible faces by descending score, with `track_ids`, smoothed (see `edgeface.tracking.Tracker`).
 
         Raises:
-            InvalidInputError: as `detect`, and with a tracker of yours a time stamp up to 0.2 s before the last one.
+            InvalidInputError: as `detect`; with your own tracker, also a timestamp up to 0.2 s before the last one.
             EdgeFaceError: the tracker is in use by another thread.
 
         Examples:
@@ -426,17 +426,17 @@ class FaceEngine:
         return track_frame(self, frame, self._tracker, now_ns=self._timeline.time_of(frame.timestamp_ns, 0.0))
 
     def stream(self, source: int | str | os.PathLike[str] | Source, **options: Any) -> Stream:
-        """Read a source in a background thread and find the faces of its newest frame whenever they are asked for.
+        """Read a source in a background thread and detect the faces of its newest frame on each request.
 
         Args:
-            source: camera number, path, address, GStreamer pipeline, or a `Source` of yours (see
+            source: camera number, path, address, GStreamer pipeline, or your own `Source` (see
                 `edgeface.sources.open_source`).
             **options: `tracker`, `latest`, `rotation`, `roi`, `retry`, `patience` of `edgeface.streaming.Stream`; all
-                others are the source's.
+                others are passed to the source.
 
         Raises:
-            InvalidInputError: an option that neither has, or out of range.
-            SourceError: a file that does not exist.
+            InvalidInputError: an option is unknown or out of range.
+            SourceError: a file does not exist.
 
         Examples:
             >>> with engine.stream("/dev/video0", size=(640, 480)) as stream:     # doctest: +SKIP

@@ -153,39 +153,39 @@ _DIGITS: Final = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Faces:
-    """All faces of one frame, sorted by falling score: parallel arrays, and what is known of the frame.
+    """All faces of one frame as parallel arrays, sorted by descending score.
 
-    ``len``, iteration, ``faces[i]`` (a `Face`), slices, index arrays and boolean masks (`Faces`) work. No faces means
-    arrays of length zero with their proper shapes, never None.
+    ``len``, iteration, ``faces[i]`` (a `Face`), slices, index arrays and boolean masks (`Faces`) work. Without faces
+    the arrays have length zero and their usual shapes; they are never None.
 
     Attributes:
-        boxes: (n, 4) float32, x1 y1 x2 y2 in pixels of the frame given; the origin is the top left corner of its top
+        boxes: (n, 4) float32, x1 y1 x2 y2 in pixels of the input frame; the origin is the top left corner of its top
             left pixel.
         scores: (n,) float32, 0 to 1.
-        landmarks: (n, 5, 2) float32, pixels of the frame given, in the order of `LANDMARK_NAMES`.
+        landmarks: (n, 5, 2) float32, pixels of the input frame, in the order of `LANDMARK_NAMES`.
         rotations: (n, 3, 3) float32, head to the optical frame of the upright picture (x right, y down, z forward);
-            `camera_rotations` are those of the camera as it is mounted.
+            `camera_rotations` map to the optical frame of the camera as mounted.
         quality: (n,) float32, 0 to 1.
-        track_ids: (n,) int64 in `track` mode, else None.
-        size: (width, height) of the frame given, in pixels.
-        rotation: degrees clockwise (0, 90, 180, 270) that make the frame upright, as the frame was told.
-        timestamp_ns: when the frame was taken, in nanoseconds, as its source says; None if it does not.
-        sequence: running number of the frame, as its source says; None if it does not.
-        timings: seconds spent by stage ("preprocess", "infer", "decode", "points").
-        points68: (n, 68, 2) float32, iBUG's points in pixels of the frame given. This and the next six are of the
-            per-face stage (`FaceEngine.describe`): (0, …) where it was not asked for, and NaN in the rows of faces that
-            it left out.
-        points3d: (n, 68, 3) float32, the same in face widths, axes of the upright picture's optical frame, origin their
-            mean. A face width is the distance of the jaw's ends (points 0 and 16) of a mean face.
-        points_spread: (n, 68) float32, the Laplace scale of each point's error in pixels of the frame given.
+        track_ids: (n,) int64 from `track`, else None.
+        size: (width, height) of the input frame, in pixels.
+        rotation: clockwise rotation in degrees (0, 90, 180, 270) that makes the frame upright.
+        timestamp_ns: capture time of the frame in nanoseconds, from its source; None if unknown.
+        sequence: running number of the frame, from its source; None if unknown.
+        timings: seconds per stage ("preprocess", "infer", "decode", "points").
+        points68: (n, 68, 2) float32, iBUG landmarks in pixels of the input frame. This array and the next six come from
+            the per-face network (`FaceEngine.describe`). They are (0, …) without it; rows of faces that were not
+            described are NaN.
+        points3d: (n, 68, 3) float32, the same landmarks in face widths, axes of the upright picture's optical frame,
+            origin at their mean. A face width is the distance of points 0 and 16 of a mean face.
+        points_spread: (n, 68) float32, the Laplace scale of each point's error in pixels of the input frame.
         visibility: (n, 68) float32, 0 to 1.
-        eyes_open: (n, 2) float32, 0 to 1, the person's right and left: 1 from a height of .30 of the width.
-        mouth_open: (n,) float32, 0 to 1: 1 from an inner height of .6 of the width.
+        eyes_open: (n, 2) float32, 0 to 1, the person's right and left eye; 1 is a height of at least .30 of the width.
+        mouth_open: (n,) float32, 0 to 1; 1 is an inner height of at least .6 of the width.
         cover: (n, 6) float32, 0 to 1, in the order of `COVER_NAMES`.
 
     Raises:
-        InvalidInputError: arrays of different lengths or wrong shapes, an unknown rotation, or a time stamp that is no
-            integer of nanoseconds.
+        InvalidInputError: arrays have different lengths or wrong shapes, the rotation is unknown, or the timestamp is
+            not an integer.
 
     Examples:
         >>> faces = Faces.empty((640, 480))

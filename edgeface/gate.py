@@ -113,33 +113,32 @@ class GateReport:
 
 @dataclass(frozen=True, slots=True)
 class QualityGate:
-    """Thresholds; None switches a test off. Sizes in pixels of the frame, shares from 0 to 1, angles in degrees, in the
-    upright picture where the frame's rotation is told.
+    """Thresholds for usable faces; None disables a test.
 
-    Called with `Faces` it tests what is known without pixels; `check` and `on` take the frame as well. The default is
-    made for "is this face usable at all": it discards about the worst fifth of the project's set of degraded faces
-    (docs: "Quality gate", with how the error falls).
+    Sizes are in pixels of the frame, fractions from 0 to 1, angles in degrees in the upright picture. Called with
+    `Faces`, the gate runs the tests that need no pixels; `check` and `on` also take the frame. The defaults discard
+    about the worst fifth of the project's set of degraded faces (docs: "Quality gate", "Calibration").
 
     Attributes:
-        min_score: of the detector.
-        min_quality: of the network's quality output.
-        min_size: shorter side of the box.
-        max_yaw, max_pitch, max_roll: absolute angles.
-        max_cut: share of the box outside the frame.
+        min_score: minimum detection score.
+        min_quality: minimum quality.
+        min_size: minimum of the shorter side of the box.
+        max_yaw, max_pitch, max_roll: maximum absolute angles.
+        max_cut: maximum fraction of the box outside the frame.
         min_sharpness, min_brightness, max_brightness, max_dark, max_bright, min_contrast: see
             `edgeface.appearance.Appearance`; tested only with a frame.
-        occlusion_quality: a face of lower quality that nothing else explains counts as occluded; tested only with a
-            frame, for faces that are not described. A guess by exclusion: it misses most covered faces and names some
-            noisy and shaken ones (docs: "What `occluded` can and cannot").
-        single: refuse all faces of a frame that has several.
-        max_cover: of a described face: largest probability that eyes, nose or mouth are covered or a mask is worn.
-        min_visible: of a described face that is turned by less than 30°: share of its inner points that can be seen.
-        min_eyes_open, max_mouth_open: of a described face, of the eye that is less open. "enrol" and "verify" ask for
-            open eyes (docs: "What the reasons of described faces are worth").
-        max_glasses, max_sunglasses: of a described face, probabilities.
+        occlusion_quality: a face with lower quality and no other cause counts as occluded; tested only with a
+            frame, for faces that are not described. This is a guess: it misses most occluded faces and reports some
+            noisy and motion-blurred ones (docs: "Limits of `occluded` without a per-face network").
+        single: reject all faces of a frame with several faces.
+        max_cover: described faces: maximum probability of covered eyes, nose or mouth, or of a mask.
+        min_visible: described faces turned by less than 30°: minimum fraction of visible inner points.
+        min_eyes_open, max_mouth_open: described faces: openness of the less open eye, and of the mouth. "enrol" and
+            "verify" require open eyes (docs: "How reliable the reasons of described faces are").
+        max_glasses, max_sunglasses: described faces: maximum probabilities.
 
     Raises:
-        InvalidInputError: a threshold that is not a number, negative, or a share above 1.
+        InvalidInputError: a threshold is not a number, negative, or a fraction above 1.
 
     Examples:
         >>> gate = QualityGate(min_quality=0.5, max_yaw=45, min_size=48)

@@ -133,7 +133,7 @@ def _check_tflite(name: str, network: bytes) -> None:
     if any(outside):
         raise BundleError(
             f"{name} must hold its weights inside the flatbuffer, but got {' and '.join(filter(None, outside))}: "
-            "in a checkout `python -m quantize.export.one_piece BUNDLE` mends it"
+            "in a checkout `python -m quantize.export.one_piece BUNDLE` repairs it"
         )
 
 

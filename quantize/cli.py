@@ -19,23 +19,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Makes edgeface's networks: data, label, train, compress, export, evaluate, package (docs/toolchain.md).",
+    help="Train and package networks: data, label, train, compress, export, evaluate, package (docs/toolchain.md).",
 )
 
-RecipeFile = Annotated[Path, typer.Option("--recipe", "-c", metavar="FILE", help="TOML of the network to make.")]
+RecipeFile = Annotated[Path, typer.Option("--recipe", "-c", metavar="FILE", help="Recipe (TOML file) of the network.")]
 Setting = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="KEY=VALUE", help="Change one value, such as train.optimizer.lr=1e-3."),
 ]
-Folder = Annotated[Path | None, typer.Option("--run", metavar="FOLDER", help="Run folder, instead of the recipe's.")]
-Engine = Annotated[str, typer.Option(help="Where photos are worked on: local, dask, or dask=ADDRESS of a scheduler.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes of --engine dask; all cores by default.")]
-Device = Annotated[str, typer.Option(help="auto (an accelerator where there is one), cpu, cuda, cuda:1 …")]
-Again = Annotated[bool, typer.Option("--again", help="Do it even if it is done.")]
-Checkpoint = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Float checkpoint; the run's train/ema.pt by default.")
+Folder = Annotated[
+    Path | None, typer.Option("--run", metavar="FOLDER", help="Run folder. Default: that of the recipe.")
 ]
-Runtime = Annotated[str, typer.Option(help="Runtime of bundles.")]
+Engine = Annotated[str, typer.Option(help="Where to process photos: local, dask, or dask=ADDRESS of a scheduler.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes of --engine dask. Default: one per core.")]
+Device = Annotated[str, typer.Option(help="auto (an accelerator if available), cpu, cuda, cuda:1 …")]
+Again = Annotated[bool, typer.Option("--again", help="Repeat the step even if it is up to date.")]
+Checkpoint = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Float checkpoint. Default: train/ema.pt of the run.")
+]
+Runtime = Annotated[str, typer.Option(help="Runtime for bundles.")]
 Size = Annotated[str, typer.Option(metavar="WxH", help="Input size; photos are letterboxed.")]
 
 
@@ -63,7 +65,7 @@ def _step(run: Run, name: str) -> Callable[..., dict[str, Any]]:
 
 @app.command()
 def data(recipe: RecipeFile, settings: Setting = None, folder: Folder = None, again: Again = False) -> None:
-    """Read the labelled sets and keep a part of them for decisions (dev)."""
+    """Read the labelled sets and set aside the dev split."""
     from quantize.data.step import data as step
 
     step(_run(recipe, settings, folder, again=again))
@@ -78,7 +80,7 @@ def label(
     workers: Workers = None,
     again: Again = False,
 ) -> None:
-    """Let teachers fill in what labels leave open, and pack the photos."""
+    """Add missing labels with teacher networks, and pack the photos."""
     run = _run(recipe, settings, folder, engine, workers, again=again)
     _step(run, "label")(run)
 
@@ -87,7 +89,7 @@ def label(
 def pretrain(
     recipe: RecipeFile, settings: Setting = None, folder: Folder = None, device: Device = "auto", again: Again = False
 ) -> None:
-    """Masked pre-training of the backbone, if the recipe asks for it."""
+    """Pre-train the backbone on masked photos, if enabled in the recipe."""
     from quantize.train.pretrain import pretrain as step
 
     step(_run(recipe, settings, folder, device=device, again=again))
@@ -97,7 +99,7 @@ def pretrain(
 def search(
     recipe: RecipeFile, settings: Setting = None, folder: Folder = None, device: Device = "auto", again: Again = False
 ) -> None:
-    """Search for the channels that are worth what they cost, if the recipe asks for it."""
+    """Search for the channels that are worth their cost, if enabled in the recipe."""
     from quantize.train.search import search as step
 
     step(_run(recipe, settings, folder, device=device, again=again))
@@ -121,14 +123,14 @@ def compress(
     device: Device = "auto",
     again: Again = False,
 ) -> None:
-    """Make the weights int8, within the recipe's budget."""
+    """Quantise the network to int8, within the accuracy budget of the recipe."""
     run = _run(recipe, settings, folder, device=device, again=again)
     _step(run, "compress")(run, checkpoint)
 
 
 @app.command()
 def export(recipe: RecipeFile, settings: Setting = None, folder: Folder = None, again: Again = False) -> None:
-    """Write the network for each runtime, and compare what they answer."""
+    """Export the network for each runtime, and compare the outputs."""
     run = _run(recipe, settings, folder, again=again)
     _step(run, "export")(run)
 
@@ -142,7 +144,7 @@ def evaluate(
     workers: Workers = None,
     again: Again = False,
 ) -> None:
-    """Measure the bundle, its float network and peers on held-out photos."""
+    """Evaluate the bundle, its float network and other detectors on held-out photos."""
     run = _run(recipe, settings, folder, engine, workers, again=again)
     _step(run, "evaluate")(run)
 
@@ -164,7 +166,7 @@ def everything(
     device: Device = "auto",
     again: Again = False,
 ) -> None:
-    """All steps, one after the other; what is done is not done again."""
+    """Run all steps in order; steps that are up to date are skipped."""
     from quantize.doctor import STEPS, missing
     from quantize.run import StepError
 
@@ -180,7 +182,7 @@ def everything(
 
 @app.command()
 def show(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="TOML of a network.")], settings: Setting = None
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe (TOML file).")], settings: Setting = None
 ) -> None:
     """Print every value of a recipe and where it comes from."""
     from quantize.show import print_recipe
@@ -190,14 +192,14 @@ def show(
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the network; the recipe is NAME.toml.")],
-    photos: Annotated[Path, typer.Option(metavar="DIR", help="Photos and their labels.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the network; the recipe is NAME.toml.")],
+    photos: Annotated[Path, typer.Option(metavar="DIR", help="Folder of photos and labels.")],
     labels: Annotated[
         Literal["voc", "coco", "wider", "yolo", "jsonl"] | None, typer.Option(help="Format of the labels.")
     ] = None,
     teachers: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Weights of teachers, which find faces where there are no labels."),
+        typer.Option(metavar="DIR", help="Folder of teacher weights, which label photos without labels."),
     ] = None,
 ) -> None:
     """Write a short recipe that fine-tunes edgeface-s on your own photos."""
@@ -209,13 +211,13 @@ def new(
 @app.command()
 def doctor(
     recipe: Annotated[
-        Path | None, typer.Option("--recipe", "-c", metavar="FILE", help="Ask for what this recipe needs.")
+        Path | None, typer.Option("--recipe", "-c", metavar="FILE", help="Check the requirements of this recipe.")
     ] = None,
     settings: Setting = None,
     engine: Engine = "local",
     device: Device = "auto",
 ) -> None:
-    """Say what is missing here for which step; status 1 if the recipe needs some of it."""
+    """List missing requirements of each step; exit status 1 if the recipe needs one of them."""
     from quantize.config import load_recipe
     from quantize.doctor import examine
     from quantize.show import print_findings
@@ -231,11 +233,11 @@ def doctor(
 def dev(
     recipe: RecipeFile,
     checkpoint: Checkpoint = None,
-    photos: Annotated[int, typer.Option(min=0, help="Of each kind; 0 for all of them.")] = 0,
+    photos: Annotated[int, typer.Option(min=0, help="Number of photos of each kind; 0 for all.")] = 0,
     source: Annotated[
-        list[str] | None, typer.Option(metavar="SET", help="Photos of this set alone. May be said again.")
+        list[str] | None, typer.Option(metavar="SET", help="Use only photos of this set; may be repeated.")
     ] = None,
-    turn: Annotated[int, typer.Option(help="Degrees by which photos are turned first: 0, 90, 180 or 270.")] = 0,
+    turn: Annotated[int, typer.Option(help="Rotate the photos first: 0, 90, 180 or 270 degrees.")] = 0,
     settings: Setting = None,
     folder: Folder = None,
 ) -> None:
@@ -267,11 +269,11 @@ def dev(
 @app.command()
 def ablate(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="TOML of the rows, such as quantize/recipes/ablation.toml.")
+        Path, typer.Argument(metavar="FILE", help="Ablation file (TOML), such as quantize/recipes/ablation.toml.")
     ],
     device: Device = "auto",
 ) -> None:
-    """Train short variants that differ in one thing each, and compare them."""
+    """Train short variants that differ in one setting each, and compare them."""
     from quantize.train.ablation import ablate as work
 
     typer.echo(work(file, device).read_text())
@@ -285,18 +287,21 @@ def compare(
             metavar="MODEL...", help="Bundles (path or name), peers (ADAPTER:FILE), checkpoints (float:FILE.pt)."
         ),
     ],
-    sets: Annotated[Path, typer.Option(metavar="DIR", help="Folder that holds the labelled sets.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Receives predictions and tables.")] = Path("runs/compare"),
+    sets: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the labelled sets.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder for predictions and tables.")] = Path(
+        "runs/compare"
+    ),
     trial: Annotated[
-        list[str] | None, typer.Option(metavar="SET@WxH[+90]", help="Set, input size, turn of its photos.")
+        list[str] | None,
+        typer.Option(metavar="SET@WxH[+90]", help="Set, input size, and optional rotation of the photos."),
     ] = None,
     runtime: Runtime = "onnxruntime",
-    precision: Annotated[str | None, typer.Option(help="Of bundles: int8 or float32.")] = None,
-    resamples: Annotated[int, typer.Option(min=0, help="Bootstrap over photos, so many times; 0 leaves it out.")] = 0,
+    precision: Annotated[str | None, typer.Option(help="Precision for bundles: int8 or float32.")] = None,
+    resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples for intervals; 0 for none.")] = 0,
     engine: Engine = "local",
     workers: Workers = None,
 ) -> None:
-    """Measure bundles, checkpoints and peers side by side."""
+    """Evaluate bundles, checkpoints and other detectors side by side."""
     from quantize.evaluate.compare import compare as work
 
     typer.echo(work(models, sets, out, trial or [], runtime, precision, resamples, engine, workers))
@@ -305,15 +310,17 @@ def compare(
 @app.command()
 def wider_official(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Bundle or peer.")],
-    photos: Annotated[Path, typer.Option(metavar="DIR", help="WIDER_val/images.")],
-    truth: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the authors' wider_*_val.mat.")],
+    photos: Annotated[Path, typer.Option(metavar="DIR", help="The folder WIDER_val/images.")],
+    truth: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the official wider_*_val.mat files.")],
     size: Size = "640x640",
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Receives predictions.")] = Path("runs/wider-official"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder for predictions.")] = Path(
+        "runs/wider-official"
+    ),
     runtime: Runtime = "onnxruntime",
     engine: Engine = "local",
     workers: Workers = None,
 ) -> None:
-    """Measure easy, medium and hard on the full WIDER FACE."""
+    """Evaluate on the easy, medium and hard subsets of WIDER FACE."""
     from quantize.evaluate.wider_official import measure
 
     typer.echo(json.dumps(measure(model, photos, truth, size, out, runtime, engine, workers)))
@@ -326,9 +333,9 @@ def forest(
     settings: Setting = None,
     folder: Folder = None,
     size: Size = "320x320",
-    most: Annotated[int | None, typer.Option(min=1, help="Learn from so many faces, evenly spread.")] = None,
+    most: Annotated[int | None, typer.Option(min=1, help="Maximum number of training faces, evenly spaced.")] = None,
 ) -> None:
-    """Measure the baseline for quality: random forests on 5 and 68 landmarks."""
+    """Evaluate a baseline for quality: random forests on 5 and 68 landmarks."""
     from quantize.evaluate.forest import measure
 
     typer.echo(json.dumps(measure(_run(recipe, settings, folder), model, size, most)))
@@ -339,9 +346,11 @@ def publish(
     recipe: RecipeFile,
     settings: Setting = None,
     folder: Folder = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Take the place of a bundle that is there.")] = False,
-    models: Annotated[Path, typer.Option(metavar="DIR", help="Receives the bundles.")] = Path("edgeface/models"),
-    docs: Annotated[Path, typer.Option(metavar="DIR", help="Receives the model card.")] = Path("docs"),
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an existing bundle.")] = False,
+    models: Annotated[Path, typer.Option(metavar="DIR", help="Output folder for the bundles.")] = Path(
+        "edgeface/models"
+    ),
+    docs: Annotated[Path, typer.Option(metavar="DIR", help="Output folder for the model card.")] = Path("docs"),
 ) -> None:
     """Copy a packaged bundle and its card into the checkout."""
     from quantize.package.publish import publish as work
@@ -354,23 +363,25 @@ def publish(
 @app.command()
 def compress_onnx(
     network: Annotated[Path, typer.Argument(metavar="NET.onnx", help="Any float32 network with one picture as input.")],
-    photos: Annotated[Path, typer.Option(metavar="DIR", help="Photos that ranges are measured on.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Receives network and report.")] = Path("runs/compress-onnx"),
+    photos: Annotated[Path, typer.Option(metavar="DIR", help="Folder of calibration photos.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder for network and report.")] = Path(
+        "runs/compress-onnx"
+    ),
     metric: Annotated[
         str | None,
-        typer.Option(metavar="MODULE:CALLABLE", help="Takes a network's path, gives a number, larger is better."),
+        typer.Option(metavar="MODULE:CALLABLE", help="Function from a network path to a number; larger is better."),
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="Photos to measure ranges on.")] = 96,
-    most_loss: Annotated[float, typer.Option(min=0, help="Of the metric, against float.")] = 0.01,
-    most_float_layers: Annotated[int, typer.Option(min=0, help="Layers that may stay float.")] = 8,
+    count: Annotated[int, typer.Option(min=1, help="Number of calibration photos.")] = 96,
+    most_loss: Annotated[float, typer.Option(min=0, help="Maximum loss of the metric, compared with float.")] = 0.01,
+    most_float_layers: Annotated[int, typer.Option(min=0, help="Maximum number of layers kept in float.")] = 8,
     size: Annotated[
-        str | None, typer.Option(metavar="WxH", help="Input size where the network leaves it open.")
+        str | None, typer.Option(metavar="WxH", help="Input size, for networks with a dynamic size.")
     ] = None,
-    mean: Annotated[str, typer.Option(metavar="R,G,B", help="Subtracted from pixels of 0 to 255.")] = "0,0,0",
-    std: Annotated[str, typer.Option(metavar="R,G,B", help="Pixels are divided by it.")] = "255,255,255",
-    bgr: Annotated[bool, typer.Option("--bgr", help="The network takes BGR.")] = False,
+    mean: Annotated[str, typer.Option(metavar="R,G,B", help="Mean, subtracted from pixels (0 to 255).")] = "0,0,0",
+    std: Annotated[str, typer.Option(metavar="R,G,B", help="Standard deviation, divides the pixels.")] = "255,255,255",
+    bgr: Annotated[bool, typer.Option("--bgr", help="The network expects BGR.")] = False,
 ) -> None:
-    """Make an ONNX network of anybody int8, with a report by layer."""
+    """Quantise any ONNX network to int8, with a report per layer."""
     from edgeface.engine import parse_size
     from quantize.compress.any_onnx import compress_onnx as work
 
@@ -391,9 +402,9 @@ def _three(option: str, text: str) -> tuple[float, float, float]:
 
 @app.command()
 def make_litert(
-    folder: Annotated[Path | None, typer.Argument(help="Of the environment; .venv-litert by default.")] = None,
+    folder: Annotated[Path | None, typer.Argument(help="Folder of the environment. Default: .venv-litert.")] = None,
 ) -> None:
-    """Make the environment that TFLite export runs in (2.1 GB)."""
+    """Create the environment for TFLite export (2.1 GB)."""
     from quantize.export.tflite import VARIABLE, make_environment
 
     typer.echo(f"export {VARIABLE}={make_environment(folder)}")

@@ -1,4 +1,4 @@
-"""``python -m boards.emulate``: boards without boards. `--help` lists the commands.
+"""``python -m boards.emulate``: runs edgeface on emulated ARM cores. `--help` lists the commands.
 
 It uses argparse, because it runs before anything is installed.
 """
@@ -47,13 +47,13 @@ def _picture(path: Path, size: tuple[int, int] = (640, 480)) -> np.ndarray:
 
 
 def run_root(_: argparse.Namespace) -> None:
-    """Build what is missing of the arm64 root and print its folder."""
+    """Build missing parts of the arm64 root file system and print its folder."""
     rootfs.build_all()
     print(rootfs.root_dir())
 
 
 def run_count(args: argparse.Namespace) -> None:
-    """Executed instructions of one inference of network files."""
+    """Count the executed instructions of one inference of network files."""
     rootfs.build_all()
     if args.int8 and args.runtime != "ncnn":
         raise rootfs.EmulationError("--int8 is for --runtime ncnn; give the others an int8 network")
@@ -69,7 +69,7 @@ def run_count(args: argparse.Namespace) -> None:
 
 
 def run_layers(args: argparse.Namespace) -> None:
-    """Executed instructions of single layers on ncnn, into a table that step `search` of the toolchain reads."""
+    """Count the executed instructions of single layers in ncnn, for the step `search` of the toolchain."""
     from boards.emulate.layers import count_layers, write_table
 
     rootfs.build_all()
@@ -97,7 +97,7 @@ TESTS = (
 
 
 def run_tests(args: argparse.Namespace) -> None:
-    """Some of the project's own tests, by pytest in the emulated root, with the cross-built edgeface."""
+    """Run some of the project's tests on an emulated CPU, with the cross-built edgeface."""
     from boards.emulate.guest_run import run_python as run
 
     site = _site(args.wheel)
@@ -110,7 +110,7 @@ def run_tests(args: argparse.Namespace) -> None:
 
 
 def run_equal(args: argparse.Namespace) -> None:
-    """Is what the emulated CPUs compute what this machine computes? int8 must be, to the bit."""
+    """Compare results of the emulated CPUs with this machine; int8 results must be bit-identical."""
     from boards.emulate.compare import compare_pipeline
 
     site = _site(args.wheel)
@@ -124,7 +124,7 @@ def run_equal(args: argparse.Namespace) -> None:
 
 
 def run_bits(args: argparse.Namespace) -> None:
-    """Do network files give the same numbers on each emulated CPU? Prints the largest difference to the first one."""
+    """Compare the raw outputs of network files between the emulated CPUs, and print the largest difference."""
     from boards.emulate.compare import compare_networks
 
     rootfs.build_all()
@@ -166,7 +166,7 @@ def run_table(args: argparse.Namespace) -> None:
 
 
 def run_install(args: argparse.Namespace) -> None:
-    """Pack the offline bundle of a board, install it in the arm64 root with no index in reach, and look for faces."""
+    """Pack the offline tar of a board, install it in the arm64 root without network access, and detect faces."""
     from boards.emulate.install import install_and_detect
 
     wheel = args.wheel or rootfs.cross_build_wheel()
@@ -176,7 +176,7 @@ def run_install(args: argparse.Namespace) -> None:
 
 
 def run_wheel(args: argparse.Namespace) -> None:
-    """Install wheels of cpp/cross/build_wheel.sh beside their Python on an emulated ARM, and find faces."""
+    """Install cross-built wheels with their Python on an emulated ARM core, and detect faces."""
     from boards.emulate.wheels import try_wheel
 
     for wheel in args.wheel:
@@ -184,7 +184,7 @@ def run_wheel(args: argparse.Namespace) -> None:
 
 
 def run_mca(args: argparse.Namespace) -> None:
-    """Cycles of the kernels' inner loops by llvm-mca, as a Markdown table."""
+    """Estimate the cycles of the kernels' inner loops with llvm-mca, as a Markdown table."""
     from boards.emulate import mca
 
     heads = [cpu.replace("cortex-a", "A") for cpu in mca.MODELS]

@@ -73,7 +73,11 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: bool = typer.Option(
-        False, "--version", callback=_print_version, is_eager=True, help="Print the version, and those of the runtimes."
+        False,
+        "--version",
+        callback=_print_version,
+        is_eager=True,
+        help="Print the versions of edgeface and the runtimes.",
     ),
 ) -> None:
     """Face perception on ARM boards: boxes, landmarks, head pose and quality from one small network."""

@@ -17,13 +17,15 @@ Source = Annotated[
     str | None,
     typer.Option(
         metavar="IN",
-        help="Picture, folder, video or camera to look at. Without it: noise, in which there are no faces.",
+        help="Picture, folder, video or camera. Default: noise without faces.",
     ),
 ]
 
 Points = Annotated[
     bool,
-    typer.Option("--points", help="Describe the four largest faces too: stage points. Needs --source with faces."),
+    typer.Option(
+        "--points", help="Measure the second network on the four largest faces too. Needs --source with faces."
+    ),
 ]
 PointsModel = Annotated[str, typer.Option(metavar="M", help="Bundle for --points.", autocompletion=_complete.models)]
 
@@ -44,19 +46,19 @@ def bench(
     points: Points = False,
     points_model: PointsModel = "edgeface-points",
     source: Source = None,
-    duration: Annotated[float, typer.Option(help="Measured seconds of each configuration.")] = 10.0,
-    runs: Annotated[int, typer.Option(help="Interleaved slices of each configuration.")] = 10,
-    warmup: Annotated[int, typer.Option(help="Frames at the start of each slice that are not counted.")] = 5,
-    seed: Annotated[int, typer.Option(help="Of the order of the slices.")] = 0,
-    label: Annotated[str, typer.Option(help="What to call this measurement.")] = "",
+    duration: Annotated[float, typer.Option(help="Seconds to measure each configuration.")] = 10.0,
+    runs: Annotated[int, typer.Option(help="Interleaved slices per configuration.")] = 10,
+    warmup: Annotated[int, typer.Option(help="Warm-up frames per slice, not measured.")] = 5,
+    seed: Annotated[int, typer.Option(help="Random seed for the order of the slices.")] = 0,
+    label: Annotated[str, typer.Option(help="Name of this measurement in reports.")] = "",
     out: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="Write a report: .json, or .html; may be repeated.")
+        list[Path] | None, typer.Option(metavar="FILE", help="Write a report (.json or .html); may be repeated.")
     ] = None,
 ) -> None:
     """Measure latency by stage: grab, preprocess, infer, decode, track, points.
 
-    Every list of options makes combinations: --precision int8 --precision float32 --threads 1-4 is eight of them. They
-    are measured in slices that take turns in random order, so that a board that gets warm treats all alike.
+    Repeated options are combined: --precision int8 --precision float32 --threads 1-4 makes eight configurations. They
+    are measured in interleaved slices in random order, so that heat and load affect all of them equally.
     """
     from edgeface.images import find_images
     from edgeface.profiling.report import write_report

@@ -20,9 +20,9 @@ app = typer.Typer()
 @app.callback(invoke_without_command=True)
 def boards(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Everything that is known of all boards, as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all facts about all boards as JSON.")] = False,
 ) -> None:
-    """List the boards that are known, with what to run on each; the one that this is comes first."""
+    """List the supported boards and their recommended settings; this board comes first."""
     if context.invoked_subcommand is not None:
         return
     from rich.table import Table
@@ -59,10 +59,10 @@ def boards(
 @app.command()
 def show(
     name: Annotated[
-        str | None, typer.Argument(help="A board; the one that this is, if left out.", autocompletion=_complete.boards)
+        str | None, typer.Argument(help="Board name. Default: this board.", autocompletion=_complete.boards)
     ] = None,
 ) -> None:
-    """Show all that is known of one board, with the source of each fact."""
+    """Show all facts about one board with their sources."""
     from rich.text import Text
     from rich.tree import Tree
 
@@ -101,19 +101,19 @@ def _grow(tree: Any, value: dict[str, Any]) -> None:
 
 @app.command()
 def pack(
-    board: Annotated[str, typer.Option(help="A board of `edgeface boards`.")],
+    board: Annotated[str, typer.Option(help="Board name, as listed by `edgeface boards`.")],
     python: Annotated[str, typer.Option(metavar="X.Y", help="Python version on the board.")] = "3.11",
     wheel: Annotated[
         Path | None,
-        typer.Option(help="The aarch64 wheel of edgeface; in a checkout cpp/cross/build_wheel.sh makes it. Needed."),
+        typer.Option(help="The aarch64 wheel of edgeface, built by cpp/cross/build_wheel.sh in a checkout. Required."),
     ] = None,
     glibc: Annotated[str, typer.Option(metavar="X.Y", help="glibc on the board (`ldd --version`).")] = "2.36",
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="The tar to write.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Output file.")] = None,
 ) -> None:
-    """Write one tar with everything that a board without a network needs to install and run edgeface.
+    """Write one tar file that installs edgeface on a board without a network connection.
 
     It holds the wheels (edgeface, its runtime, NumPy, OpenCV …), install.sh, a systemd unit, and SHA256SUMS. On the
-    board: tar xf FILE && ./edgeface-BOARD/install.sh. Nothing of it comes from the package index under edgeface's name.
+    board: tar xf FILE && ./edgeface-BOARD/install.sh.
     """
     from edgeface.boards.pack import pack_board
 

@@ -58,68 +58,72 @@ def camera(
             show_default="0",
         ),
     ] = None,
-    source: Annotated[str | None, typer.Option(help="The same as SOURCE.", show_default=False)] = None,
+    source: Annotated[str | None, typer.Option(help="Same as SOURCE.", show_default=False)] = None,
     output_format: Annotated[Format, typer.Option("--format", help="How to print each frame.")] = Format.LINE,
     model: Annotated[
         str, typer.Option(help="Bundled model, or path of a bundle.", autocompletion=_complete.models)
     ] = "edgeface-s",
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Input size of the network.")] = None,
-    min_score: Annotated[float | None, typer.Option(metavar="S", help="Leave out faces below this score.")] = None,
+    min_score: Annotated[float | None, typer.Option(metavar="S", help="Score threshold.")] = None,
     runtime: Annotated[
         str, typer.Option(help="auto, ncnn, litert, onnxruntime, tflite or rknn.", autocompletion=_complete.runtimes)
     ] = "auto",
-    threads: Annotated[int, typer.Option(help="Threads that compute one inference.")] = 1,
+    threads: Annotated[int, typer.Option(help="Threads per inference.")] = 1,
     track: Annotated[bool, typer.Option("--track/--no-track", help="Stable ids and smoothing.")] = True,
-    every: Annotated[int, typer.Option(metavar="N", help="Detect in every Nth frame, follow in between.")] = 1,
-    between: Annotated[Between, typer.Option(help="How to follow in between.")] = Between.MOTION,
+    every: Annotated[int, typer.Option(metavar="N", help="Detect in every Nth frame, track in between.")] = 1,
+    between: Annotated[Between, typer.Option(help="How to track between detections.")] = Between.MOTION,
     gate: Annotated[
         str | None,
         typer.Option(
             metavar="PRESET",
-            help="Judge faces: enrol, verify, attention or default.",
+            help="Quality gate preset: enrol, verify, attention or default.",
             autocompletion=_complete.presets,
         ),
     ] = None,
-    rotation: Annotated[int, typer.Option(help="Degrees clockwise that make the picture upright.")] = 0,
-    roi: Annotated[str | None, typer.Option(metavar="X1,Y1,X2,Y2", help="Look only there.")] = None,
+    rotation: Annotated[
+        int, typer.Option(help="Clockwise rotation that makes the picture upright: 0, 90, 180, 270.")
+    ] = 0,
+    roi: Annotated[str | None, typer.Option(metavar="X1,Y1,X2,Y2", help="Detect only in this region.")] = None,
     camera_size: Annotated[
-        str | None, typer.Option(metavar="WxH", help="Resolution to request from a camera, or of bare frames.")
+        str | None, typer.Option(metavar="WxH", help="Resolution to request from a camera, or size of raw frames.")
     ] = None,
-    fps: Annotated[float | None, typer.Option(help="Rate to request from a camera, or of bare frames.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Frame rate to request from a camera, or of raw frames.")] = None,
     pixel_format: Annotated[
-        str | None, typer.Option(metavar="FORMAT", help="yuyv, nv12, mjpg … of a camera; color of bare frames.")
+        str | None,
+        typer.Option(metavar="FORMAT", help="Format to request from a camera, or of raw frames: yuyv, nv12, mjpg …"),
     ] = None,
     strides: Annotated[
-        str | None, typer.Option(metavar="N[,N,N]", help="Bytes from row to row, one a plane, of bare frames.")
+        str | None, typer.Option(metavar="N[,N,N]", help="Row strides of raw frames in bytes, one per plane.")
     ] = None,
     offsets: Annotated[
-        str | None, typer.Option(metavar="N[,N,N]", help="Byte where each plane of bare frames begins.")
+        str | None, typer.Option(metavar="N[,N,N]", help="Byte offset of each plane of raw frames.")
     ] = None,
-    matrix: Annotated[str | None, typer.Option(help="bt601 or bt709, of YUV frames.")] = None,
-    range_: Annotated[str | None, typer.Option("--range", help="limited or full, of YUV frames.")] = None,
+    matrix: Annotated[str | None, typer.Option(help="Colour matrix of YUV frames: bt601 or bt709.")] = None,
+    range_: Annotated[str | None, typer.Option("--range", help="Range of YUV frames: limited or full.")] = None,
     realtime: Annotated[
-        bool, typer.Option("--realtime", help="Play a file at its own pace, dropping late frames.")
+        bool, typer.Option("--realtime", help="Play a file at its own speed and drop late frames.")
     ] = False,
-    loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end of a file.")] = False,
-    serve: Annotated[bool, typer.Option("--serve", help="Show it in a browser, on the loopback interface.")] = False,
-    host: Annotated[str, typer.Option(help="Interface of --serve; any but 127.0.0.1 is open to all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port of --serve; 0 for any.")] = 8080,
+    loop: Annotated[bool, typer.Option("--loop", help="Restart at the end of a file.")] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Serve a live view for browsers.")] = False,
+    host: Annotated[
+        str, typer.Option(help="Interface of --serve; others than 127.0.0.1 are open to the network.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of --serve; 0 selects a free one.")] = 8080,
     best_shots: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write the best aligned crop of everybody who leaves.")
+        Path | None, typer.Option(metavar="DIR", help="Write the best aligned crop of each track that ends.")
     ] = None,
     points: Annotated[
-        bool, typer.Option("--points", help="Also 68 points, eyes, mouth and cover of the four largest faces.")
+        bool, typer.Option("--points", help="Also 68 landmarks, eyes, mouth and occlusion of the four largest faces.")
     ] = False,
     points_model: Annotated[
         str, typer.Option(metavar="M", help="Bundle for --points.", autocompletion=_complete.models)
     ] = "edgeface-points",
     frames: Annotated[int | None, typer.Option(metavar="N", help="Stop after N results.")] = None,
 ) -> None:
-    """Find and follow faces in a camera's newest frame, or in a recording. Ctrl-C or SIGTERM ends it.
+    """Detect and track faces in the newest frame of a camera, or in a recording. Stop with Ctrl-C or SIGTERM.
 
-    The source may disappear and come back. With --format jsonl one JSON object a frame goes to stdout. With --serve
-    open the address it prints (from elsewhere: ssh -L 8080:localhost:8080 BOARD). To watch a file: FILE --serve
-    --realtime --loop.
+    Lost cameras are reopened. --format jsonl writes one JSON object per frame to stdout. With --serve, open the printed
+    address (from another computer: ssh -L 8080:localhost:8080 BOARD). To watch a file: FILE --serve --realtime --loop.
     """
     from edgeface.engine import FaceEngine, parse_size
     from edgeface.gate import QualityGate

@@ -14,17 +14,19 @@ app = typer.Typer()
 
 @app.command()
 def compare(
-    reports: Annotated[list[Path], typer.Argument(metavar="A.json B.json...", help="The first is the yardstick.")],
+    reports: Annotated[
+        list[Path], typer.Argument(metavar="A.json B.json...", help="Reports; the first is the baseline.")
+    ],
     allow_different: Annotated[
-        bool, typer.Option("--allow-different", help="Compare different networks or input sizes too.")
+        bool, typer.Option("--allow-different", help="Allow different networks or input sizes.")
     ] = False,
     confidence: Annotated[float, typer.Option(help="Family-wise confidence level for the verdicts.")] = 0.95,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the comparison as one HTML file.")] = None,
 ) -> None:
     """Compare measurements stage by stage and say which differences are significant.
 
-    Reports of several configurations are compared configuration by configuration.
-    The unit is the run (a bootstrap over runs): frames of one run depend on each other.
+    Each configuration is compared with the same configuration of the other reports.
+    The intervals are a bootstrap over runs, because the frames of one run are not independent.
     """
     from datetime import datetime
 

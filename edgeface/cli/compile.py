@@ -18,22 +18,23 @@ def compile_(
     model: Annotated[
         str, typer.Argument(metavar="BUNDLE", help="Bundled name or path of a bundle.", autocompletion=_complete.models)
     ] = "",
-    target: Annotated[str, typer.Option(metavar="NAME", help="Processor; --list prints them.")] = "",
+    target: Annotated[str, typer.Option(metavar="NAME", help="Processor; --list prints the names.")] = "",
     out: Annotated[
-        Path | None, typer.Option(metavar="NAME.efm", help="The new bundle; BUNDLE-TARGET.efm here if left out.")
+        Path | None, typer.Option(metavar="NAME.efm", help="Output bundle. Default: BUNDLE-TARGET.efm.")
     ] = None,
-    size: Annotated[
-        str | None, typer.Option(metavar="WxH", help="Input size; the bundle's default if left out.")
-    ] = None,
+    size: Annotated[str | None, typer.Option(metavar="WxH", help="Input size. Default: that of the bundle.")] = None,
     photos: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Photos for rv1106, whose toolkit quantises the float network itself."),
+        typer.Option(
+            metavar="DIR", help="Calibration photos for rv1106, where the toolkit quantises the float network."
+        ),
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="Print the targets and their tools.")] = False,
 ) -> None:
     """Compile a bundle's network for one processor, and print the compiler's report as JSON.
 
-    The new bundle holds the compiled network, the tool's version and golden vectors; for tflm a C array lies beside it.
+    The new bundle holds the compiled network, the tool's version and golden vectors. For tflm the command also writes a
+    C array.
     """
     from edgeface.bundle import Bundle
     from edgeface.compiling import TARGETS, compile_bundle

@@ -31,14 +31,14 @@ def demo(
         str | None,
         typer.Argument(
             metavar="[SOURCE]",
-            help="Camera number, address or video file; if left out, the first camera, or a moving collage.",
+            help="Camera number, address or video file. Default: the first camera, or a moving collage.",
         ),
     ] = None,
     collage: Annotated[bool, typer.Option("--collage", help="Show the collage even if there is a camera.")] = False,
     gate: Annotated[
         str,
         typer.Option(
-            metavar="PRESET", help="Judge faces: enrol, verify or attention.", autocompletion=_complete.presets
+            metavar="PRESET", help="Quality gate preset: enrol, verify or attention.", autocompletion=_complete.presets
         ),
     ] = "verify",
     model: Annotated[
@@ -47,14 +47,16 @@ def demo(
     runtime: Annotated[
         str, typer.Option(help="auto, ncnn, litert, onnxruntime, tflite or rknn.", autocompletion=_complete.runtimes)
     ] = "auto",
-    rotation: Annotated[int, typer.Option(help="Degrees clockwise that make the picture upright.")] = 0,
-    port: Annotated[int | None, typer.Option(help="Port of the page; 8080, or any if that is taken.")] = None,
+    rotation: Annotated[
+        int, typer.Option(help="Clockwise rotation that makes the picture upright: 0, 90, 180, 270.")
+    ] = 0,
+    port: Annotated[int | None, typer.Option(help="Port of the page. Default: 8080, or a free one.")] = None,
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
     frames: Annotated[int | None, typer.Option(metavar="N", help="Stop after N frames.")] = None,
 ) -> None:
-    """Show faces in a browser on this machine: boxes, points, axes, track numbers, quality, and what is wrong.
+    """Show detected faces in a browser: boxes, landmarks, pose axes, track ids, quality, and reasons for rejection.
 
-    Pictures stay on this machine. Ctrl-C ends it.
+    Pictures stay on this machine. Stop with Ctrl-C.
     """
     from edgeface.bundle import bundled_models
     from edgeface.cli.camera import Format, results, show

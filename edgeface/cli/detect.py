@@ -47,7 +47,7 @@ def detect(
         # readable=False: what cannot be read is reported file by file, and the others are still done
         list[Path],
         typer.Argument(
-            metavar="IN...", readable=False, help="Pictures, videos, folders of them; - is a picture on stdin."
+            metavar="IN...", readable=False, help="Pictures, videos or folders; - reads a picture from stdin."
         ),
     ],
     output_format: Annotated[Format, typer.Option("--format", help="How to print the faces.")] = Format.TABLE,
@@ -55,45 +55,47 @@ def detect(
         str, typer.Option(help="Bundled model, or path of a bundle.", autocompletion=_complete.models)
     ] = "edgeface-s",
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Input size of the network.")] = None,
-    min_score: Annotated[float | None, typer.Option(metavar="S", help="Leave out faces below this score.")] = None,
+    min_score: Annotated[float | None, typer.Option(metavar="S", help="Score threshold.")] = None,
     runtime: Annotated[
         str, typer.Option(help="auto, ncnn, litert, onnxruntime, tflite or rknn.", autocompletion=_complete.runtimes)
     ] = "auto",
-    threads: Annotated[int, typer.Option(help="Threads that compute one inference.")] = 1,
+    threads: Annotated[int, typer.Option(help="Threads per inference.")] = 1,
     rotation: Annotated[
         int | None,
-        typer.Option(metavar="DEGREES", help="Clockwise turn that makes the pictures upright: 90, 180, 270."),
+        typer.Option(metavar="DEGREES", help="Clockwise rotation that makes the pictures upright: 90, 180, 270."),
     ] = None,
-    roi: Annotated[str | None, typer.Option(metavar="X1,Y1,X2,Y2", help="Look only there.")] = None,
+    roi: Annotated[str | None, typer.Option(metavar="X1,Y1,X2,Y2", help="Detect only in this region.")] = None,
     every: Annotated[
-        int, typer.Option(metavar="N", help="Detect in every Nth frame of a video, follow in between.")
+        int, typer.Option(metavar="N", help="Detect in every Nth frame of a video, track in between.")
     ] = 1,
     save: Annotated[
         Path | None,
         typer.Option(metavar="OUT", help="Folder for annotated copies, or a file such as out.mp4 for one video."),
     ] = None,
     blur: Annotated[
-        Blur | None, typer.Option(help="Cover faces in the copies of --save instead of marking them.")
+        Blur | None, typer.Option(help="Make faces unrecognisable in the copies of --save instead of annotating them.")
     ] = None,
     points: Annotated[
-        bool, typer.Option("--points", help="Also 68 points, eyes, mouth and cover of the largest faces.")
+        bool, typer.Option("--points", help="Also 68 landmarks, eyes, mouth and occlusion of the largest faces.")
     ] = False,
     points_model: Annotated[
         str, typer.Option(metavar="M", help="Bundle for --points.", autocompletion=_complete.models)
     ] = "edgeface-points",
-    points_top: Annotated[int, typer.Option(metavar="N", help="Most faces a picture that --points looks at.")] = 16,
+    points_top: Annotated[
+        int, typer.Option(metavar="N", help="Maximum number of faces per picture for --points.")
+    ] = 16,
     max_pixels: Annotated[
-        int | None, typer.Option(metavar="N", help="Refuse pictures of more pixels (100 million).")
+        int | None, typer.Option(metavar="N", help="Reject pictures with more pixels. Default: 100 million.")
     ] = None,
 ) -> None:
-    """Find faces in pictures and videos: box, score, five landmarks, yaw, pitch, roll and quality of each.
+    """Detect faces in pictures and videos: box, score, five landmarks, yaw, pitch, roll and quality.
 
-    With --format jsonl one JSON object a picture or frame goes to stdout, in input order. A file that cannot be read
-    gives an object with "error", a line on stderr and exit status 1 at the end; the others are still done. --save never
-    replaces a file that is read. Ctrl-C ends a video early, and its copy can be played.
+    --format jsonl writes one JSON object per picture or frame to stdout, in input order. An unreadable file gives an
+    object with "error", a line on stderr and exit status 1 at the end; the other files are still processed. --save
+    never replaces an input file. Ctrl-C ends a video early and leaves a playable copy.
 
-    --points runs a second network on each face's crop: points in the copies; eyes, mouth and cover in the table; all of
-    it in the objects.
+    --points runs a second network on the crop of each face. The copies show its landmarks, the table shows eyes, mouth
+    and occlusion, and the JSON objects hold all of its results.
 
     --blur covers every face that is found, from a score of 0.3 on. It is no guarantee: look at the result before you
     publish it.

@@ -24,13 +24,13 @@ _MARKS = {
 def doctor(
     bundles: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[BUNDLE...]", help="Compiled bundles to hold against this machine's drivers."),
+        typer.Argument(metavar="[BUNDLE...]", help="Compiled bundles to check against the drivers of this machine."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The findings as a JSON list.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as a JSON list.")] = False,
 ) -> None:
-    """Examine this machine: board, clocks, temperature, power, instruction set, packages, memory, the engine itself.
+    """Find problems with this machine: board, clocks, temperature, power, instruction set, packages, memory, engine.
 
-    Exit status 1 if something does not work; warnings alone give 0.
+    The exit status is 1 if something does not work, and 0 if there are only warnings.
     """
     from rich.table import Table
     from rich.text import Text

@@ -13,10 +13,12 @@ app = typer.Typer()
 
 @app.command()
 def models(
-    bundles: Annotated[list[Path] | None, typer.Argument(metavar="[BUNDLE...]", help="Show these instead.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The whole manifests, as a JSON list.")] = False,
+    bundles: Annotated[
+        list[Path] | None, typer.Argument(metavar="[BUNDLE...]", help="Bundles to show instead.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the complete manifests as a JSON list.")] = False,
 ) -> None:
-    """List the bundled models: networks, sizes, licence. Every hash is checked on the way."""
+    """List the bundled models (networks, sizes, licence) and check every hash."""
     from rich.table import Table
 
     from edgeface.bundle import Bundle, bundled_models

@@ -23,23 +23,22 @@ def profile(
         str, typer.Option(help="auto, ncnn, litert, onnxruntime, tflite or rknn.", autocompletion=_complete.runtimes)
     ] = "auto",
     precision: Annotated[str | None, typer.Option(help="int8 or float32.")] = None,
-    threads: Annotated[int, typer.Option(help="Threads of one inference.")] = 1,
-    cpus: Annotated[str | None, typer.Option(metavar="LIST", help="CPUs to compute on, such as 4-7.")] = None,
+    threads: Annotated[int, typer.Option(help="Threads per inference.")] = 1,
+    cpus: Annotated[str | None, typer.Option(metavar="LIST", help="CPUs to run on, such as 4-7.")] = None,
     track: Annotated[bool, typer.Option("--track", help="Track faces too.")] = False,
     points: Points = False,
     points_model: PointsModel = "edgeface-points",
     source: Source = None,
-    duration: Annotated[float, typer.Option(help="Seconds; boards need ten minutes to get warm.")] = 600.0,
-    matrix: Annotated[bool, typer.Option(help="Measure sets of CPUs and threads too.")] = True,
-    label: Annotated[str, typer.Option(help="What to call this measurement.")] = "",
+    duration: Annotated[float, typer.Option(help="Seconds; boards need about ten minutes to warm up.")] = 600.0,
+    matrix: Annotated[bool, typer.Option(help="Also measure other CPU sets and thread counts.")] = True,
+    label: Annotated[str, typer.Option(help="Name of this measurement in reports.")] = "",
     out: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="Write a report: .json, or .html; may be repeated.")
+        list[Path] | None, typer.Option(metavar="FILE", help="Write a report (.json or .html); may be repeated.")
     ] = None,
 ) -> None:
-    """Run one configuration for long and watch the board: does it hold its speed when it is warm?
+    """Run one configuration for ten minutes and monitor the board, to see whether it keeps its speed when warm.
 
-    Sensors that a board does not have are named and left out. Without --out the reports go to edgeface-profile.json and
-    edgeface-profile.html.
+    The report lists missing sensors. Without --out the reports go to edgeface-profile.json and edgeface-profile.html.
     """
     from edgeface.boards.host import parse_cpu_list
     from edgeface.cli.bench import print_report, progress_bar

@@ -18,14 +18,14 @@ def resize(
         str, typer.Argument(metavar="MODEL", help="Bundled name or path of a bundle.", autocompletion=_complete.models)
     ],
     size: Annotated[
-        list[str], typer.Option("--size", metavar="WxH", help="Input size, multiples of 32; again for more of them.")
+        list[str], typer.Option("--size", metavar="WxH", help="Input size, multiples of 32; may be repeated.")
     ],
-    out: Annotated[Path, typer.Option(metavar="NAME.efm", help="The new bundle, with the old one's networks too.")],
+    out: Annotated[Path, typer.Option(metavar="NAME.efm", help="Output bundle; it also keeps the old networks.")],
 ) -> None:
     """Make LiteRT networks for other input sizes, such as 320x192 for a wide camera.
 
-    Weights stay as they are; figures of the model card are those of the sizes that were measured. ONNX Runtime takes
-    any size in steps of 16 as it is.
+    The weights do not change. The figures of the model card apply to the measured sizes only. ncnn and onnxruntime do
+    not need this command: their networks take any multiple of 16.
     """
     from edgeface.bundle import Bundle
     from edgeface.engine import parse_size

@@ -16,18 +16,18 @@ def verify(
     model: Annotated[
         str, typer.Argument(metavar="BUNDLE", help="Bundled name or path of a bundle.", autocompletion=_complete.models)
     ],
-    runtime: Annotated[str, typer.Option(help="auto (every one that is installed), or one runtime.")] = "auto",
+    runtime: Annotated[str, typer.Option(help="auto (all installed runtimes) or the name of one.")] = "auto",
     tolerance: Annotated[
-        float | None, typer.Option(min=0, help="Allowed difference of outputs, as real numbers; 0 for equal bits.")
+        float | None, typer.Option(min=0, help="Allowed difference of outputs; 0 requires identical bits.")
     ] = None,
     write: Annotated[
-        bool, typer.Option("--write", help="First compute golden vectors here and put them into the bundle.")
+        bool, typer.Option("--write", help="First compute golden vectors on this machine and add them to the bundle.")
     ] = False,
 ) -> None:
     """Compare this machine's kernels and runtimes with the golden vectors of a bundle.
 
-    The input tensor must be equal to the bit; outputs may differ by what other kernels round otherwise. Exit status 1
-    where one differs by more: the first such tensor is named.
+    The input tensor must be bit-identical. Outputs may differ by rounding. If one differs by more, the command names
+    the first such tensor and exits with status 1.
     """
     from pathlib import Path
 

@@ -184,7 +184,7 @@ def choose(
             passed_over[f"{name} has no {what} network in the bundle"] = None
             continue
         own = f"compiled for {model.target['name']}" if model.target else _why(kind, core, millions)
-        why = "asked for" if runtime != "auto" else "; ".join([*passed_over, own])
+        why = "requested" if runtime != "auto" else "; ".join([*passed_over, own])
         return Choice(name, model, why)
     if runtime != "auto" and not installed(runtime):
         raise RuntimeUnavailableError(f"runtime must be installed, but got {next(iter(passed_over))}")

@@ -1,4 +1,4 @@
-"""Frames from a source in a background thread, faces of the latest one whenever they are asked for."""
+"""Frames from a source in a background thread, and the faces of the newest one on request."""
 
 from edgeface.streaming.stats import StreamState, StreamStats
 from edgeface.streaming.stream import Stream, StreamResult

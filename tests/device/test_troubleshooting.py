@@ -18,7 +18,7 @@ COMPLAINTS = [
     "Memory grows",
     "seconds old",
     "off by a pixel",
-    "mounted turned",
+    "camera is rotated",
     "colour order",
     "NV12",
     "input size",

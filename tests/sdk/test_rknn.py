@@ -92,7 +92,7 @@ def test_the_face_is_found_where_it_is(tmp_path: Path, board: None, library: Pat
             np.testing.assert_allclose(faces.angles[0], tiny.ANGLES, atol=1e-3)
         assert engine.info.runtime == "rknn"
         assert engine.info.runtime_version == "2.5.0 (driver 0.9.8)"
-        assert engine.info.reason == ("asked for" if runtime == "rknn" else "compiled for rk3588")
+        assert engine.info.reason == ("requested" if runtime == "rknn" else "compiled for rk3588")
     assert alive.value == 0
 
 

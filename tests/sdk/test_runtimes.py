@@ -49,7 +49,7 @@ def test_ncnn_finds_the_face_where_it_is(tmp_path: Path, size: tuple[int, int]) 
             centre = faces.boxes[0].reshape(2, 2).mean(axis=0)
             np.testing.assert_allclose(centre, np.add(corner, 4), atol=0.01)
     assert engine.info.runtime == "ncnn"
-    assert engine.info.reason == "asked for"
+    assert engine.info.reason == "requested"
 
 
 @pytest.mark.parametrize(
