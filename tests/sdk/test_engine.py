@@ -217,7 +217,7 @@ def test_info_says_what_runs(engine: FaceEngine) -> None:
     assert info["model"] == "tiny"
     assert len(info["sha256"]) == 64
     assert (info["runtime"], info["size"], info["threads"]) == ("onnxruntime", (64, 64), 1)
-    assert info["reason"] == "asked for"
+    assert info["reason"] == "requested"
     assert info["warmup_s"] > 0
     assert "tiny int8 64x64, onnxruntime" in repr(engine)
 
