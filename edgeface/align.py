@@ -53,9 +53,11 @@ def align_transform(landmarks: ArrayLike, size: int = 112) -> NDArray[np.float64
         raise must_be("landmarks", "a finite array of shape (5, 2)", f"{points.shape}")
     target = ALIGNED_POINTS * (size / 112)
     p, q = points - points.mean(0), target - target.mean(0)
-    spread = float((p**2).sum())
-    if spread < 1e-6:
-        raise must_be("landmarks", "five points in different places", "one place")
+    with np.errstate(over="ignore"):
+        spread = float((p**2).sum())
+    if not 1e-6 <= spread < np.inf:
+        got = "one place" if spread < 1e-6 else "places too far apart for float64"
+        raise must_be("landmarks", "five points in different places", got)
     a = float((p * q).sum()) / spread
     b = float((p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0]).sum()) / spread
     turn = np.array([[a, -b], [b, a]])

@@ -142,7 +142,8 @@ class GuidedCapture:
             What to show. Once done it stays done, whatever comes, until `reset`.
 
         Raises:
-            InvalidInputError: a time stamp up to 0.2 s before the last frame's, or an array without its colour.
+            InvalidInputError: a time stamp up to 0.2 s before the last frame's, an array without its colour, or a frame
+                of another size than the faces' one.
         """
         rotated: dict[str, Any] = {} if isinstance(frame, Frame) else {"rotation": faces.rotation}
         seen = None if frame is None else as_frame(frame, color, **rotated)

@@ -77,9 +77,15 @@ def draw_faces(
     Raises:
         InvalidInputError: not such a picture.
     """
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+    if (
+        not isinstance(image, np.ndarray)
+        or image.dtype != np.uint8
+        or image.ndim != 3
+        or image.shape[2] != 3
+        or not image.size
+    ):
         got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise must_be("image", "a uint8 array of shape (h, w, 3)", got)
+        raise must_be("image", "a uint8 array of shape (h, w, 3), h and w above 0", got)
     if inplace and not (image.flags.c_contiguous and image.flags.writeable):
         raise must_be("image", "contiguous and writeable to be drawn into", f"strides {image.strides}")
     canvas = image if inplace else image.copy(order="C")
@@ -95,11 +101,12 @@ def draw_faces(
             continue
         if boxes:
             _box(canvas, face, line)
-        if axes:
+        placed = bool(np.isfinite(face.landmarks).all())  # made by hand, they may not be
+        if axes and placed and np.isfinite(face.rotation).all():
             _axes(canvas, face, line)
         if points and face.points68 is not None:
             _points(canvas, face, line)
-        elif landmarks:
+        elif landmarks and placed:
             _landmarks(canvas, face, line)
         if labels:
             _label(canvas, face, line)

@@ -14,7 +14,7 @@ from edgeface._compat import StrEnum
 from edgeface.appearance import measure_appearance
 from edgeface.errors import must_be
 from edgeface.faces import COVER_NAMES, Face, Faces
-from edgeface.frame import Frame, as_frame
+from edgeface.frame import Frame, as_frame, check_found_in
 
 if TYPE_CHECKING:
     from typing import Self
@@ -139,7 +139,7 @@ class QualityGate:
         max_glasses, max_sunglasses: of a described face, probabilities.
 
     Raises:
-        InvalidInputError: a threshold that is not a number, negative, or a share above 1.
+        InvalidInputError: a threshold that is not a number, negative, or a share above 1; or `single` is no bool.
 
     Examples:
         >>> gate = QualityGate(min_quality=0.5, max_yaw=45, min_size=48)
@@ -174,7 +174,11 @@ class QualityGate:
     def __post_init__(self) -> None:
         for entry in fields(self):
             value = getattr(self, entry.name)
-            if entry.name == "single" or value is None:
+            if entry.name == "single":
+                if not isinstance(value, (bool, np.bool_)):
+                    raise must_be("single", "True or False", repr(value))
+                continue
+            if value is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not value >= 0:
                 raise must_be(entry.name, "a number of at least 0, or None", repr(value))
@@ -229,13 +233,15 @@ class QualityGate:
             One report a face, in their order.
 
         Raises:
-            InvalidInputError: an array without its colour.
+            InvalidInputError: an array without its colour, or a frame of another size than the faces' one.
 
         Examples:
             >>> for face, report in zip(faces, gate.check(faces, frame)):     # doctest: +SKIP
             ...     print(report.passed, [reason.advice for reason in report.reasons])
         """
         seen = None if frame is None else as_frame(frame, color)
+        if seen is not None:
+            check_found_in(seen, faces.size)
         return [self._report(face, faces, seen) for face in faces]
 
     def _report(self, face: Face, faces: Faces, frame: Frame | None) -> GateReport:

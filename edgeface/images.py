@@ -161,25 +161,37 @@ def _to_eight_bits(image: NDArray[Any]) -> NDArray[np.uint8]:
 def write_image(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:
     """Write a BGR picture, which appears whole or not at all; the suffix says the format.
 
+    Args:
+        path: of the file; its folder must exist.
+        image: (h, w, 3) uint8, BGR, or (h, w) uint8, grey.
+
     Raises:
-        ImageError: unknown suffix, or the file cannot be written.
+        ImageError: unknown suffix, a side that the format cannot hold, or the file cannot be written.
+        InvalidInputError: not such a picture.
         RuntimeUnavailableError: OpenCV is not installed.
     """
+    # OpenCV would round pictures of 0 to 1 to black, and say nothing
+    whole = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.size > 0
+    if not whole or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
+        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise must_be("image", "a uint8 array of shape (h, w, 3) or (h, w)", got)
     cv2 = opencv()
 
     path = Path(path)
-    try:
-        known, data = cv2.imencode(path.suffix or ".", image)
-    except cv2.error:
-        known = False
-    if not known:
+    if path.suffix.lower() not in SUFFIXES:
         raise ImageError(f"image must be written as one of {', '.join(sorted(SUFFIXES))}, but got {path.name}")
     try:
+        written, data = cv2.imencode(path.suffix, image)
+    except cv2.error:
+        written = False
+    if not written:
+        height, width = image.shape[:2]
+        raise ImageError(f"image must be one that {path.suffix} holds here, but got {width}x{height} for {path.name}")
+    try:
         write_whole(path, data.tobytes())
-    except OSError as error:
-        raise ImageError(
-            f"image must be written to a writable file, but got {path}: {error.strerror or error}"
-        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        why = getattr(error, "strerror", None) or error
+        raise ImageError(f"image must be written to a writable file, but got {path}: {why}") from None
 
 
 def find_images(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
