@@ -11,6 +11,7 @@ from edgeface._opencv import opencv
 from edgeface.errors import must_be
 from edgeface.faces import Face
 from edgeface.frame import MAX_SIDE, Frame, as_frame
+from edgeface.numerals import is_number
 from edgeface.pixels import to_bgr_with_transform
 from edgeface.turns import turn_picture
 
@@ -134,7 +135,7 @@ def face_crop(
     """
     frame = as_frame(frame, color)
     max_side = _side("max_side", max_side)
-    if isinstance(margin, bool) or not isinstance(margin, (int, float, np.number)) or not 0 <= margin < np.inf:
+    if not is_number(margin) or not 0 <= margin < np.inf:
         raise must_be("margin", "a finite number of at least 0", repr(margin))
     x1, y1, x2, y2 = (float(v) for v in face.box)
     dx, dy = margin * (x2 - x1), margin * (y2 - y1)

@@ -15,6 +15,7 @@ from edgeface.appearance import measure_appearance
 from edgeface.errors import must_be
 from edgeface.faces import COVER_NAMES, Face, Faces
 from edgeface.frame import Frame, as_frame, check_found_in
+from edgeface.numerals import is_number
 
 if TYPE_CHECKING:
     from typing import Self
@@ -180,7 +181,7 @@ class QualityGate:
                 continue
             if value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not value >= 0:
+            if not is_number(value) or not value >= 0:
                 raise must_be(entry.name, "a number of at least 0, or None", repr(value))
             if entry.name in _SHARES and value > 1:
                 raise must_be(entry.name, "from 0 to 1", value)

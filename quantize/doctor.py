@@ -84,7 +84,7 @@ def missing(recipe: Recipe, step: str, engine: str = "local", device: str = "aut
 def examine(recipe: Recipe | None = None, engine: str = "local", device: str = "auto") -> list[Finding]:
     """Everything that the steps need, of one recipe or of any, in their order; the machine itself comes last."""
     check_places(engine, device)
-    return [f for step in STEPS for f in _step(step, recipe, engine, device)] + list(_machine(recipe))
+    return [f for step in STEPS for f in _step(step, recipe, engine, device)] + list(_machine())
 
 
 def _step(step: str, recipe: Recipe | None, engine: str, device: str) -> Iterator[Finding]:
@@ -236,7 +236,7 @@ def _pack_bytes(samples: Path) -> int:
     return sum(int(row["width"]) * int(row["height"]) * 3 for row in rows)
 
 
-def _machine(recipe: Recipe | None) -> Iterator[Finding]:
+def _machine() -> Iterator[Finding]:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     here = _gigabytes(memory) if memory >= LEAST_MEMORY else ""
     yield Finding(

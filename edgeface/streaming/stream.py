@@ -17,6 +17,7 @@ import numpy as np
 from edgeface.errors import EngineClosedError, InvalidInputError, SourceError, must_be
 from edgeface.faces import Faces
 from edgeface.frame import Frame
+from edgeface.numerals import is_number
 from edgeface.sources.base import Source
 from edgeface.streaming.capture import Capture
 from edgeface.streaming.slot import FrameSlot
@@ -57,13 +58,10 @@ class StreamResult:
     dropped: int
 
 
-def _are_numbers(values: Any, count: int, kinds: tuple[type, ...] = (int, float, np.number)) -> bool:
+def _are_numbers(values: Any, count: int) -> bool:
     """Whether these are so many numbers, in a tuple, a list or an array."""
-    return (
-        (isinstance(values, (tuple, list)) or (isinstance(values, np.ndarray) and values.ndim == 1))
-        and len(values) == count
-        and all(isinstance(value, kinds) and not isinstance(value, bool) for value in values)
-    )
+    listed = isinstance(values, (tuple, list)) or (isinstance(values, np.ndarray) and values.ndim == 1)
+    return listed and len(values) == count and all(map(is_number, values))
 
 
 class Stream:
@@ -110,9 +108,14 @@ class Stream:
             raise must_be("rotation", "0, 90, 180, 270 or None", repr(rotation))
         if retry is not None and not (_are_numbers(retry, 2) and 0 < retry[0] <= retry[1] < math.inf):
             raise must_be("retry", "(shortest, longest) in seconds or None", repr(retry))
-        if patience is not None and not (_are_numbers((patience,), 1) and patience >= 0):
+        if patience is not None and not (is_number(patience) and patience >= 0):
             raise must_be("patience", "0 seconds or more, or None", repr(patience))
-        if roi is not None and not (_are_numbers(roi, 4, (int, np.integer)) and roi[0] < roi[2] and roi[1] < roi[3]):
+        if roi is not None and not (
+            _are_numbers(roi, 4)
+            and all(isinstance(side, (int, np.integer)) for side in roi)
+            and roi[0] < roi[2]
+            and roi[1] < roi[3]
+        ):
             raise must_be("roi", "(x1, y1, x2, y2) of whole pixels with x1 < x2 and y1 < y2", repr(roi))
         if not isinstance(tracker, (Tracker, bool)):
             raise must_be("tracker", "a Tracker, True or False", repr(tracker))

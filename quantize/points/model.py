@@ -135,8 +135,3 @@ def load_points(path: Path, device: str | torch.device = "cpu") -> PointsNet:
         fuse(model)
     model.load_state_dict(state["weights"])
     return model
-
-
-def parameters_of(model: nn.Module) -> int:
-    """How many numbers a network has learned."""
-    return sum(p.numel() for p in model.parameters())
