@@ -15,6 +15,7 @@ from edgeface.errors import ImageError, must_be
 from edgeface.files import write_whole
 from edgeface.frame import MAX_SIDE
 from edgeface.picture_size import picture_size
+from edgeface.pictures import check_picture
 from edgeface.reading import read_bounded
 
 __all__ = ["SUFFIXES", "find_images", "read_image", "write_image"]
@@ -170,11 +171,7 @@ def write_image(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:
         InvalidInputError: not such a picture.
         RuntimeUnavailableError: OpenCV is not installed.
     """
-    # OpenCV would round pictures of 0 to 1 to black, and say nothing
-    whole = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.size > 0
-    if not whole or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
-        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise must_be("image", "a uint8 array of shape (h, w, 3) or (h, w)", got)
+    check_picture(image, grey=True)  # OpenCV would round pictures of 0 to 1 to black, and say nothing
     cv2 = opencv()
 
     path = Path(path)
@@ -194,7 +191,7 @@ def write_image(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:
         raise ImageError(f"image must be written to a writable file, but got {path}: {why}") from None
 
 
-def find_images(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
+def find_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
     """Files as they are named, folders as the picture files in them and below, sorted by name.
 
     A folder that cannot be listed is given itself: whoever reads it learns why.
@@ -203,7 +200,7 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
         >>> list(find_images(["b.jpg", "a.jpg"]))
         [PosixPath('b.jpg'), PosixPath('a.jpg')]
     """
-    for path in map(Path, paths):
+    for path in map(Path, [paths] if isinstance(paths, (str, os.PathLike)) else paths):
         if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above must not be entered
             yield from sorted(_pictures_below(path))
         else:

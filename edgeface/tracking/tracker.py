@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgeface._compat import StrEnum
 from edgeface.errors import EdgeFaceError, must_be
 from edgeface.faces import Faces
-from edgeface.frame import Frame, as_frame
+from edgeface.frame import Frame, as_frame, check_found_in
 from edgeface.numerals import is_number
 from edgeface.stamps import checked_stamp
 from edgeface.tracking.association import match, similarity
@@ -208,11 +208,13 @@ class Tracker:
             The faces seen in this frame that are reported, with `track_ids`, smoothed, by falling score.
 
         Raises:
-            InvalidInputError: a time stamp up to 0.2 s before the last frame's, or an array without its colour.
+            InvalidInputError: a time stamp up to 0.2 s before the last frame's, an array without its colour, or a
+                frame of another size than the faces' one.
             EdgeFaceError: another thread is in this tracker.
         """
         if frame is not None:
             frame = as_frame(frame, color, rotation=0 if isinstance(frame, Frame) else faces.rotation)
+            check_found_in(frame, faces.size)
         with self._exclusive():
             dt = self._go_on(faces, now_ns)
             if self._searched is not None:

@@ -14,6 +14,7 @@ from edgeface.faces import COVER_NAMES, Faces
 from edgeface.frame import Frame
 from edgeface.gate import PRESETS, QualityGate, Reason
 from edgeface.iso import quality_components
+from edgeface.tracking import Tracker
 
 
 def reasons(gate: QualityGate, seen: Faces, frame: Frame | None = None) -> list[tuple[str, ...]]:
@@ -230,6 +231,7 @@ def test_pixels_of_another_frame_are_not_measured() -> None:
         lambda: seen.filter(QualityGate().on(small)),
         lambda: quality_components(seen, small),
         lambda: GuidedCapture().update(seen, small),
+        lambda: Tracker().update(seen, small),
     ):
         with pytest.raises(InvalidInputError, match="frame must be the one of 640x480 that the faces were found in"):
             judge()

@@ -185,6 +185,7 @@ def test_folders_are_searched_and_files_taken_as_named(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     named = tmp_path / "notes.txt"
     found = list(find_images([named, tmp_path, "missing.jpg"]))
+    assert list(find_images("missing.jpg")) == [Path("missing.jpg")]
     assert found == [named, tmp_path / "a.png", tmp_path / "b.JPG", tmp_path / "sub/c.webp", Path("missing.jpg")]
     assert all(suffix == suffix.lower() for suffix in SUFFIXES)
 
