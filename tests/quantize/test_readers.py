@@ -418,6 +418,7 @@ def test_coco_with_ids_that_fit_nothing_says_so(tmp_path: Path) -> None:
     samples, skipped = _read_coco(tmp_path, [{"id": 1, "file_name": "a.png"}], [{"image_id": "1", "bbox": box}])
     assert [len(s.faces) for s in samples] == [0]
     assert len(skipped) == 1 and "annotations must be of an image in the file, but got 1 of others" in skipped[0]
+    assert _read_coco(tmp_path, [{"id": 1.0, "file_name": "a.png"}], [{"image_id": 1, "bbox": box}])[1] == []
     images = [{"id": i, "file_name": f"{name}.png"} for name, i in (("a", 1), ("b", 1), ("c", 2))]
     samples, skipped = _read_coco(tmp_path, images, [{"image_id": i, "bbox": box} for i in (1, 2)])
     assert [s.path.name for s in samples] == ["c.png"]

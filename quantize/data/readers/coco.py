@@ -59,7 +59,7 @@ def _names(images: list[Any]) -> dict[Any, set[str]]:
     """File names by the number of the image."""
     names: dict[Any, set[str]] = defaultdict(set)
     for image in images:
-        if isinstance(image, dict) and isinstance(image.get("id"), (int, str)):
+        if isinstance(image, dict) and isinstance(image.get("id"), (int, float, str)):
             names[image["id"]].add(str(image.get("file_name")))
     return names
 
