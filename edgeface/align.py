@@ -11,6 +11,7 @@ from edgeface._opencv import opencv
 from edgeface.errors import must_be
 from edgeface.faces import Face
 from edgeface.frame import MAX_SIDE, Frame, as_frame
+from edgeface.numerals import is_number
 from edgeface.pixels import to_bgr_with_transform
 from edgeface.turns import turn_picture
 
@@ -53,9 +54,11 @@ def align_transform(landmarks: ArrayLike, size: int = 112) -> NDArray[np.float64
         raise must_be("landmarks", "a finite array of shape (5, 2)", f"{points.shape}")
     target = ALIGNED_POINTS * (size / 112)
     p, q = points - points.mean(0), target - target.mean(0)
-    spread = float((p**2).sum())
-    if spread < 1e-6:
-        raise must_be("landmarks", "five points in different places", "one place")
+    with np.errstate(over="ignore"):
+        spread = float((p**2).sum())
+    if not 1e-6 <= spread < np.inf:
+        got = "one place" if spread < 1e-6 else "places too far apart for float64"
+        raise must_be("landmarks", "five points in different places", got)
     a = float((p * q).sum()) / spread
     b = float((p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0]).sum()) / spread
     turn = np.array([[a, -b], [b, a]])
@@ -132,7 +135,7 @@ def face_crop(
     """
     frame = as_frame(frame, color)
     max_side = _side("max_side", max_side)
-    if isinstance(margin, bool) or not isinstance(margin, (int, float, np.number)) or not 0 <= margin < np.inf:
+    if not is_number(margin) or not 0 <= margin < np.inf:
         raise must_be("margin", "a finite number of at least 0", repr(margin))
     x1, y1, x2, y2 = (float(v) for v in face.box)
     dx, dy = margin * (x2 - x1), margin * (y2 - y1)

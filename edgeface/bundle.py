@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from edgeface.errors import BundleCorruptError, BundleError
+from edgeface.errors import BundleCorruptError, BundleError, must_be
 from edgeface.files import written_whole
+from edgeface.frame import checked_size
 from edgeface.manifest import FORMATS, DecodeSpec, InputSpec, Manifest, ModelSpec, OutputSpec, needed_sdk
 from edgeface.reading import open_regular, read_bounded
 from edgeface.selfcontained import check_selfcontained
@@ -149,9 +150,13 @@ class Bundle:
             size: (width, height) that it must serve; any if None.
             precision: "int8" or "float32"; if None, int8 before float32. A network of exactly this size comes before
                 one that takes any size.
+
+        Raises:
+            InvalidInputError: none of these formats, or not a size.
         """
+        formats = _checked_formats(formats)
+        size = None if size is None else checked_size(size)
         wanted = ("int8", "float32") if precision is None else (precision,)
-        formats = tuple(formats)
         fitting = [
             model
             for model in self.manifest.models
@@ -161,8 +166,16 @@ class Bundle:
 
     def sizes(self, formats: Iterable[str] = FORMATS) -> tuple[tuple[int, int], ...]:
         """The (width, height) of the manifest's list that a network of these formats serves."""
-        formats = tuple(formats)
+        formats = _checked_formats(formats)
         return tuple(size for size in self.manifest.sizes if self.select(formats, size) is not None)
+
+
+def _checked_formats(formats: Iterable[str]) -> tuple[str, ...]:
+    """One name, whose letters are no formats, would find nothing, as a bundle does that has none."""
+    formats = (formats,) if isinstance(formats, str) else tuple(formats)
+    if unknown := [name for name in formats if name not in FORMATS]:
+        raise must_be("formats", f"of {', '.join(FORMATS)}", ", ".join(map(str, unknown)))
+    return formats
 
 
 def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:

@@ -17,6 +17,7 @@ from edgeface.errors import must_be
 from edgeface.faces import Face, Faces
 from edgeface.frame import Frame, as_frame
 from edgeface.gate import QualityGate, Reason
+from edgeface.numerals import is_number
 from edgeface.tracking.best_shot import BestShot, rank, take
 from edgeface.tracking.clock import FrameClock
 
@@ -113,7 +114,7 @@ class GuidedCapture:
         if isinstance(shots, bool) or not isinstance(shots, int) or not 1 <= shots <= 100:
             raise must_be("shots", "an integer from 1 to 100", repr(shots))
         for name, value in (("apart_s", apart_s), ("still_s", still_s), ("max_speed", max_speed)):
-            if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < np.inf:
+            if not is_number(value) or not 0 <= value < np.inf:
                 raise must_be(name, "0 or more", repr(value))
         self._gate = QualityGate.preset("enrol") if gate is None else gate
         self._wanted, self._apart_s, self._still_s, self._max_speed = shots, apart_s, still_s, max_speed
@@ -142,7 +143,8 @@ class GuidedCapture:
             What to show. Once done it stays done, whatever comes, until `reset`.
 
         Raises:
-            InvalidInputError: a time stamp up to 0.2 s before the last frame's, or an array without its colour.
+            InvalidInputError: a time stamp up to 0.2 s before the last frame's, an array without its colour, or a frame
+                of another size than the faces' one.
         """
         rotated: dict[str, Any] = {} if isinstance(frame, Frame) else {"rotation": faces.rotation}
         seen = None if frame is None else as_frame(frame, color, **rotated)

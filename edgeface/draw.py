@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgeface._opencv import opencv
 from edgeface.errors import must_be
 from edgeface.faces import Face, Faces
+from edgeface.pictures import check_picture
 from edgeface.turns import turn_picture
 
 __all__ = ["draw_faces"]
@@ -77,9 +78,7 @@ def draw_faces(
     Raises:
         InvalidInputError: not such a picture.
     """
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise must_be("image", "a uint8 array of shape (h, w, 3)", got)
+    check_picture(image)
     if inplace and not (image.flags.c_contiguous and image.flags.writeable):
         raise must_be("image", "contiguous and writeable to be drawn into", f"strides {image.strides}")
     canvas = image if inplace else image.copy(order="C")
@@ -95,11 +94,12 @@ def draw_faces(
             continue
         if boxes:
             _box(canvas, face, line)
-        if axes:
+        placed = bool(np.isfinite(face.landmarks).all())  # made by hand, they may not be
+        if axes and placed and np.isfinite(face.rotation).all():
             _axes(canvas, face, line)
         if points and face.points68 is not None:
             _points(canvas, face, line)
-        elif landmarks:
+        elif landmarks and placed:
             _landmarks(canvas, face, line)
         if labels:
             _label(canvas, face, line)

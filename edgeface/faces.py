@@ -247,8 +247,14 @@ class Faces:
         """The faces of several results, one after the other; further keywords are the frame's attributes.
 
         Args:
-            parts: of one frame. Where some are described, the others get rows of NaN.
+            parts: of one frame, one or more. Where some are described, the others get rows of NaN. Track ids stay where
+                all parts that have faces have them.
+
+        Raises:
+            InvalidInputError: no part, or ids in some parts only.
         """
+        if not parts:
+            raise must_be("parts", "one or more results", "none")
         arrays: dict[str, Any] = {name: [getattr(part, name) for part in parts] for name in _SHAPES}
         if any(len(part.points68) for part in parts):
             for name, tail in DESCRIBED.items():
@@ -256,6 +262,11 @@ class Faces:
                 own = [getattr(part, name) for part in parts]
                 arrays[name] = [rows if len(rows) else nan for rows, nan in zip(own, blank, strict=True)]
         joined: dict[str, Any] = {name: np.concatenate(rows) for name, rows in arrays.items()}
+        tracked = {part.track_ids is not None for part in parts if len(part)}
+        if len(tracked) > 1:
+            raise must_be("parts", "all of `track`, or none of them", "track_ids in some of them")
+        if tracked == {True}:
+            joined["track_ids"] = np.concatenate([part.track_ids for part in parts if part.track_ids is not None])
         return cls(**joined, **frame)
 
     def __len__(self) -> int:
@@ -329,6 +340,8 @@ class Faces:
             Faces(n=0, size=(0, 0))
         """
         mask = np.asarray(gate(self))
+        if mask.shape == (0,):  # of an empty list, which says nothing of its type
+            mask = mask.astype(np.bool_)
         if mask.dtype != np.bool_:
             raise must_be("the gate's answer", "an array of bools", mask.dtype)
         return self[mask]

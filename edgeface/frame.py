@@ -13,7 +13,7 @@ from edgeface.errors import must_be
 from edgeface.stamps import checked_integer, checked_stamp
 from edgeface.turns import checked_rotation
 
-__all__ = ["COLORS", "MAX_SIDE", "Frame", "as_frame", "checked_roi", "checked_size"]
+__all__ = ["COLORS", "MAX_SIDE", "Frame", "as_frame", "check_found_in", "checked_roi", "checked_size"]
 
 COLORS: Final = ("bgr", "rgb", "gray", "nv12", "nv21", "i420", "yuyv", "uyvy")
 """The colour formats that can be given, as in ``FaceEngine.detect(frame, color=…)``."""
@@ -217,6 +217,21 @@ def as_frame(frame: Frame | NDArray[np.uint8], color: str | None = None, **attri
     if color is None:
         raise must_be("color", "given with an array (bgr for cv2, rgb for most others)", None)
     return Frame.from_array(frame, color, **attributes)
+
+
+def check_found_in(frame: Frame, size: tuple[int, int]) -> None:
+    """Refuse a frame that faces cannot have been found in: what is measured there would be of something else.
+
+    Args:
+        frame: that they are said to be in.
+        size: of `Faces`; (0, 0) where it is not known, which fits all.
+
+    Raises:
+        InvalidInputError: the frame is of another size.
+    """
+    if any(size) and tuple(size) != frame.size:
+        got = "x".join(map(str, frame.size))
+        raise must_be("frame", f"the one of {size[0]}x{size[1]} that the faces were found in", f"one of {got}")
 
 
 def _check_choice(name: str, value: object, choices: Sequence[object]) -> None:

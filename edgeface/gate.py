@@ -14,7 +14,8 @@ from edgeface._compat import StrEnum
 from edgeface.appearance import measure_appearance
 from edgeface.errors import must_be
 from edgeface.faces import COVER_NAMES, Face, Faces
-from edgeface.frame import Frame, as_frame
+from edgeface.frame import Frame, as_frame, check_found_in
+from edgeface.numerals import is_number
 
 if TYPE_CHECKING:
     from typing import Self
@@ -129,16 +130,16 @@ class QualityGate:
             `edgeface.appearance.Appearance`; tested only with a frame.
         occlusion_quality: a face with lower quality and no other cause counts as occluded; tested only with a
             frame, for faces that are not described. This is a guess: it misses most occluded faces and reports some
-            noisy and motion-blurred ones (docs: "Limits of `occluded` without a per-face network").
+            noisy and motion-blurred ones (docs: "Limits of `occluded` for faces that are not described").
         single: reject all faces of a frame with several faces.
         max_cover: described faces: maximum probability of covered eyes, nose or mouth, or of a mask.
         min_visible: described faces turned by less than 30°: minimum fraction of visible inner points.
         min_eyes_open, max_mouth_open: described faces: openness of the less open eye, and of the mouth. "enrol" and
-            "verify" require open eyes (docs: "How reliable the reasons of described faces are").
+            "verify" require open eyes (docs: "Accuracy of the reasons for described faces").
         max_glasses, max_sunglasses: described faces: maximum probabilities.
 
     Raises:
-        InvalidInputError: a threshold is not a number, negative, or a fraction above 1.
+        InvalidInputError: a threshold is not a number, negative, or a fraction above 1; or `single` is not a bool.
 
     Examples:
         >>> gate = QualityGate(min_quality=0.5, max_yaw=45, min_size=48)
@@ -173,9 +174,13 @@ class QualityGate:
     def __post_init__(self) -> None:
         for entry in fields(self):
             value = getattr(self, entry.name)
-            if entry.name == "single" or value is None:
+            if entry.name == "single":
+                if not isinstance(value, (bool, np.bool_)):
+                    raise must_be("single", "True or False", repr(value))
                 continue
-            if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not value >= 0:
+            if value is None:
+                continue
+            if not is_number(value) or not value >= 0:
                 raise must_be(entry.name, "a number of at least 0, or None", repr(value))
             if entry.name in _SHARES and value > 1:
                 raise must_be(entry.name, "from 0 to 1", value)
@@ -228,13 +233,15 @@ class QualityGate:
             One report a face, in their order.
 
         Raises:
-            InvalidInputError: an array without its colour.
+            InvalidInputError: an array without its colour, or a frame of another size than the faces' one.
 
         Examples:
             >>> for face, report in zip(faces, gate.check(faces, frame)):     # doctest: +SKIP
             ...     print(report.passed, [reason.advice for reason in report.reasons])
         """
         seen = None if frame is None else as_frame(frame, color)
+        if seen is not None:
+            check_found_in(seen, faces.size)
         return [self._report(face, faces, seen) for face in faces]
 
     def _report(self, face: Face, faces: Faces, frame: Frame | None) -> GateReport:

@@ -15,6 +15,7 @@ from edgeface.errors import ImageError, must_be
 from edgeface.files import write_whole
 from edgeface.frame import MAX_SIDE
 from edgeface.picture_size import picture_size
+from edgeface.pictures import check_picture
 from edgeface.reading import read_bounded
 
 __all__ = ["SUFFIXES", "find_images", "read_image", "write_image"]
@@ -161,28 +162,36 @@ def _to_eight_bits(image: NDArray[Any]) -> NDArray[np.uint8]:
 def write_image(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:
     """Write a BGR picture, which appears whole or not at all; the suffix says the format.
 
+    Args:
+        path: of the file; its folder must exist.
+        image: (h, w, 3) uint8, BGR, or (h, w) uint8, grey.
+
     Raises:
-        ImageError: unknown suffix, or the file cannot be written.
+        ImageError: unknown suffix, a side that the format cannot hold, or the file cannot be written.
+        InvalidInputError: not such a picture.
         RuntimeUnavailableError: OpenCV is not installed.
     """
+    check_picture(image, grey=True)  # OpenCV would round pictures of 0 to 1 to black, and say nothing
     cv2 = opencv()
 
     path = Path(path)
-    try:
-        known, data = cv2.imencode(path.suffix or ".", image)
-    except cv2.error:
-        known = False
-    if not known:
+    if path.suffix.lower() not in SUFFIXES:
         raise ImageError(f"image must be written as one of {', '.join(sorted(SUFFIXES))}, but got {path.name}")
     try:
+        written, data = cv2.imencode(path.suffix, image)
+    except cv2.error:
+        written = False
+    if not written:
+        height, width = image.shape[:2]
+        raise ImageError(f"image must be one that {path.suffix} holds here, but got {width}x{height} for {path.name}")
+    try:
         write_whole(path, data.tobytes())
-    except OSError as error:
-        raise ImageError(
-            f"image must be written to a writable file, but got {path}: {error.strerror or error}"
-        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        why = getattr(error, "strerror", None) or error
+        raise ImageError(f"image must be written to a writable file, but got {path}: {why}") from None
 
 
-def find_images(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
+def find_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
     """Files as they are named, folders as the picture files in them and below, sorted by name.
 
     A folder that cannot be listed is given itself: whoever reads it learns why.
@@ -191,7 +200,7 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
         >>> list(find_images(["b.jpg", "a.jpg"]))
         [PosixPath('b.jpg'), PosixPath('a.jpg')]
     """
-    for path in map(Path, paths):
+    for path in map(Path, [paths] if isinstance(paths, (str, os.PathLike)) else paths):
         if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above must not be entered
             yield from sorted(_pictures_below(path))
         else:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgeface.appearance import FACE_COLUMNS, FACE_ROWS, measure_appearance
 from edgeface.faces import COVER_NAMES, Face, Faces
-from edgeface.frame import Frame, as_frame
+from edgeface.frame import Frame, as_frame, check_found_in
 
 __all__ = ["quality_components"]
 
@@ -77,13 +77,15 @@ def quality_components(
         One dict a face: name of the component in snake case to 0–100. What cannot be computed is left out.
 
     Raises:
-        InvalidInputError: an array without its colour.
+        InvalidInputError: an array without its colour, or a frame of another size than the faces' one.
 
     Examples:
         >>> quality_components(faces, frame)[0]["head_pose_yaw"]                     # doctest: +SKIP
         93
     """
     seen = None if frame is None else as_frame(frame, color)
+    if seen is not None:
+        check_found_in(seen, faces.size)
     upright = faces.upright() if all(faces.size) else faces
     areas = np.maximum(faces.widths, 0).astype(np.float64) * np.maximum(faces.heights, 0)
     scored = []

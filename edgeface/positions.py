@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edgeface.errors import must_be
+from edgeface.numerals import is_number
 
 if TYPE_CHECKING:
     from edgeface.faces import Faces
@@ -113,7 +114,7 @@ def camera_matrix(
     from edgeface.frame import checked_size
 
     width, height = checked_size(size)
-    if isinstance(degrees, bool) or not isinstance(degrees, (int, float, np.number)) or not 0 < degrees < 180:
+    if not is_number(degrees) or not 0 < degrees < 180:
         raise must_be("degrees", "between 0 and 180", repr(degrees))
     spans = {"horizontal": float(width), "vertical": float(height), "diagonal": math.hypot(width, height)}
     if axis not in spans:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edgeface.errors import must_be
 from edgeface.faces import Faces
 from edgeface.frame import Frame, as_frame, checked_size
+from edgeface.numerals import is_number
 
 if TYPE_CHECKING:
     from edgeface.tracking.engine import Detector
@@ -81,7 +82,7 @@ def detect_regions(
     from edgeface.tracking.engine import describer_of
 
     frame = as_frame(frame, color, rotation=rotation)
-    if isinstance(nms_iou, bool) or not isinstance(nms_iou, (int, float, np.number)) or not 0 <= nms_iou <= 1:
+    if not is_number(nms_iou) or not 0 <= nms_iou <= 1:
         raise must_be("nms_iou", "from 0 to 1", repr(nms_iou))
     describer = describer_of(engine)
     options: dict[str, Any] = {"describe": False} if describer is not None else {}

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeface.bundle import Bundle, write_bundle
-from edgeface.errors import BundleCorruptError, BundleError, RuntimeUnavailableError, must_be
+from edgeface.errors import BundleCorruptError, BundleError, InvalidInputError, RuntimeUnavailableError, must_be
+from edgeface.frame import checked_size
 from edgeface.manifest import MAX_SIDE, Manifest, ModelSpec
 from edgeface.reading import check_output
 
@@ -71,7 +72,7 @@ def resize_bundle(bundle: Bundle, sizes: Iterable[tuple[int, int]], out: str | o
     files = bundle.files()
     there = {model.size for model in manifest.models if model.format == "tflite"}
     taken: dict[str, str] = {}
-    new = [_fitting(size) for size in dict.fromkeys(sizes) if size not in there]
+    new = [size for size in dict.fromkeys(map(_fitting, sizes)) if size not in there]
     for size in new:
         source = _nearest(manifest, size)
         data = resize_network(bundle.read(source), size)
@@ -106,7 +107,7 @@ def resize_network(network: bytes, size: tuple[int, int]) -> bytes:
         BundleError: the file is damaged, or has other operators than students have.
         RuntimeUnavailableError: ai-edge-litert is not installed.
     """
-    _fitting(size)
+    size = _fitting(size)
     schema = _schema()
     data = bytearray(network)
     try:
@@ -118,10 +119,15 @@ def resize_network(network: bytes, size: tuple[int, int]) -> bytes:
     return bytes(data)
 
 
-def _fitting(size: tuple[int, int]) -> tuple[int, int]:
-    if any(side % MULTIPLE or not MULTIPLE <= side <= MAX_SIDE for side in size):
-        raise must_be("size", f"multiples of {MULTIPLE} from {MULTIPLE} to {MAX_SIDE}", f"{size[0]}x{size[1]}")
-    return size
+def _fitting(size: object) -> tuple[int, int]:
+    wanted = f"(width, height), multiples of {MULTIPLE} from {MULTIPLE} to {MAX_SIDE}"
+    try:
+        width, height = checked_size(size)
+    except InvalidInputError:
+        raise must_be("size", wanted, repr(size)) from None
+    if any(side % MULTIPLE or side > MAX_SIDE for side in (width, height)):
+        raise must_be("size", wanted, f"{width}x{height}")
+    return width, height
 
 
 def _schema() -> Any:

@@ -417,8 +417,14 @@ def main() -> int:
 
     try:
         app()
-    except (EdgeFaceError, StepError, ValueError, FileNotFoundError) as error:  # a RecipeError is a ValueError
+    except (EdgeFaceError, StepError, ValueError) as error:  # a RecipeError is a ValueError
         typer.echo(f"error: {error}", err=True)
+        return 1
+    except OSError as error:
+        if error.filename is None and error.strerror:  # a full disk does not say what was written
+            typer.echo(f"error: what is written must find room, but got: {error.strerror}", err=True)
+        else:
+            typer.echo(f"error: {error}", err=True)
         return 1
     return 0
 

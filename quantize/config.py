@@ -37,7 +37,7 @@ class RecipeError(ValueError):
 class Table(BaseModel):
     """A table of a recipe: its keys are fixed and its values do not change once it is read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 class SetOptions(Table):
@@ -419,8 +419,9 @@ def load_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
 
     Args:
         path: a TOML file. Its key ``base`` may name another one, from its own folder on, of which it gives the
-        differences. settings: ``key=value`` with dots in the key and a TOML value, such as
-        ``train.optimizer.lr=1e-3``; text needs no quotes.
+            differences.
+        settings: ``key=value`` with dots in the key and a TOML value, such as ``train.optimizer.lr=1e-3``; text needs
+            no quotes.
 
     Raises:
         RecipeError: the file cannot be read, or a key or value is not allowed; says which and what is.

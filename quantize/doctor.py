@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -61,6 +62,18 @@ class Finding:
         return f"{self.what}, which is missing: {self.remedy}"
 
 
+def check_places(engine: str, device: str) -> None:
+    """Refuses a name that no step would know, hours before the step that uses it.
+
+    Raises:
+        ValueError: not one of the names that ``--engine`` or ``--device`` takes.
+    """
+    if not re.fullmatch(r"local|dask(=.+)?", engine):
+        raise ValueError(f"engine must be local, dask or dask=ADDRESS, but got {engine}")
+    if not re.fullmatch(r"auto|cpu|(cuda|mps|xpu|hpu|xla)(:\d+)?", device):
+        raise ValueError(f"device must be auto, cpu, cuda, cuda:1 or another accelerator of PyTorch, but got {device}")
+
+
 def missing(recipe: Recipe, step: str, engine: str = "local", device: str = "auto") -> list[Finding]:
     """What ``step`` of a recipe needs and lacks."""
     if step not in STEPS:
@@ -70,7 +83,8 @@ def missing(recipe: Recipe, step: str, engine: str = "local", device: str = "aut
 
 def examine(recipe: Recipe | None = None, engine: str = "local", device: str = "auto") -> list[Finding]:
     """Everything that the steps need, of one recipe or of any, in their order; the machine itself comes last."""
-    return [f for step in STEPS for f in _step(step, recipe, engine, device)] + list(_machine(recipe))
+    check_places(engine, device)
+    return [f for step in STEPS for f in _step(step, recipe, engine, device)] + list(_machine())
 
 
 def _step(step: str, recipe: Recipe | None, engine: str, device: str) -> Iterator[Finding]:
@@ -222,7 +236,7 @@ def _pack_bytes(samples: Path) -> int:
     return sum(int(row["width"]) * int(row["height"]) * 3 for row in rows)
 
 
-def _machine(recipe: Recipe | None) -> Iterator[Finding]:
+def _machine() -> Iterator[Finding]:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     here = _gigabytes(memory) if memory >= LEAST_MEMORY else ""
     yield Finding(

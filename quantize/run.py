@@ -16,7 +16,7 @@ from typing import Any
 from rich.progress import Progress
 
 from quantize.config import Recipe
-from quantize.doctor import missing
+from quantize.doctor import check_places, missing
 from quantize.files import replacing
 from quantize.progress import console as console
 
@@ -34,6 +34,9 @@ class Run:
     workers: int | None = None
     device: str = "auto"
     again: bool = False
+
+    def __post_init__(self) -> None:
+        check_places(self.engine, self.device)
 
     @property
     def folder(self) -> Path:

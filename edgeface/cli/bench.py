@@ -61,13 +61,11 @@ def bench(
     are measured in interleaved slices in random order, so that heat and load affect all of them equally.
     """
     from edgeface.images import find_images
-    from edgeface.profiling.report import write_report
+    from edgeface.profiling.report import check_reports, write_report
     from edgeface.profiling.session import bench as measure_all
     from edgeface.profiling.subjects import Config, combinations, frame_feed, parse_threads
-    from edgeface.reading import check_output
 
-    for path in out or []:
-        check_output("--out", path, [*find_images([] if source is None else [source]), *(model or [])])
+    check_reports(out or [], [*find_images([] if source is None else [source]), *(model or [])])
     feed, frames = frame_feed(source)
     configs = [
         config

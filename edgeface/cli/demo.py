@@ -67,6 +67,8 @@ def demo(
 
     if given is not None and collage:
         raise must_be("SOURCE", "left out with --collage", given)
+    if frames is not None and frames < 1:
+        raise must_be("--frames", "at least 1", frames)
     judge = QualityGate() if gate == "default" else QualityGate.preset(gate)
     per_face = DEFAULT_POINTS if DEFAULT_POINTS in bundled_models() else None
     with ExitStack() as stack:

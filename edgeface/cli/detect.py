@@ -106,6 +106,7 @@ def detect(
     from edgeface.cli._saving import SavePlaces
     from edgeface.cli._video import VideoOptions, detect_in_video, find_inputs, is_video
     from edgeface.engine import FaceEngine
+    from edgeface.images import SUFFIXES
     from edgeface.turns import checked_rotation
     from edgeface.video.cover import COVER_SCORE
 
@@ -120,6 +121,8 @@ def detect(
     to_file = save is not None and is_video(save) and not save.is_dir()
     if to_file and not (len(files) == len(videos) == 1):
         raise must_be("--save", "a folder for pictures or several inputs", save)
+    if save is not None and save.suffix.lower() in SUFFIXES and not save.exists():
+        raise must_be("--save", "a folder, in which copies of pictures get the pictures' names", save)
     if every != 1 and not videos:
         raise must_be("--every", "left out without a video", every)
     saving = None if save is None else SavePlaces(save, to_file, [*files, Path(model)])

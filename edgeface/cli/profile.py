@@ -44,21 +44,20 @@ def profile(
     from edgeface.cli.bench import print_report, progress_bar
     from edgeface.errors import must_be
     from edgeface.images import find_images
-    from edgeface.profiling.report import write_report
+    from edgeface.profiling.report import check_reports, write_report
     from edgeface.profiling.session import profile as run_profile
     from edgeface.profiling.subjects import Config, frame_feed
-    from edgeface.reading import check_output
 
     numbers = None if cpus is None else parse_cpu_list(cpus)
     if numbers == ():
         raise must_be("--cpus", "numbers such as 4-7 or 0,2", repr(cpus))
-    for path in out or []:
-        check_output("--out", path, [*find_images([] if source is None else [source]), model])
+    places = out or [Path("edgeface-profile.json"), Path("edgeface-profile.html")]
+    check_reports(places, [*find_images([] if source is None else [source]), model])
     feed, frames = frame_feed(source)
     config = Config(model, size, runtime, precision, threads, numbers, track, points_model if points else None)
     with progress_bar("profile") as show:
         report = run_profile(config, feed, frames, duration_s=duration, label=label, progress=show, matrix=matrix)
     print_report(report)
-    for path in out or [Path("edgeface-profile.json"), Path("edgeface-profile.html")]:
+    for path in places:
         write_report(report, path)
         typer.echo(f"written: {path}", err=True)

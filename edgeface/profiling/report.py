@@ -22,9 +22,9 @@ from edgeface.profiling.schema1 import OLD_SCHEMA_PATH, from_schema_1
 from edgeface.profiling.sensors import Missing, Monitor
 from edgeface.profiling.statistics import summarise
 from edgeface.profiling.subjects import Config, EngineSubject
-from edgeface.reading import read_bounded
+from edgeface.reading import check_output, read_bounded
 
-__all__ = ["SCHEMA", "SCHEMA_PATH", "build_report", "read_report", "subject_entry", "write_report"]
+__all__ = ["SCHEMA", "SCHEMA_PATH", "build_report", "check_reports", "read_report", "subject_entry", "write_report"]
 
 SCHEMA: Final = 2
 MAX_BYTES: Final = 256 << 20  # ten minutes at 100 frames a second are 20 MB
@@ -153,6 +153,26 @@ def build_report(
     document: dict[str, Any] = json.loads(json.dumps(parts))  # tuples become lists, as they will in the file
     check(document, SCHEMA_PATH, "report")
     return document
+
+
+def check_reports(paths: Iterable[Path], inputs: Iterable[str | os.PathLike[str]]) -> None:
+    """Refuse before minutes of measuring what could not be written after them.
+
+    Args:
+        paths: of the reports to write.
+        inputs: files that are read, which must not be replaced.
+
+    Raises:
+        InvalidInputError: one of the inputs, a folder, or in a folder that takes no files.
+    """
+    inputs = list(inputs)
+    for path in paths:
+        check_output("--out", path, inputs)
+        # of os.path and not of Path, which raises where a folder above must not be entered
+        there = os.path.exists(path)  # noqa: PTH110
+        fits = not os.path.isdir(path) if there else os.path.isdir(path.parent)  # noqa: PTH112
+        if not fits or not os.access(path if there else path.parent, os.W_OK):
+            raise must_be("--out", "a file that can be written", path)
 
 
 def write_report(document: Mapping[str, Any], path: Path) -> None:

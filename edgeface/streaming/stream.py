@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 import weakref
@@ -11,9 +12,12 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from edgeface.errors import EngineClosedError, InvalidInputError, SourceError, must_be
 from edgeface.faces import Faces
 from edgeface.frame import Frame
+from edgeface.numerals import is_number
 from edgeface.sources.base import Source
 from edgeface.streaming.capture import Capture
 from edgeface.streaming.slot import FrameSlot
@@ -52,6 +56,12 @@ class StreamResult:
     faces: Faces
     age_s: float
     dropped: int
+
+
+def _are_numbers(values: Any, count: int) -> bool:
+    """Whether these are so many numbers, in a tuple, a list or an array."""
+    listed = isinstance(values, (tuple, list)) or (isinstance(values, np.ndarray) and values.ndim == 1)
+    return listed and len(values) == count and all(map(is_number, values))
 
 
 class Stream:
@@ -96,12 +106,19 @@ class Stream:
     ) -> None:
         if rotation not in (None, 0, 90, 180, 270):
             raise must_be("rotation", "0, 90, 180, 270 or None", repr(rotation))
-        if retry is not None and not (len(retry) == 2 and 0 < retry[0] <= retry[1]):
+        if retry is not None and not (_are_numbers(retry, 2) and 0 < retry[0] <= retry[1] < math.inf):
             raise must_be("retry", "(shortest, longest) in seconds or None", repr(retry))
-        if patience is not None and not patience >= 0:
-            raise must_be("patience", "0 seconds or more, or None", patience)
-        if roi is not None and not (len(roi) == 4 and roi[0] < roi[2] and roi[1] < roi[3]):
-            raise must_be("roi", "(x1, y1, x2, y2) with x1 < x2 and y1 < y2", repr(roi))
+        if patience is not None and not (is_number(patience) and patience >= 0):
+            raise must_be("patience", "0 seconds or more, or None", repr(patience))
+        if roi is not None and not (
+            _are_numbers(roi, 4)
+            and all(isinstance(side, (int, np.integer)) for side in roi)
+            and roi[0] < roi[2]
+            and roi[1] < roi[3]
+        ):
+            raise must_be("roi", "(x1, y1, x2, y2) of whole pixels with x1 < x2 and y1 < y2", repr(roi))
+        if not isinstance(tracker, (Tracker, bool)):
+            raise must_be("tracker", "a Tracker, True or False", repr(tracker))
         self._engine = engine
         self.tracker: Tracker | None = Tracker() if tracker is True else (tracker or None)
         self._changes: dict[str, Any] = {} if rotation is None else {"rotation": rotation}

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
-
 from edgeface.errors import must_be
+from edgeface.numerals import is_number
 from edgeface.stamps import checked_stamp
 
 __all__ = ["FrameClock", "Timeline"]
@@ -30,7 +29,7 @@ class FrameClock:
     """
 
     def __init__(self, fps: float) -> None:
-        if isinstance(fps, bool) or not isinstance(fps, (int, float, np.number)) or not 1e-6 < fps < 1e6:
+        if not is_number(fps) or not 1e-6 < fps < 1e6:
             raise must_be("fps", "above 0 frames a second", repr(fps))
         #: Nanoseconds between frames without time stamps.
         self.nominal_ns = round(1e9 / fps)

@@ -13,6 +13,7 @@ import numpy as np
 from edgeface._compat import StrEnum
 from edgeface.errors import must_be
 from edgeface.faces import COVER_NAMES, Face, Faces
+from edgeface.numerals import is_number
 from edgeface.tracking.clock import FrameClock
 
 __all__ = ["EventKind", "EventSettings", "FaceEvent", "FaceEvents"]
@@ -29,10 +30,6 @@ class EventKind(StrEnum):
     BLINK = "blink"
     EYES_SHUT = "eyes_shut"
     YAWN = "yawn"
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +62,10 @@ class EventSettings:
 
     def __post_init__(self) -> None:
         for name in ("eyes_shut", "eyes_open", "mouth_wide", "mouth_closed", "visible", "covered"):
-            if not _is_number(getattr(self, name)) or not 0 <= getattr(self, name) <= 1:
+            if not is_number(getattr(self, name)) or not 0 <= getattr(self, name) <= 1:
                 raise must_be(name, "from 0 to 1", repr(getattr(self, name)))
         for name in ("blink_s", "yawn_s"):
-            if not _is_number(getattr(self, name)) or not 0 < getattr(self, name) < np.inf:
+            if not is_number(getattr(self, name)) or not 0 < getattr(self, name) < np.inf:
                 raise must_be(name, "above 0 seconds", repr(getattr(self, name)))
         if self.eyes_shut > self.eyes_open:
             raise must_be("eyes_shut", f"at most eyes_open ({self.eyes_open})", self.eyes_shut)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from edgeface._compat import StrEnum
 from edgeface.errors import EdgeFaceError, must_be
 from edgeface.faces import Faces
-from edgeface.frame import Frame, as_frame
+from edgeface.frame import Frame, as_frame, check_found_in
+from edgeface.numerals import is_number
 from edgeface.stamps import checked_stamp
 from edgeface.tracking.association import match, similarity
 from edgeface.tracking.best_shot import BestShot
@@ -132,10 +133,10 @@ class Tracker:
                 raise must_be(name, "an integer of at least 1", repr(value))
         if between not in ("motion", "flow"):
             raise must_be("between", "motion or flow", repr(between))
-        if not _is_number(lost_after) or not lost_after >= 0:
+        if not is_number(lost_after) or not lost_after >= 0:
             raise must_be("lost_after", "0 seconds or more", repr(lost_after))
         for name, score in (("new_score", new_score), ("low_score", low_score)):
-            if score is not None and not (_is_number(score) and 0 < score < 1):
+            if score is not None and not (is_number(score) and 0 < score < 1):
                 raise must_be(name, "between 0 and 1", repr(score))
         if smoothing is not None and not isinstance(smoothing, Smoothing):
             raise must_be("smoothing", "a Smoothing or None", repr(smoothing))
@@ -207,11 +208,13 @@ class Tracker:
             The faces seen in this frame that are reported, with `track_ids`, smoothed, by falling score.
 
         Raises:
-            InvalidInputError: a time stamp up to 0.2 s before the last frame's, or an array without its colour.
+            InvalidInputError: a time stamp up to 0.2 s before the last frame's, an array without its colour, or a
+                frame of another size than the faces' one.
             EdgeFaceError: another thread is in this tracker.
         """
         if frame is not None:
             frame = as_frame(frame, color, rotation=0 if isinstance(frame, Frame) else faces.rotation)
+            check_found_in(frame, faces.size)
         with self._exclusive():
             dt = self._go_on(faces, now_ns)
             if self._searched is not None:
@@ -411,10 +414,6 @@ class Tracker:
             yield
         finally:
             self._busy.release()
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
 def _usable(faces: Faces, low_score: float) -> Faces:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeface.errors import must_be
+from edgeface.pictures import check_picture
 
 __all__ = ["METHODS", "grown", "obscure"]
 
@@ -53,9 +54,7 @@ def obscure(
     """
     import cv2
 
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise must_be("image", "a uint8 array of shape (h, w, 3)", got)
+    check_picture(image)
     if method not in METHODS:
         raise must_be("method", " or ".join(METHODS), repr(method))
     canvas = image if inplace else image.copy()
@@ -77,6 +76,8 @@ def obscure(
 def grown(boxes: NDArray[np.floating], margin: float | NDArray[np.floating]) -> NDArray[np.float64]:
     """(n, 4) boxes with `margin` of their longer side added on each side."""
     boxes = np.asarray(boxes, np.float64)
+    if boxes.shape == (0,):  # an empty list
+        boxes = boxes.reshape(0, 4)
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
         raise must_be("boxes", "finite numbers of shape (n, 4)", boxes.shape)
     if not np.all(np.asarray(margin) >= 0):

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeface.errors import ImageError
+from edgeface.errors import ImageError, must_be
+from edgeface.numerals import is_number
+from edgeface.pictures import check_picture
 
 if TYPE_CHECKING:
     from typing import Self
@@ -34,6 +36,7 @@ class VideoWriter:
 
     Raises:
         ImageError: another suffix.
+        InvalidInputError: `fps` is no number.
 
     Examples:
         >>> with VideoWriter("out.mp4", 25) as writer:                               # doctest: +SKIP
@@ -44,8 +47,11 @@ class VideoWriter:
         self.path = Path(path)
         if self.path.suffix.lower() not in CODECS:
             raise ImageError(f"video must be written as one of {', '.join(CODECS)}, but got {self.path.name}")
+        if not is_number(fps):
+            raise must_be("fps", "frames a second", repr(fps))
         self._fps = fps if 0.01 <= fps <= 1000 else _USUAL_FPS
         self._writer: Any = None
+        self._closed = False
         self._size = (0, 0)
         self._written = 0
 
@@ -56,10 +62,14 @@ class VideoWriter:
             picture: (h, w, 3) uint8, BGR.
 
         Raises:
-            ImageError: the file cannot be written.
+            ImageError: the file cannot be written, or is complete.
+            InvalidInputError: not such a picture.
         """
         import cv2
 
+        check_picture(picture)  # FFmpeg leaves others out
+        if self._closed:  # it would begin anew, over what is complete
+            raise ImageError(f"video must be written before its writer is closed, but got a picture for {self.path}")
         size = (picture.shape[1], picture.shape[0])
         if self._writer is None:
             codec = cv2.VideoWriter.fourcc(*CODECS[self.path.suffix.lower()])
@@ -80,6 +90,7 @@ class VideoWriter:
         """
         import cv2
 
+        self._closed = True
         if self._writer is None:
             return
         self._writer.release()

@@ -25,6 +25,13 @@ EXTRA = (
 )
 
 
+def _flag(o: dict[str, Any], key: str) -> bool:
+    """Not ``bool``: a "false" in quotes would be true."""
+    if o[key] not in (True, False):
+        raise ValueError(f"{key} must be true or false, but got {str(o[key])[:80]!r}")
+    return bool(o[key])
+
+
 def _face(o: dict[str, Any]) -> FaceLabel:
     labelled = o.get("points5") if o.get("points5") is not None else o.get("teacher_points5")
     points = None if labelled is None else np.array(labelled, np.float32)
@@ -38,6 +45,8 @@ def _face(o: dict[str, Any]) -> FaceLabel:
     for name, array, shape in (("box", box, (4,)), ("points5", points, (5, 2))):
         if array is not None and (array.shape != shape or not np.isfinite(array).all()):
             raise ValueError(f"{name} must be finite numbers of shape {shape}, but got {str(array.tolist())[:80]}")
+    if o.get("box") is not None and not (box[2:] > box[:2]).all():
+        raise ValueError(f"box must be x1, y1, x2, y2 with x1 < x2 and y1 < y2, but got {o['box']}")
     extra = {k: o[k] for k in EXTRA if o.get(k) is not None}
     if o.get("points5") is None and points is not None:
         extra["points_from"] = "ensemble"
@@ -46,14 +55,17 @@ def _face(o: dict[str, Any]) -> FaceLabel:
     rotation = (
         None if pose is None else rotation_from_300wlp(pose["yaw"], pose["pitch"], pose["roll"]).astype(np.float32)
     )
-    return FaceLabel(box, points, rotation, None, bool(o.get("ignore")), extra=extra)
+    return FaceLabel(box, points, rotation, None, o.get("ignore") is not None and _flag(o, "ignore"), extra=extra)
 
 
 def read_jsonl(folder: Path) -> tuple[list[Sample], list[str]]:
     """Samples of ``folder/labels.jsonl``, and a message for each line that had to be skipped."""
     samples, skipped = [], []
     path = Path(folder) / "labels.jsonl"
-    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+    # not splitlines: JSON's text may hold other ends of lines, such as U+2028
+    for number, line in enumerate(path.read_text("utf-8-sig", errors="replace").split("\n"), 1):
+        if not line.strip():
+            continue
         try:
             o = json.loads(line)
             faces = [_face(f) for f in o["faces"]]
@@ -62,7 +74,7 @@ def read_jsonl(folder: Path) -> tuple[list[Sample], list[str]]:
                 int(o["width"]),
                 int(o["height"]),
                 faces,
-                bool(o["complete"]),
+                _flag(o, "complete"),
                 Path(folder).name,
                 str(next((o[k] for k in ("event", "action", "kind", "source") if o.get(k)), "")),
                 str(o.get("person") or ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,20 @@ def student_of(described: dict[str, Any]) -> Network:
         raise ValueError(f"architecture must have the fields of an Architecture, but got others: {error}") from None
 
 
+def read_state(path: Path, device: str | torch.device = "cpu") -> Any:
+    """What ``torch.save`` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is another kind of file, or cut off.
+    """
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        why = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(f"checkpoint must be a whole file of PyTorch's, but got {path}: {why}") from None
+
+
 def load_student(path: Path, device: str | torch.device = "cpu") -> Network:
     """The network of a checkpoint (``ema.pt`` of a run), for evaluation.
 
@@ -50,7 +65,7 @@ def load_student(path: Path, device: str | torch.device = "cpu") -> Network:
         FileNotFoundError: there is no such file.
         ValueError: it is no checkpoint of a student.
     """
-    state = torch.load(path, map_location=device, weights_only=True)
+    state = read_state(path, device)
     if not isinstance(state, dict) or not {"architecture", "weights"} <= set(state):
         raise ValueError(f"{path} must be a student's checkpoint, but has no architecture and weights")
     model = student_of(state["architecture"]).eval().to(device)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 
 from edgeface.manifest import POINTS_OUTPUTS
+from quantize.models.checkpoints import read_state
 from quantize.models.layers import ConvBNReLU, init_relu
 from quantize.models.student import fuse, sequence
 from quantize.points.crop import MARGIN
@@ -126,7 +127,7 @@ def load_points(path: Path, device: str | torch.device = "cpu") -> PointsNet:
         FileNotFoundError: there is no such file.
         ValueError: it is no checkpoint of a network of points.
     """
-    state = torch.load(path, map_location=device, weights_only=True)
+    state = read_state(path, device)
     if not isinstance(state, dict) or not {"points", "weights"} <= set(state):
         raise ValueError(f"{path} must be a checkpoint of edgeface-points, but has no such architecture and weights")
     model = PointsNet(PointsArchitecture(**state["points"])).eval().to(device)
@@ -134,8 +135,3 @@ def load_points(path: Path, device: str | torch.device = "cpu") -> PointsNet:
         fuse(model)
     model.load_state_dict(state["weights"])
     return model
-
-
-def parameters_of(model: nn.Module) -> int:
-    """How many numbers a network has learned."""
-    return sum(p.numel() for p in model.parameters())

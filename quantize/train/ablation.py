@@ -94,7 +94,7 @@ def load_ablation(path: Path) -> Ablation:
     """Raises RecipeError for a file that is none, or whose rows do not fit together."""
     try:
         ablation = Ablation.model_validate(tomllib.loads(path.read_text()))
-    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
         raise RecipeError(
             f"ablation must be a TOML file with recipe, run, seeds and rows, but got {path}: {error}"
         ) from None

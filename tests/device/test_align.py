@@ -94,3 +94,8 @@ def test_a_frame_becomes_a_picture_of_the_wanted_size() -> None:
         to_bgr(frame, roi=(0, 0, 400, 10))
     with pytest.raises(InvalidInputError, match="size must be"):
         to_bgr(frame, size=(0, 10))
+
+
+def test_points_whose_squares_overflow_are_refused() -> None:
+    with pytest.raises(InvalidInputError, match="places too far apart"):
+        align_transform(ALIGNED_POINTS * 1e200)

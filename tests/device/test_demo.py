@@ -148,3 +148,8 @@ def test_a_turned_camera_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert main([*command, "--rotation", "90"]) == 0
     assert shown == [90, 90]
     assert main([*command, "--rotation", "45"]) == 1
+
+
+def test_no_frames_are_no_number_of_frames(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--collage", "--no-open", "--port", "0", "--frames", "0"]) == 1
+    assert "error: --frames must be at least 1, but got 0" in capsys.readouterr().err

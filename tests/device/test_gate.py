@@ -8,10 +8,13 @@ from support.moving import SIZE, Person, faces
 
 from edgeface.align import ALIGNED_POINTS
 from edgeface.angles import angles_to_rotation
+from edgeface.capture import GuidedCapture
 from edgeface.errors import InvalidInputError
 from edgeface.faces import COVER_NAMES, Faces
 from edgeface.frame import Frame
 from edgeface.gate import PRESETS, QualityGate, Reason
+from edgeface.iso import quality_components
+from edgeface.tracking import Tracker
 
 
 def reasons(gate: QualityGate, seen: Faces, frame: Frame | None = None) -> list[tuple[str, ...]]:
@@ -218,3 +221,23 @@ def test_what_the_network_says_comes_before_a_guess() -> None:
 def test_every_reason_has_advice_and_most_an_iso_term() -> None:
     assert all(reason.advice for reason in Reason)
     assert [reason for reason in Reason if reason.iso is None] == [Reason.LOW_SCORE]
+
+
+def test_pixels_of_another_frame_are_not_measured() -> None:
+    seen = faces([GOOD])
+    small = Frame.from_array(np.zeros((SIZE[1] // 2, SIZE[0] // 2), np.uint8), "gray")
+    for judge in (
+        lambda: QualityGate().check(seen, small),
+        lambda: seen.filter(QualityGate().on(small)),
+        lambda: quality_components(seen, small),
+        lambda: GuidedCapture().update(seen, small),
+        lambda: Tracker().update(seen, small),
+    ):
+        with pytest.raises(InvalidInputError, match="frame must be the one of 640x480 that the faces were found in"):
+            judge()
+    assert QualityGate().check(replace(seen, size=(0, 0)), small)  # of faces whose frame is not known
+
+
+def test_single_is_true_or_false() -> None:
+    with pytest.raises(InvalidInputError, match="single must be True or False, but got 'no'"):
+        QualityGate(single="no")  # type: ignore[arg-type]

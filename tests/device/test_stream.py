@@ -224,7 +224,20 @@ def test_no_thread_is_left() -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("rotation", 45), ("retry", (0, 1)), ("retry", (2, 1)), ("patience", -1), ("roi", (5, 5, 5, 9))],
+    [
+        ("rotation", 45),
+        ("retry", (0, 1)),
+        ("retry", (2, 1)),
+        ("retry", "no"),
+        ("retry", 3),
+        ("retry", (1.0, float("inf"))),
+        ("patience", -1),
+        ("patience", "1"),
+        ("roi", (5, 5, 5, 9)),
+        ("roi", (0.0, 0.0, 8.0, 8.0)),
+        ("roi", 5),
+        ("tracker", 3),
+    ],
 )
 def test_bad_options_are_refused(option: str, value: object) -> None:
     with pytest.raises(InvalidInputError, match=f"{option} must be"):

@@ -111,6 +111,18 @@ def test_what_is_no_report_is_refused(data: bytes, tmp_path: Path) -> None:
         read_report(tmp_path / "x.json")
 
 
+@pytest.mark.parametrize("place", ["none/x.json", "folder", "file/x.json"])
+def test_where_no_report_can_be_is_said_before_the_measuring(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("edgeface.profiling.subjects.frame_feed", lambda source: pytest.fail("measured"))
+    for verb in ("bench", "profile"):
+        assert main([verb, "--out", str(tmp_path / place)]) == 1
+        assert "error: --out must be a file that can be written, but got" in capsys.readouterr().err
+
+
 class Links(HTMLParser):
     """Collects everything that would make a browser ask for another file, and checks that tags are closed."""
 

@@ -14,7 +14,7 @@ import torch
 from points_faces import DRAWN, write_pack
 
 from quantize.points.config import PointsRecipe
-from quantize.points.model import OUTPUTS, SIZE, build_points, parameters_of, polar_grid
+from quantize.points.model import OUTPUTS, SIZE, build_points, polar_grid
 from quantize.run import StepError
 from quantize.train.ablation import ablate, load_ablation, trainings
 
@@ -34,7 +34,7 @@ def test_every_method_has_a_row_at_equal_views() -> None:
     assert {t.views for t in every} == {30_000} and {t.seed for t in every} == {1, 2}
     recipes = [t.run.recipe for t in every if t.seed == 1]
     assert all(isinstance(r, PointsRecipe) for r in recipes)
-    sizes = {parameters_of(build_points(r.model.architecture)) for r in recipes}
+    sizes = {sum(p.numel() for p in build_points(r.model.architecture).parameters()) for r in recipes}
     assert len(sizes) == 3 and min(sizes) < 0.6 * 381_037 and max(sizes) > 1.8 * 381_037
     (taught,) = [t for t in every if t.row.teachers and t.seed == 2]
     methods = taught.run.recipe.train.methods

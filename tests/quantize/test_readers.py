@@ -137,7 +137,7 @@ def test_folder_of_photos(tmp_path: Path) -> None:
 def test_jsonl_goes_on_after_a_bad_line(tmp_path: Path) -> None:
     good = {"file": "a.jpg", "width": 9, "height": 9, "complete": True, "faces": [{"box": [0, 0, 5, 5]}]}
     (tmp_path / "labels.jsonl").write_text(
-        f"{json.dumps(good)}\n{{\n{json.dumps(good | {'faces': [{}]})}\n{json.dumps(good)}\n"
+        f"{json.dumps(good)}\n{{\n{json.dumps(good | {'faces': [{}]})}\n{json.dumps(good | {'file': 'b.jpg'})}\n"
     )
     samples, skipped = read_set("jsonl", tmp_path, "x")
     assert (len(samples), len(skipped)) == (2, 2)
@@ -404,3 +404,64 @@ def test_boxes_come_back_from_every_format(rows: list[tuple[float, ...]], place:
         assert (sample.width, sample.height, sample.source) == (64, 48, reader)
         found = np.array([f.box for f in sample.faces]).reshape(-1, 4)
         assert np.allclose(found, wanted, atol=1e-3), reader
+
+
+def _read_coco(folder: Path, images: list[Any], annotations: list[Any]) -> tuple[list[Sample], list[str]]:
+    _coco(folder / "labels.json", images, annotations)
+    return read_set("coco", folder / "labels.json", "mine")
+
+
+def test_coco_with_ids_that_fit_nothing_says_so(tmp_path: Path) -> None:
+    for name in "abc":
+        _photo(tmp_path / f"{name}.png")
+    box = [4, 4, 20, 20]
+    samples, skipped = _read_coco(tmp_path, [{"id": 1, "file_name": "a.png"}], [{"image_id": "1", "bbox": box}])
+    assert [len(s.faces) for s in samples] == [0]
+    assert len(skipped) == 1 and "annotations must be of an image in the file, but got 1 of others" in skipped[0]
+    assert _read_coco(tmp_path, [{"id": 1.0, "file_name": "a.png"}], [{"image_id": 1, "bbox": box}])[1] == []
+    images = [{"id": i, "file_name": f"{name}.png"} for name, i in (("a", 1), ("b", 1), ("c", 2))]
+    samples, skipped = _read_coco(tmp_path, images, [{"image_id": i, "bbox": box} for i in (1, 2)])
+    assert [s.path.name for s in samples] == ["c.png"]
+    assert sum("its id must be its own, but got 2 photos of 1" in message for message in skipped) == 2
+
+
+def test_labels_of_a_photo_that_comes_again_are_no_background_of_the_first(tmp_path: Path) -> None:
+    _photo(tmp_path / "a.png")
+    images = [{"id": i, "file_name": "a.png"} for i in (1, 2)]
+    (sample,), skipped = _read_coco(tmp_path, images, [{"image_id": i, "bbox": [4 * i, 4, 20, 20]} for i in (1, 2)])
+    assert len(sample.faces) == 1 and not sample.complete
+    assert "a photo must be labelled once" in skipped[0]
+    (sample,), _ = _read_coco(tmp_path, images, [{"image_id": i, "bbox": [4, 4, 20, 20]} for i in (1, 2)])
+    assert sample.complete
+    row = {"file": "a.png", "width": 64, "height": 48, "complete": False, "faces": []}
+    (tmp_path / "labels.jsonl").write_text(2 * (json.dumps(row) + "\n"))
+    assert len(read_set("jsonl", tmp_path, "mine")[0]) == 2
+
+
+def test_marks_of_windows_and_odd_ends_of_lines(tmp_path: Path) -> None:
+    _photo(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text("0 0.5 0.5 0.25 0.5\r\n", "utf-8-sig")
+    assert [len(s.faces) for s in read_set("yolo", tmp_path, "mine")[0]] == [1]
+    (tmp_path / "coco.json").write_text('{"images": [], "annotations": []}', "utf-8-sig")
+    assert read_set("coco", tmp_path / "coco.json", "mine") == ([], [])
+    row = {"file": "a.png", "width": 64, "height": 48, "complete": True, "faces": [], "event": "one\u2028two\x85"}
+    text = json.dumps(row, ensure_ascii=False)
+    (tmp_path / "labels.jsonl").write_text(f"{text}\r\n\r\n{text}", "utf-8-sig")
+    samples, skipped = read_set("jsonl", tmp_path, "mine")
+    assert [s.event for s in samples] == [row["event"]]
+    assert len(skipped) == 1 and "labelled once" in skipped[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"complete": "false"}, "complete must be true or false, but got 'false'"),
+        ({"faces": [{"box": [1, 1, 9, 9], "ignore": "no"}]}, "ignore must be true or false, but got 'no'"),
+        ({"faces": [{"box": [30, 20, 10, 10]}]}, "box must be x1, y1, x2, y2 with x1 < x2"),
+    ],
+)
+def test_jsonl_of_other_meanings_is_skipped(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    row = {"file": "a.png", "width": 64, "height": 48, "complete": True, "faces": []}
+    (tmp_path / "labels.jsonl").write_text(json.dumps(row | change))
+    samples, skipped = read_set("jsonl", tmp_path, "mine")
+    assert not samples and len(skipped) == 1 and message in skipped[0]

@@ -85,6 +85,8 @@ def test_a_recipe_gives_the_differences_to_its_base(tmp_path: Path) -> None:
         ("trian.ema=0.5", "trian must be a known key, but is not: did you mean train?"),
         ("train.ema=2", "train.ema must be at least 0 and at most 1, but got 2"),
         ("train.optimizer.lr=0", "train.optimizer.lr must be above 0, but got 0"),
+        ("train.optimizer.lr=inf", "train.optimizer.lr must be a finite number, but got inf"),
+        ("compress.score_shift=nan", "compress.score_shift must be a finite number, but got nan"),
         ("train.augment.grids=[1.5]", "train.augment.grids.0 must be at least 0 and at most 1, but got 1.5"),
         ("train.augment.grids=[0.5]", "train.augment: grids must add up to 1, but got 0.5"),
         ("train.phases=[{views=1, size=[33], batch=[1]}]", "at most 4096 and a multiple of 32, but got 33"),

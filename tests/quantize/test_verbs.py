@@ -120,10 +120,21 @@ def test_the_doctor_knows_the_teachers_files() -> None:
     assert all(name in code for name in (*doctor.TEACHERS, doctor.QUALITY_TEACHER))
 
 
+RECIPE = ["-c", str(ROOT / "quantize" / "recipes" / "edgeface-n.toml")]
+
+
+@toolchain
 def test_messages_are_one_line_and_status_1(place: Path) -> None:
+    (place / "bytes").write_bytes(b"\xff\xd8\xff")
     for arguments, message in (
         (["data", "-c", "none.toml"], "error: recipe must be a readable file, but got none.toml"),
         (["show", "none.toml"], "error: recipe must be a readable file, but got none.toml"),
+        (["ablate", "bytes"], "error: ablation must be a TOML file with recipe, run, seeds and rows, but got bytes"),
+        (["data", *RECIPE, "--run", "bytes"], "error: [Errno 20] Not a directory"),
+        (["dev", *RECIPE, "--checkpoint", "bytes"], "error: checkpoint must be a whole file of PyTorch's, but got"),
+        (["dev", *RECIPE, "--checkpoint", "."], "error: [Errno 21] Is a directory"),
+        (["doctor", "--engine", "spark"], "error: engine must be local, dask or dask=ADDRESS, but got spark"),
+        (["train", *RECIPE, "--device", "gpu"], "error: device must be auto, cpu, cuda, cuda:1 or another accel"),
     ):
         done = subprocess.run(
             [sys.executable, "-m", "quantize", *arguments], capture_output=True, text=True, check=False,

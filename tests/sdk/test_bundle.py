@@ -13,7 +13,7 @@ from support import tiny
 from edgeface import bundle as bundle_module
 from edgeface.bundle import Bundle, write_bundle
 from edgeface.engine import FaceEngine
-from edgeface.errors import BundleCorruptError, BundleError, BundleTooNewError, EdgeFaceError
+from edgeface.errors import BundleCorruptError, BundleError, BundleTooNewError, EdgeFaceError, InvalidInputError
 from edgeface.manifest import Manifest
 
 NETWORK = b"not a network, but bytes with a hash"
@@ -187,7 +187,11 @@ def test_selection_prefers_int8_and_the_exact_size(tmp_path: Path) -> None:
     assert chosen(("tflite",), (64, 64)) is None
     assert chosen(("onnx",), (100, 100)) is None
     assert bundle.sizes() == ((320, 256), (64, 64))
-    assert bundle.sizes(("tflite",)) == ((320, 256),)
+    assert bundle.sizes(("tflite",)) == bundle.sizes("tflite") == ((320, 256),)
+    assert chosen("onnx", [320, 256]) == "fixed.onnx"
+    for wrong, message in (((("tfl",),), "formats must be of"), ((("onnx",), "320x256"), "size must be")):
+        with pytest.raises(InvalidInputError, match=message):
+            chosen(*wrong)
 
 
 def test_every_tenth_byte_damaged(tmp_path: Path) -> None:

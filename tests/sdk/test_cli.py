@@ -124,6 +124,13 @@ def test_save_into_a_file_is_an_error(detect, photo: Path) -> None:  # type: ign
     assert err.startswith("error: --save must be a folder that can be made, but got")
 
 
+def test_save_with_the_name_of_a_picture_makes_no_such_folder(detect, photo: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    status, out, err = detect(photo, "--save", tmp_path / "out.jpg")
+    assert (status, out) == (1, "")
+    assert err.startswith("error: --save must be a folder, in which copies")
+    assert not (tmp_path / "out.jpg").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

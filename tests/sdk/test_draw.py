@@ -119,3 +119,10 @@ def test_points_are_drawn_where_they_are() -> None:
     assert (
         0 < np.count_nonzero(draw_faces(blank, hidden, boxes=False, axes=False, labels=False)) < np.count_nonzero(shown)
     )
+
+
+def test_parts_that_are_not_finite_are_left_out() -> None:
+    picture = np.zeros((200, 200, 3), np.uint8)
+    seen = one_face([50, 50, 150, 150])
+    for change in ({"landmarks": seen.landmarks * np.nan}, {"rotations": seen.rotations * np.nan}):
+        assert draw_faces(picture, replace(seen, **change)).any()

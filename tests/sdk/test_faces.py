@@ -1,4 +1,6 @@
 import json
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,3 +119,23 @@ def test_json_is_the_documented_object(faces: Faces) -> None:
 
 def test_repr_is_short(faces: Faces) -> None:
     assert repr(faces) == "Faces(n=3, size=(640, 480), track_ids=[7, 8, 9])"
+
+
+def test_joined_faces_keep_their_track_ids(faces: Faces) -> None:
+    joined = Faces.join([faces[:1], Faces.empty(), faces[1:]], size=faces.size)
+    assert joined.track_ids is not None
+    assert joined.track_ids.tolist() == [7, 8, 9]
+    untracked = replace(faces, track_ids=None)
+    assert Faces.join([untracked, untracked]).track_ids is None
+    with pytest.raises(InvalidInputError, match="parts must be all of `track`, or none"):
+        Faces.join([faces, untracked])
+    with pytest.raises(InvalidInputError, match="parts must be one or more results"):
+        Faces.join([])
+
+
+def test_a_list_of_no_answers_is_one_for_no_faces(faces: Faces) -> None:
+    def gate(some: Faces) -> Any:
+        return [face.score > 0 for face in some]
+
+    assert len(faces.filter(gate)) == len(faces)
+    assert len(Faces.empty().filter(gate)) == 0

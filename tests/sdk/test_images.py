@@ -1,6 +1,7 @@
 import io
 import warnings
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from edgeface.errors import EdgeFaceError, ImageError
+from edgeface.errors import EdgeFaceError, ImageError, InvalidInputError
 from edgeface.images import SUFFIXES, decode_image, find_images, read_image, write_image
 
 RGB = np.zeros((48, 64, 3), np.uint8)
@@ -184,6 +185,7 @@ def test_folders_are_searched_and_files_taken_as_named(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     named = tmp_path / "notes.txt"
     found = list(find_images([named, tmp_path, "missing.jpg"]))
+    assert list(find_images("missing.jpg")) == [Path("missing.jpg")]
     assert found == [named, tmp_path / "a.png", tmp_path / "b.JPG", tmp_path / "sub/c.webp", Path("missing.jpg")]
     assert all(suffix == suffix.lower() for suffix in SUFFIXES)
 
@@ -215,3 +217,27 @@ def _decode_or_refuse(data: bytes) -> None:
     assert image.ndim == 3
     assert image.shape[2] == 3
     assert image.size > 0
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.full((8, 8, 3), 0.5),
+        np.ones((8, 8, 3), np.bool_),
+        np.zeros((0, 8, 3), np.uint8),
+        np.zeros((8, 8, 2), np.uint8),
+        [[0]],
+        None,
+    ],
+)
+def test_only_pictures_are_written(tmp_path: Path, image: Any) -> None:
+    with pytest.raises(InvalidInputError, match="image must be a uint8 array of shape"):
+        write_image(tmp_path / "a.png", image)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_format_or_a_name_cannot_hold_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"one that \.jpg holds here, but got 2x70000"):
+        write_image(tmp_path / "a.jpg", np.zeros((70000, 2, 3), np.uint8))
+    with pytest.raises(ImageError, match="a writable file, but got"):
+        write_image(f"{tmp_path}/a\0.png", np.zeros((2, 2), np.uint8))

@@ -62,7 +62,7 @@ def test_there_and_back_is_the_same_file(name: str) -> None:
 
 @pytest.mark.parametrize("size", [(320, 240), (0, 320), (-32, 32), (33, 32), (8224, 32), (32, 1 << 40)])
 def test_sides_that_do_not_fit_are_refused(size: tuple[int, int], tmp_path: Path) -> None:
-    wanted = "size must be multiples of 32 from 32 to 8192, but got"
+    wanted = r"size must be \(width, height\), multiples of 32 from 32 to 8192, but got"
     with pytest.raises(InvalidInputError, match=wanted):
         resize_network(b"", size)
     with pytest.raises(InvalidInputError, match=wanted):
@@ -155,3 +155,12 @@ def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["resize", "edgeface-n", "--size", "96x96", "--out", str(tmp_path / "folder.efm")]) == 1
     assert "must be written where files can be" in capsys.readouterr().err
     assert {p.name for p in tmp_path.iterdir()} == {"small.efm", "folder.efm"}, "no half of a file is left"
+
+
+def test_sizes_may_be_of_any_kind_of_whole_numbers(tmp_path: Path) -> None:
+    bundle = Bundle.find("edgeface-n")
+    path = resize_bundle(bundle, [[64, 32], np.array([96, 64]), (np.int64(64), 32)], tmp_path / "x.efm")  # type: ignore[list-item]
+    assert set(Bundle.open(path).manifest.sizes) - set(bundle.manifest.sizes) == {(64, 32), (96, 64)}
+    for wrong in ((64, 32), ["64x32"], [(64,)], [(64.0, 32.0)], [(64, 32, 3)]):
+        with pytest.raises(InvalidInputError, match=r"size must be \(width, height\)"):
+            resize_bundle(bundle, wrong, tmp_path / "y.efm")  # type: ignore[arg-type]

@@ -248,6 +248,7 @@ def test_obscure_refuses_what_it_cannot_cover() -> None:
             obscure(picture, boxes, **options)
     with pytest.raises(InvalidInputError, match="image"):
         obscure(np.zeros((8, 8), np.uint8), np.zeros((0, 4)))
+    assert not obscure(picture, []).any()  # type: ignore[arg-type]
 
 
 def covered_video(script, count: int, **options: object) -> list[np.ndarray]:  # type: ignore[no-untyped-def]
@@ -348,6 +349,23 @@ def test_the_writer_says_what_it_cannot_do(tmp_path: Path) -> None:
         VideoWriter(tmp_path / "none" / "out.mp4") as writer,
     ):
         writer.write(np.zeros((64, 64, 3), np.uint8))
+
+
+def test_what_is_complete_stays_and_others_than_pictures_are_refused(tmp_path: Path) -> None:
+    writer = VideoWriter(tmp_path / "out.mkv")
+    for wrong in (np.zeros((64, 64), np.uint8), np.zeros((64, 64, 3)), np.zeros((0, 64, 3), np.uint8)):
+        with pytest.raises(InvalidInputError, match="image must be a uint8 array of shape"):
+            writer.write(wrong)
+    for _ in range(3):
+        writer.write(np.zeros((64, 64, 3), np.uint8))
+    writer.close()
+    before = writer.path.read_bytes()
+    with pytest.raises(ImageError, match="before its writer is closed"):
+        writer.write(np.zeros((64, 64, 3), np.uint8))
+    writer.close()
+    assert writer.path.read_bytes() == before
+    with pytest.raises(InvalidInputError, match="fps must be frames a second, but got '25'"):
+        VideoWriter(tmp_path / "out.mkv", "25")  # type: ignore[arg-type]
 
 
 def test_pictures_of_odd_and_other_sizes(tmp_path: Path) -> None:

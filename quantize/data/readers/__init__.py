@@ -22,7 +22,7 @@ from quantize.data.jsonl import read_jsonl
 from quantize.data.readers.coco import read_coco
 from quantize.data.readers.folder import read_folder
 from quantize.data.readers.matlab import load_mat, read_pose_mat, unwrap
-from quantize.data.readers.photos import Result, inside, photo_size
+from quantize.data.readers.photos import Result, inside, once, photo_size
 from quantize.data.readers.points import parse_pts, read_pts
 from quantize.data.readers.voc import read_voc
 from quantize.data.readers.wider import read_wider_mat, read_wider_text
@@ -42,7 +42,8 @@ READERS: dict[str, Callable[[Path], Result]] = {
 
 
 def read_set(reader: str, path: Path, name: str) -> Result:
-    """Reads one set and calls it ``name``. Boxes outside of their photo are skipped.
+    """Reads one set and calls it ``name``. Boxes outside of their photo are skipped, and the labels of a photo that
+    comes again.
 
     Raises:
         ValueError: there is no such reader.
@@ -56,7 +57,7 @@ def read_set(reader: str, path: Path, name: str) -> Result:
     for s in samples:
         s.source = name
         inside(s, skipped)
-    return samples, skipped
+    return once(samples, skipped), skipped
 
 
 __all__ = [

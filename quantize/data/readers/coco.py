@@ -17,6 +17,7 @@ def read_coco(path: Path) -> Result:
     """A JSON file, or a folder that holds one (in it or in ``annotations``); photos in the file's folder or near it.
 
     Categories with "face" in their name are taken; where none has it, all are. Crowds (``iscrowd``) are ignore regions.
+    Photos that share an ``id`` are skipped: nothing tells whose an annotation is.
     """
     try:
         file, content = _content(path)
@@ -32,8 +33,16 @@ def read_coco(path: Path) -> Result:
         elif wanted is None or said.get("category_id") in wanted:
             by_photo[said["image_id"]].append(said)
     places = _places(path, file)
+    names = _names(content["images"])
+    if unknown := [key for key in by_photo if key not in names]:
+        count = sum(len(by_photo[key]) for key in unknown)
+        skipped.append(
+            f"{file}: annotations must be of an image in the file, but got {count} of others: image_id {unknown[:5]}"
+        )
     for image in watched(content["images"], "reading"):
         try:
+            if len(names[image["id"]]) > 1:
+                raise ValueError(f"its id must be its own, but got {len(names[image['id']])} photos of {image['id']!r}")
             photo = _photo(places, image["file_name"])
             stated = (int(image.get("width") or 0), int(image.get("height") or 0))
             width, height = labelled_size(photo, stated if min(stated) > 0 else None)
@@ -46,6 +55,15 @@ def read_coco(path: Path) -> Result:
     return samples, skipped
 
 
+def _names(images: list[Any]) -> dict[Any, set[str]]:
+    """File names by the number of the image."""
+    names: dict[Any, set[str]] = defaultdict(set)
+    for image in images:
+        if isinstance(image, dict) and isinstance(image.get("id"), (int, float, str)):
+            names[image["id"]].add(str(image.get("file_name")))
+    return names
+
+
 def _content(path: Path) -> tuple[Path, dict[str, Any]]:
     """The file and what it says. Raises ValueError where that is not COCO, or there are several files."""
     if path.is_dir():
@@ -55,7 +73,7 @@ def _content(path: Path) -> tuple[Path, dict[str, Any]]:
             names = ", ".join(f.name for f in files) or "none"
             raise ValueError(f"must hold one .json of COCO, but got {names}: name the file as the set's path")
         path = files[0]
-    content = json.loads(path.read_text(errors="replace"))
+    content = json.loads(path.read_text("utf-8-sig", errors="replace"))
     if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in ("images", "annotations")):
         raise ValueError(f"{path.name} must be COCO's, with lists of images and annotations, but has none")
     return path, content

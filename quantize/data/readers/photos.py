@@ -95,6 +95,25 @@ def inside(sample: Sample, skipped: list[str]) -> None:
         sample.faces, sample.complete = [f for f in sample.faces if not any(f is w for w in wrong)], False
 
 
+def once(samples: list[Sample], skipped: list[str]) -> list[Sample]:
+    """The samples without those whose photo came before, each a message in ``skipped``; a photo with one labelled face
+    a row may come often.
+
+    Where the rows differ the photo is no longer complete: the faces of one would be background in the other.
+    """
+    first: dict[Path, Sample] = {}
+    kept = []
+    for s in samples:
+        before = first.setdefault(s.path, s)
+        if before is s or not (s.complete or before.complete):
+            kept.append(s)
+            continue
+        skipped.append(f"{s.path}: a photo must be labelled once, but got it again: its first labels are kept")
+        if [f.box.tolist() for f in s.faces] != [f.box.tolist() for f in before.faces]:
+            before.complete = False
+    return kept
+
+
 def each(paths: Iterable[Path], one: Callable[[Path], Sample]) -> Result:
     """``one`` of every path; what it raises becomes a message."""
     samples: list[Sample] = []
@@ -126,7 +145,7 @@ def text_of(path: Path) -> str:
     """Content of a label file. Raises ValueError for one that is too large to be one photo's."""
     if path.stat().st_size > MAX_LABEL_BYTES:
         raise ValueError(f"a label file must be at most {MAX_LABEL_BYTES} bytes, but got {path.stat().st_size}")
-    return path.read_text(errors="replace")
+    return path.read_text("utf-8-sig", errors="replace")  # Windows puts a mark before UTF-8
 
 
 def _candidates(path: Path) -> Iterator[Path]:

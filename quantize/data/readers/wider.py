@@ -26,7 +26,7 @@ def read_wider_text(path: Path) -> Result:
             return [], [f"{path}: must hold one file *_bbx_gt.txt, but got {names}: name the file as the set's path"]
         path = files[0]
     images = _images(path)
-    lines = iter(enumerate(watched(path.read_text(errors="replace").splitlines(), "reading"), 1))
+    lines = iter(enumerate(watched(path.read_text("utf-8-sig", errors="replace").splitlines(), "reading"), 1))
     samples: list[Sample] = []
     skipped: list[str] = []
     for number, line in lines:
