@@ -82,7 +82,7 @@ def test_from_noise_to_a_bundle(run: Run) -> None:
     assert manifest.decode.rule == POINTS_RULE and manifest.decode.margin == MARGIN
     assert [m.format for m in manifest.models] == ["ncnn", "onnx"]
     assert manifest.lineage["data"][0]["origin"].startswith("drawn by")
-    assert "Not intended" in Path(made["card"]).read_text()
+    assert "Do not use it to identify people" in Path(made["card"]).read_text()
 
 
 def test_a_training_goes_on_as_if_it_had_not_been_interrupted(run: Run, tmp_path: Path) -> None:
